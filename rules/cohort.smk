@@ -1,0 +1,82 @@
+# From a cohort to subjects on the common grid, and the pairs to test.
+
+
+rule render_phantom:
+    output:
+        image="results/{dataset}/cohort/{subject}/T1w.nii.gz",
+        labels="results/{dataset}/cohort/{subject}/labels.nii.gz",
+        to_template="results/{dataset}/cohort/{subject}/to_template.nii.gz",
+        from_template="results/{dataset}/cohort/{subject}/from_template.nii.gz",
+    params:
+        source=lambda w: DATASETS[w.dataset]["source"],
+        index=lambda w: COHORTS[w.dataset].index.get_loc(w.subject),
+        code=source_digest("phantom.py"),
+    wildcard_constraints:
+        dataset=names(of_kind("phantom")),
+    log:
+        "results/{dataset}/logs/cohort/{subject}.log",
+    conda:
+        "../envs/analysis.yaml"
+    script:
+        "../workflow/scripts/render_phantom.py"
+
+
+rule render_label_map:
+    input:
+        lambda w: COHORTS[w.dataset].at[w.subject, "label_map"],
+    output:
+        image="results/{dataset}/cohort/{subject}/rendered.nii.gz",
+        labels="results/{dataset}/cohort/{subject}/rois.nii.gz",
+    params:
+        source=lambda w: DATASETS[w.dataset]["source"],
+        code=source_digest("phantom.py"),
+    wildcard_constraints:
+        dataset=names(of_kind("label-maps")),
+    log:
+        "results/{dataset}/logs/cohort/{subject}.log",
+    conda:
+        "../envs/analysis.yaml"
+    script:
+        "../workflow/scripts/render_label_map.py"
+
+
+rule write_cohort:
+    output:
+        participants="results/{dataset}/cohort/participants.tsv",
+        pairs="results/{dataset}/cohort/pairs.tsv",
+    params:
+        table=lambda w: COHORTS[w.dataset].reset_index().to_dict("list"),
+        pairs=lambda w: PAIRS[w.dataset],
+    log:
+        "results/{dataset}/logs/cohort.log",
+    conda:
+        "../envs/analysis.yaml"
+    script:
+        "../workflow/scripts/write_cohort.py"
+
+
+rule preprocess:
+    input:
+        unpack(source_files),
+    output:
+        image="results/{dataset}/raw/subjects/{subject}/image.nii",
+        labels="results/{dataset}/raw/subjects/{subject}/labels.nii",
+        report="results/{dataset}/raw/subjects/{subject}/preprocessing.json",
+    params:
+        grid=lambda w: DATASETS[w.dataset]["grid"],
+        code=source_digest("preprocessing.py", "images.py"),
+    log:
+        "results/{dataset}/logs/preprocess/{subject}.log",
+    conda:
+        "../envs/analysis.yaml"
+    script:
+        "../workflow/scripts/preprocess_subject.py"
+
+
+rule cohorts:
+    input:
+        expand(
+            "results/{dataset}/cohort/{table}.tsv",
+            dataset=DATASETS,
+            table=["participants", "pairs"],
+        ),

@@ -1,0 +1,53 @@
+# Register and score in shards of test pairs, then gather them a method.
+
+SCORING_CODE = [
+    "evaluation.py",
+    "pipeline.py",
+    "fields.py",
+    "networks.py",
+    "wavelets.py",
+    "transforms_io.py",
+    "methods/contract.py",
+]
+
+
+rule register_shard:
+    input:
+        images=lambda w: prepared(w.dataset, w.arm, shard_subjects(w), "image"),
+        labels=lambda w: prepared(w.dataset, w.arm, shard_subjects(w), "labels"),
+        truth=lambda w: truth_files(w.dataset, shard_subjects(w)),
+        weights=final_weights,
+    output:
+        metrics="results/{dataset}/{arm}/{method}/seed-{seed}/shards/{shard}/metrics.csv",
+        fields=directory("results/{dataset}/{arm}/{method}/seed-{seed}/shards/{shard}/fields"),
+    params:
+        method=lambda w: METHODS[w.method],
+        subjects=shard_subjects,
+        pairs=lambda w: SHARDS[w.dataset][int(w.shard)],
+        keep=lambda w: [pair for pair in SHARDS[w.dataset][int(w.shard)] if pair in FIGURE_PAIRS[w.dataset]],
+        code=lambda w: source_digest(*SCORING_CODE, f"methods/{METHODS[w.method]['type']}.py"),
+    log:
+        "results/{dataset}/logs/register/{arm}-{method}-seed-{seed}-shard-{shard}.log",
+    benchmark:
+        "results/{dataset}/{arm}/{method}/seed-{seed}/shards/{shard}/benchmark.tsv"
+    threads: 2
+    conda:
+        "../envs/torch.yaml"
+    script:
+        "../workflow/scripts/register_shard.py"
+
+
+rule gather_metrics:
+    input:
+        lambda w: [
+            f"results/{w.dataset}/{w.arm}/{w.method}/seed-{w.seed}/shards/{shard}/metrics.csv"
+            for shard in range(len(SHARDS[w.dataset]))
+        ],
+    output:
+        "results/{dataset}/{arm}/{method}/seed-{seed}/metrics.csv.gz",
+    log:
+        "results/{dataset}/logs/gather/{arm}-{method}-seed-{seed}.log",
+    conda:
+        "../envs/analysis.yaml"
+    script:
+        "../workflow/scripts/gather_metrics.py"

@@ -1,0 +1,39 @@
+# One job a level: the level below is loaded, frozen at first, then trained on.
+
+TRAINING_CODE = [
+    "training.py",
+    "sampling.py",
+    "losses.py",
+    "fields.py",
+    "networks.py",
+    "wavelets.py",
+    "methods/contract.py",
+]
+
+
+rule train_level:
+    input:
+        images=lambda w: prepared(w.dataset, w.arm, subjects(w.dataset, "train"), "image"),
+        validation=lambda w: prepared(w.dataset, w.arm, subjects(w.dataset, "val"), "image", "labels"),
+        earlier=lambda w: [stage_weights(w, int(w.level) - 1)] if int(w.level) > 1 else [],
+    output:
+        weights="results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/weights.pt",
+        history="results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/history.csv",
+        record="results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/training.json",
+    params:
+        method=lambda w: {**METHODS[w.method], "stages": METHODS[w.method]["stages"][: int(w.level)]},
+        grid=lambda w: DATASETS[w.dataset]["grid"],
+        training=lambda w: subjects(w.dataset, "train"),
+        validation=lambda w: subjects(w.dataset, "val"),
+        code=lambda w: source_digest(*TRAINING_CODE, f"methods/{METHODS[w.method]['type']}.py"),
+    wildcard_constraints:
+        method=names(LEARNED),
+    log:
+        "results/{dataset}/logs/train/{arm}-{method}-seed-{seed}-level-{level}.log",
+    benchmark:
+        "results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/benchmark.tsv"
+    threads: 2
+    conda:
+        "../envs/torch.yaml"
+    script:
+        "../workflow/scripts/train_level.py"

@@ -1,0 +1,70 @@
+"""The command line. No logic: each command calls one function of the package."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from smgicnet import __version__
+from smgicnet.errors import InputError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="smgicnet", description="Register brain MRI of different people without affine pre-registration."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    register = commands.add_parser(
+        "register",
+        help="register one pair of scans with trained weights",
+        description="Register a moving scan to a fixed one. Both are skull-stripped, in any orientation and spacing.",
+    )
+    register.add_argument("--fixed", type=Path, required=True, metavar="F.nii.gz", help="the image that stays")
+    register.add_argument("--moving", type=Path, required=True, metavar="M.nii.gz", help="the image that is warped")
+    register.add_argument("--weights", type=Path, required=True, metavar="W.pt", help="weights.pt of the last level")
+    register.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    register.set_defaults(run=_register)
+
+    check = commands.add_parser("check", help="check a config file and the cohorts it names, without running anything")
+    check.add_argument("configfile", type=Path, metavar="CONFIG.yaml")
+    check.set_defaults(run=_check)
+    return parser
+
+
+def _register(arguments: argparse.Namespace) -> None:
+    from smgicnet.pipeline import register_images  # torch costs seconds: not for --help
+
+    files = register_images(arguments.fixed, arguments.moving, arguments.weights, arguments.out)
+    for name, path in files.items():
+        print(f"{name.replace('_', ' ')}: {path}")
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from smgicnet.cohort import plan_cohort
+    from smgicnet.config import load
+
+    for name, dataset in load(arguments.configfile)["datasets"].items():
+        splits = plan_cohort(dataset["source"], f"results/{name}/cohort")["split"].value_counts()
+        test = int(splits["test"])
+        counts = ", ".join(f"{splits.get(split, 0)} {split}" for split in ("train", "val", "test"))
+        print(f"{name}: {counts}; {test * (test - 1) // 2} test pairs, each registered in both directions")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; 2 for what the user can mend, said in one line."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except InputError as error:
+        print(f"smgicnet {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

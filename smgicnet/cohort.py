@@ -1,0 +1,160 @@
+"""Who is in a cohort: the participants table, its splits and its pairs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from smgicnet.errors import InputError
+from smgicnet.images import atomic_path
+
+SPLITS = ("train", "val", "test")
+COLUMNS = ("subject", "image", "labels", "split")
+TRUTH_COLUMNS = ("to_template", "from_template")
+SUBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def read_participants(path: str | Path, counts: Mapping[str, int] | None = None, seed: int = 0) -> pd.DataFrame:
+    """Read and check a ``participants.tsv``.
+
+    Parameters
+    ----------
+    path : tab-separated, columns ``subject image labels split`` and, where the true transforms are known,
+        ``to_template from_template``; file paths are relative to the table's folder
+    counts, seed : when the table has no ``split`` column, draw that many of each split (see `draw_splits`)
+
+    Returns a frame indexed by subject, in the table's order. Raises `InputError` for anything unusable.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(path, "no such participants table", "Give a tab-separated file as the README describes")
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    missing = {"subject", "image"} - set(table.columns)
+    if missing:
+        raise InputError(path, f"columns {sorted(missing)} are missing", f"Give the tab-separated columns {COLUMNS}")
+    _check_subjects(table["subject"], path)
+    if "split" not in table:
+        if not counts:
+            raise InputError(path, "there is no split column", "Add one, or give source.splits in the config")
+        table["split"] = draw_splits(table["subject"], counts, seed, source=path)
+    if "labels" not in table:
+        table["labels"] = ""
+    for column in {"image", "labels", *TRUTH_COLUMNS} & set(table.columns):
+        table[column] = [str(path.parent / value) if value else "" for value in table[column]]
+    check_cohort(table, path)
+    return table.set_index("subject")
+
+
+def _check_subjects(subjects: pd.Series, path: Path) -> None:
+    for name in subjects:
+        if not SUBJECT_NAME.fullmatch(name):
+            raise InputError(
+                path, f"the subject name {name!r} is not allowed", "Use letters, digits, '-' and '_', at most 64"
+            )
+
+
+def check_cohort(table: pd.DataFrame, path: str | Path) -> None:
+    """Raise `InputError` unless every subject appears once, in one known split, with files that exist."""
+    for name, rows in table[table["subject"].duplicated(keep=False)].groupby("subject"):
+        splits = rows["split"].unique()
+        what = f"is in two splits ({', '.join(splits)})" if len(splits) > 1 else f"stands in {len(rows)} rows"
+        raise InputError(path, f"subject {name} {what}", "Keep one row a subject")
+    unknown = sorted(set(table["split"]) - {*SPLITS, ""})
+    if unknown:
+        raise InputError(path, f"unknown split {unknown[0]!r}", f"Use one of {SPLITS}, or leave it empty to exclude")
+    for split in SPLITS:
+        have = int((table["split"] == split).sum())
+        if have < 2 and not (split == "val" and have == 0):  # without val subjects there is no validation curve
+            raise InputError(path, f"{have} {split} subject(s), a pair needs 2", f"Put at least 2 into split {split}")
+    used = table[table["split"] != ""]
+    unlabelled = used.loc[(used["labels"] == "") & (used["split"] != "train"), "subject"]
+    if len(unlabelled):
+        raise InputError(path, f"{unlabelled.iloc[0]} has no labels to be scored on", "Give labels for val and test")
+    for column in ("image", "labels"):
+        for subject, file in zip(used["subject"], used[column]):
+            if file and not Path(file).is_file():
+                raise InputError(path, f"the {column} of {subject}, {file}, does not exist", "Correct the path")
+
+
+def draw_splits(
+    subjects: Iterable[str], counts: Mapping[str, int], seed: int, source: str | Path = "source.splits"
+) -> list[str]:
+    """A split for each subject, drawn without replacement; subjects that are left over get ``""``.
+
+    It depends on the seed and on the sorted names, not on their order. Raises `InputError` if there are too few.
+    """
+    subjects = list(subjects)
+    needed = sum(counts.get(split, 0) for split in SPLITS)
+    if needed > len(subjects):
+        raise InputError(source, f"{needed} subjects are asked for, {len(subjects)} are there", "Lower the counts")
+    names = [split for split in SPLITS for _ in range(counts.get(split, 0))]
+    names += [""] * (len(subjects) - needed)
+    order = np.random.default_rng(seed).permutation(len(subjects))
+    assigned = dict(zip((sorted(subjects)[i] for i in order), names, strict=True))
+    return [assigned[subject] for subject in subjects]
+
+
+def write_participants(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a participants table (indexed by subject), file paths relative to its folder."""
+    folder = Path(path).parent
+    table = table[[column for column in (*COLUMNS, *TRUTH_COLUMNS) if column in table]].copy()
+    for column in table.columns.drop("split"):
+        table[column] = [Path(os.path.relpath(value, folder)).as_posix() if value else "" for value in table[column]]
+    with atomic_path(path) as part:
+        table.to_csv(part, sep="\t")
+
+
+def unordered_pairs(subjects: Sequence[str]) -> list[tuple[str, str]]:
+    """Every unordered pair, C(n, 2) of them: 435 for 30 subjects, 1,770 for 60 (the paper prints 1,775)."""
+    return list(combinations(subjects, 2))
+
+
+def shards(pairs: Sequence[tuple[str, str]], size: int) -> list[list[tuple[str, str]]]:
+    """Consecutive runs of at most ``size`` pairs: one job each."""
+    return [list(pairs[start : start + size]) for start in range(0, len(pairs), size)]
+
+
+def write_pairs(pairs: Iterable[tuple[str, str]], path: str | Path) -> None:
+    """Write the test pairs, one unordered pair a row; each is registered in both directions."""
+    with atomic_path(path) as part:
+        pd.DataFrame(pairs, columns=["first", "second"]).to_csv(part, sep="\t", index=False)
+
+
+def plan_cohort(source: Mapping, folder: str | Path) -> pd.DataFrame:
+    """The participants of a dataset as its completed ``source`` block describes them.
+
+    A cohort that is generated is planned without making it: its files will lie in ``folder``. Returns a frame as
+    `read_participants` does; a label map that images are rendered from is in the column ``label_map``.
+    Raises `InputError` for a source that cannot be used.
+    """
+    if source["kind"] == "participants":
+        return read_participants(source["path"], source["splits"], source["seed"])
+    if source["kind"] == "phantom":
+        names = [f"sub-{number:03d}" for number in range(1, 1 + sum(source["subjects"].values()))]
+        splits = [split for split in SPLITS for _ in range(source["subjects"][split])]
+        files = {"image": "T1w", "labels": "labels", "to_template": "to_template", "from_template": "from_template"}
+        table = pd.DataFrame({"subject": names, "split": splits})
+    else:
+        maps = sorted(Path(source["path"]).glob("*.nii.gz"))
+        if not maps:
+            raise InputError(
+                source["path"], "no *.nii.gz label maps in this folder", "Correct source.path in the config"
+            )
+        names = [path.name.removesuffix(".nii.gz") for path in maps]
+        files = {"image": "rendered", "labels": "rois"}
+        counts = dict(source["subjects"])
+        if counts["train"] is None:
+            counts["train"] = max(len(names) - counts["val"] - counts["test"], 0)
+        splits = draw_splits(names, counts, source["seed"], source=source["path"])
+        table = pd.DataFrame({"subject": names, "split": splits, "label_map": list(map(str, maps))})
+        table = table[table["split"] != ""]
+    _check_subjects(table["subject"], Path(folder))
+    for column, stem in files.items():
+        table[column] = [f"{folder}/{name}/{stem}.nii.gz" for name in table["subject"]]
+    return table.set_index("subject")

@@ -1,0 +1,242 @@
+"""From fields and label maps to flat rows: one number for each pair, metric and region of interest (ROI).
+
+Every subject lives on one common grid shape with its own affine (voxel -> RAS mm). Fields follow `smgicnet.fields`:
+``(1, 3, D, H, W)`` in voxels, pull-back. Distances are in mm of the fixed subject's grid; "the brain" is where the
+fixed subject has a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from nibabel.affines import apply_affine, voxel_sizes
+from scipy.ndimage import map_coordinates
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from smgicnet import fields
+from smgicnet.errors import InputError
+from smgicnet.images import Volume
+from smgicnet.methods.contract import Registration
+
+
+@dataclass(frozen=True)
+class ScoredSubject:
+    """What scoring needs of a subject.
+
+    ``labels (D, H, W)`` uint8 FreeSurfer ids, 0 is background; ``affine (4, 4)`` voxel -> RAS mm. The truth, where
+    there is one, is a pair of displacement fields in RAS mm, data ``(X, Y, Z, 3)``: ``T(x) = x + d(x)`` from the
+    subject's world to the template's, and back.
+    """
+
+    name: str
+    labels: np.ndarray
+    affine: np.ndarray
+    to_template: Volume | None
+    from_template: Volume | None
+
+
+def warp_labels(labels: np.ndarray, displacement: Tensor) -> np.ndarray:
+    """``labels (D, H, W)`` uint8 pulled back by ``displacement (1, 3, D, H, W)``, nearest neighbour, 0 outside."""
+    image = torch.from_numpy(labels.astype(np.float32))[None, None]
+    return fields.warp(image, displacement, mode="nearest")[0, 0].numpy().astype(np.uint8)
+
+
+def present_labels(labels: np.ndarray, among: Sequence[int]) -> list[int]:
+    """Those of ``among`` that occur in the uint8 label map ``labels (D, H, W)``, in the order of ``among``."""
+    counts = np.bincount(labels.ravel(), minlength=256)
+    return [label for label in among if counts[label] > 0]
+
+
+def dice(a: np.ndarray, b: np.ndarray, among: Sequence[int]) -> np.ndarray:
+    """Dice coefficient ``2 |A and B| / (|A| + |B|)`` of each label in ``among``.
+
+    ``a``, ``b (D, H, W)`` uint8; returns ``(len(among),)``: 0 where only one map has the label, NaN where none has.
+    """
+    joint = a.ravel().astype(np.uint16) * np.uint16(256) + b.ravel()
+    confusion = np.bincount(joint, minlength=65536).reshape(256, 256)
+    size = (confusion.sum(axis=1) + confusion.sum(axis=0))[list(among)].astype(float)
+    size[size == 0] = np.nan
+    return 2 * confusion.diagonal()[list(among)] / size
+
+
+def surface(labels: np.ndarray) -> np.ndarray:
+    """Labelled voxels of ``labels (D, H, W)`` with a 6-neighbour of another label or outside the grid; bool."""
+    padded = np.pad(labels, 1)
+    edge = np.zeros(labels.shape, dtype=bool)
+    for axis in range(3):
+        for step in (-1, 1):
+            edge |= np.roll(padded, step, axis)[1:-1, 1:-1, 1:-1] != labels
+    return edge & (labels > 0)
+
+
+def hausdorff95_mm(a: np.ndarray, b: np.ndarray, among: Sequence[int], spacing: np.ndarray) -> np.ndarray:
+    """95th percentile Hausdorff distance of each label in ``among``, in mm, as MONAI defines it.
+
+    That is the larger of the two directed 95th percentiles (linear interpolation) of surface-to-surface distances;
+    other tools pool both directions, which gives smaller values. ``a``, ``b (D, H, W)`` uint8, ``spacing (3,)`` mm.
+    Returns ``(len(among),)``, NaN where a map lacks the label.
+    """
+    result = np.full(len(among), np.nan)
+    both = present_labels(b, present_labels(a, among))
+    if both:
+        # the ROI is a fourth coordinate, too far apart to be crossed: one tree and one query serve all ROIs
+        far = 2 * np.linalg.norm(spacing * a.shape)
+        points_a, points_b = (_surface_points(x, both, spacing, far) for x in (a, b))
+        directed = [_percentile95(p, q, far, len(both)) for p, q in ((points_a, points_b), (points_b, points_a))]
+        result[[list(among).index(label) for label in both]] = np.maximum(*directed)
+    return result
+
+
+def _surface_points(labels: np.ndarray, among: Sequence[int], spacing: np.ndarray, far: float) -> np.ndarray:
+    """Surface voxels ``(n, 4)``: position in mm, and the place of the label in ``among`` times ``far``."""
+    roi = np.full(256, -1)
+    roi[list(among)] = np.arange(len(among))
+    voxels = np.argwhere(surface(labels) & (roi[labels] >= 0))
+    return np.column_stack([voxels * spacing, roi[labels[tuple(voxels.T)]] * far])
+
+
+def _percentile95(points: np.ndarray, others: np.ndarray, far: float, rois: int) -> np.ndarray:
+    """For each ROI the 95th percentile of the distances from ``points (n, 4)`` to ``others (m, 4)``; ``(rois,)``."""
+    tree = cKDTree(others, balanced_tree=False, compact_nodes=False)
+    distance, _ = tree.query(points)
+    roi = np.rint(points[:, 3] / far).astype(int)
+    distance = distance[np.lexsort((distance, roi))]
+    count = np.bincount(roi, minlength=rois)
+    rank = 0.95 * (count - 1)
+    lower = np.floor(rank).astype(int)
+    upper = np.ceil(rank).astype(int)
+    start = np.cumsum(count) - count
+    return distance[start + lower] + (rank - lower) * (distance[start + upper] - distance[start + lower])
+
+
+def jacobian_metrics(displacement: Tensor, brain: np.ndarray) -> dict[str, float]:
+    """Folding and unevenness of ``displacement (1, 3, D, H, W)``; ``brain (D, H, W)`` bool.
+
+    ``folds_percent`` of the brain's voxels and ``folds_percent_grid`` of all have ``det(I + Du) <= 0``.
+    ``sd_log_jacobian`` is taken over the brain's voxels that are not folded: a folded voxel has no logarithm and is
+    left out rather than clipped to an arbitrary small number; ``folds_percent`` counts it. NaN if all are folded.
+    """
+    determinant = fields.jacobian_determinant(displacement)[0].numpy()
+    inside = determinant[brain]
+    regular = inside[inside > 0]
+    return {
+        "folds_percent": 100 * float(np.mean(inside <= 0)),
+        "folds_percent_grid": 100 * float(np.mean(determinant <= 0)),
+        "sd_log_jacobian": float(np.std(np.log(regular, dtype=float))) if regular.size else float("nan"),
+    }
+
+
+def ndv_percent(displacement: Tensor, brain: np.ndarray) -> float:
+    """Non-diffeomorphic volume of ``displacement (1, 3, D, H, W)`` in percent of ``brain (D, H, W)`` bool.
+
+    Liu et al., "On finite difference Jacobian computation in deformable image registration" (IJCV 2024), by the
+    authors' own package, as the LUMIR challenge scores it.
+    """
+    from digital_diffeomorphism import ndv  # here only: no other metric should need the package
+
+    # a voxel's value depends on its direct neighbours alone: the brain's box and one voxel around it are enough
+    ends = [(axis.min(), axis.max()) for axis in np.nonzero(brain)]
+    box = tuple(slice(max(low - 1, 0), high + 2) for low, high in ends)
+    # a copy: `ndv` adds the identity to its argument in place
+    field = np.array(displacement[0].numpy()[(slice(None), *box)].transpose(1, 2, 3, 0), dtype=np.float32, order="C")
+    _, percent, *_ = ndv(field, brain[box], is_disp=True)
+    return float(percent)
+
+
+def roundtrip_mm(back: Tensor, out: Tensor, fixed: ScoredSubject) -> float:
+    """Mean over the fixed brain of ``|phi_back(phi_out(x)) - x|`` in mm.
+
+    ``out`` and ``back`` are ``(1, 3, D, H, W)`` in voxels, from the fixed grid to the moving one and back.
+    """
+    error = fields.compose(back, out)[0].numpy()[:, fixed.labels > 0]
+    return float(np.linalg.norm(fixed.affine[:3, :3] @ error, axis=0).mean())
+
+
+def _transform(field: Volume, points: np.ndarray) -> np.ndarray:
+    """``x + d(x)`` for world ``points (n, 3)``; ``d`` is interpolated linearly, its border value continues beyond."""
+    voxels = apply_affine(np.linalg.inv(field.affine), points).T
+    shift = [map_coordinates(field.data[..., axis], voxels, order=1, mode="nearest", output=float) for axis in range(3)]
+    return points + np.stack(shift, axis=1)
+
+
+def endpoint_error_mm(displacement: Tensor, fixed: ScoredSubject, moving: ScoredSubject) -> float:
+    """Mean distance in mm, over the fixed brain, between where a voxel was sent and where it truly belongs.
+
+    ``displacement (1, 3, D, H, W)`` in voxels. The truth goes from the fixed world through the template to the moving
+    world: it needs ``fixed.to_template`` and ``moving.from_template``.
+    """
+    brain = fixed.labels > 0
+    voxels = np.argwhere(brain)
+    truth = _transform(moving.from_template, _transform(fixed.to_template, apply_affine(fixed.affine, voxels)))
+    predicted = apply_affine(moving.affine, voxels + displacement[0].numpy()[:, brain].T)
+    return float(np.linalg.norm(predicted - truth, axis=1).mean())
+
+
+def _overlap(warped: np.ndarray, fixed: ScoredSubject, scored: Mapping[int, str]) -> dict[tuple[str, str], float]:
+    """Dice and HD95 of each scored ROI and their means, keyed by metric and ROI."""
+    values = {}
+    for metric, result in (
+        ("dice", dice(fixed.labels, warped, list(scored))),
+        ("hd95_mm", hausdorff95_mm(fixed.labels, warped, list(scored), voxel_sizes(fixed.affine))),
+    ):
+        known = result[~np.isnan(result)]  # a ROI that vanished in warping has Dice 0 but no distance
+        values |= {(metric, roi): float(value) for roi, value in zip(scored.values(), result, strict=True)}
+        values[metric, "mean"] = float(known.mean()) if known.size else float("nan")
+    return values
+
+
+def _checked(displacement: Tensor, name: str) -> Tensor:
+    displacement = displacement.detach().to("cpu", torch.float32)
+    if not torch.isfinite(displacement).all():
+        raise InputError(
+            name, "the displacement field holds values that are not finite", "Train or configure the method anew"
+        )
+    return displacement
+
+
+def score_pair(
+    fixed: ScoredSubject,
+    moving: ScoredSubject,
+    registration: Registration,
+    reverse: Registration | None,
+    rois: Mapping[int, str],
+) -> list[dict]:
+    """All metrics of one ordered pair.
+
+    Parameters
+    ----------
+    registration : of ``moving`` to ``fixed``; its ``forward`` is scored
+    reverse : the independent registration of ``fixed`` to ``moving``, for the inverse consistency error
+    rois : label -> name; scored are those that both subjects have before any warping
+
+    Returns rows ``{fixed, moving, metric, roi, value}``; ``roi`` is a name, ``"mean"`` (over scored ROIs) or ``""``.
+    Raises `InputError` when the fixed subject has no label or a field is not finite.
+    """
+    pair = f"{moving.name} to {fixed.name}"
+    brain = fixed.labels > 0
+    if not brain.any():
+        raise InputError(fixed.name, "the label map is empty", "Check its file and that its labels are FreeSurfer ids")
+    forward, inverse = (_checked(field, pair) for field in (registration.forward, registration.inverse))
+    scored = {label: rois[label] for label in present_labels(moving.labels, present_labels(fixed.labels, list(rois)))}
+    values = _overlap(warp_labels(moving.labels, forward), fixed, scored)
+    summary = {
+        "rois": float(len(scored)),
+        **jacobian_metrics(forward, brain),
+        "ndv_percent": ndv_percent(forward, brain),
+    }
+    if reverse is not None:
+        back = _checked(reverse.forward, f"{fixed.name} to {moving.name}")
+        summary["inverse_consistency_mm"] = roundtrip_mm(back, forward, fixed)
+    summary["integration_error_mm"] = roundtrip_mm(inverse, forward, fixed)
+    if fixed.to_template is not None and moving.from_template is not None:
+        summary["endpoint_error_mm"] = endpoint_error_mm(forward, fixed, moving)
+    summary["seconds"] = float(registration.seconds)
+    values |= {(metric, ""): value for metric, value in summary.items()}
+    return [
+        {"fixed": fixed.name, "moving": moving.name, "metric": metric, "roi": roi, "value": value}
+        for (metric, roi), value in values.items()
+    ]

@@ -1,0 +1,135 @@
+"""Displacement and velocity fields: the only place that knows the coordinate convention.
+
+An array is ``(N, C, D, H, W)``. A displacement ``u`` is ``(N, 3, D, H, W)`` in voxels, its components in
+array-axis order, and pulls back: ``phi(x) = x + u(x)`` and ``warped(x) = moving(x + u(x))``.
+A voxel is a cell: voxel ``i`` of a grid of half the size covers voxels ``2i`` and ``2i + 1``, as the
+low-pass band of a Haar wavelet does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def identity_grid(
+    shape: Sequence[int], *, device: torch.device | None = None, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Voxel coordinates ``x`` of a grid.
+
+    Returns ``(1, 3, D, H, W)``: component ``c`` holds the index along array axis ``c``.
+    """
+    axes = [torch.arange(n, device=device, dtype=dtype) for n in shape]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
+
+
+@lru_cache(maxsize=8)
+def _sampling_grid(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The identity in the coordinates of ``grid_sample`` and the factor from voxels to them, both xyz-last."""
+    extent = torch.tensor([max(n - 1, 1) for n in shape], device=device, dtype=dtype)
+    scale = 2 / extent.flip(0)
+    identity = identity_grid(shape, device=device, dtype=dtype).movedim(1, -1).flip(-1) * scale - 1
+    return identity, scale
+
+
+def warp(image: Tensor, displacement: Tensor, *, mode: str = "bilinear", padding: str = "zeros") -> Tensor:
+    """``warped(x) = image(x + u(x))``.
+
+    Parameters
+    ----------
+    image : ``(N, C, D, H, W)``
+    displacement : ``(N, 3, D, H, W)`` in voxels, on the same grid
+    mode : ``"bilinear"`` (trilinear, for images and fields) or ``"nearest"`` (for labels)
+    padding : value outside the image: ``"zeros"`` or ``"border"`` (the nearest voxel's)
+
+    Returns ``(N, C, D, H, W)``.
+    Raises ``ValueError`` if the two grids differ: a field is brought to another grid by `resize` alone.
+    """
+    if image.shape[2:] != displacement.shape[2:]:
+        raise ValueError(f"image grid {tuple(image.shape[2:])} and field grid {tuple(displacement.shape[2:])} differ")
+    identity, scale = _sampling_grid(tuple(displacement.shape[2:]), displacement.device, displacement.dtype)
+    grid = torch.addcmul(identity, displacement.flip(1).movedim(1, -1), scale)
+    return F.grid_sample(image.to(grid.dtype), grid, mode=mode, padding_mode=padding, align_corners=True)
+
+
+def compose(u: Tensor, w: Tensor) -> Tensor:
+    """Displacement of ``phi_u o phi_w``: ``w(x) + u(x + w(x))``.
+
+    ``u``, ``w`` and the result are ``(N, 3, D, H, W)`` in voxels; beyond the grid ``u`` keeps its border value.
+    """
+    return w + warp(u, w, padding="border")
+
+
+def exp(velocity: Tensor, steps: int = 7) -> Tensor:
+    """Displacement of ``exp(v)`` by scaling and squaring: ``phi_0 = id + v / 2^T``, ``phi_k = phi_(k-1) o phi_(k-1)``.
+
+    ``velocity`` is ``(N, 3, D, H, W)`` in voxels per unit time, ``steps`` is T (Section 3.2 of the paper: 7).
+    The inverse is ``exp(-v)``.
+    """
+    displacement = velocity * 0.5**steps
+    for _ in range(steps):
+        displacement = compose(displacement, displacement)
+    return displacement
+
+
+def _interpolation_matrix(n_in: int, n_out: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Linear interpolation of ``n_in`` cell centres at ``n_out`` cell centres; linear extrapolation at the ends."""
+    if n_in == 1:
+        return torch.ones(n_out, 1, device=device, dtype=dtype)
+    position = (torch.arange(n_out, device=device, dtype=dtype) + 0.5) * (n_in / n_out) - 0.5
+    lower = position.floor().clamp(0, n_in - 2)
+    fraction = (position - lower)[:, None]
+    lower = lower.long()
+    return F.one_hot(lower, n_in) * (1 - fraction) + F.one_hot(lower + 1, n_in) * fraction
+
+
+def resample(image: Tensor, size: Sequence[int]) -> Tensor:
+    """``image (N, C, D, H, W)`` at the cell centres of a grid of another ``size`` over the same extent; linear."""
+    for axis, n in enumerate(size, start=2):
+        if image.shape[axis] != n:
+            matrix = _interpolation_matrix(image.shape[axis], n, image.device, image.dtype)
+            image = torch.tensordot(image, matrix, dims=([axis], [1])).movedim(-1, axis)
+    return image.contiguous()
+
+
+def resize(field: Tensor, size: Sequence[int]) -> Tensor:
+    """A displacement or velocity on a grid of another ``size`` over the same extent, in voxels of the new grid.
+
+    ``field`` is ``(N, 3, D, H, W)``. Component ``c`` is scaled by the ratio of the sizes along axis ``c``.
+    Exact for affine fields, the border included.
+    """
+    ratio = [new / old for new, old in zip(size, field.shape[2:], strict=True)]
+    return resample(field, size) * field.new_tensor(ratio).view(1, 3, 1, 1, 1)
+
+
+def forward_differences(field: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """``f(x + e_j) - f(x)`` for the three array axes ``j``; each is one voxel shorter along its axis."""
+    return field.diff(dim=2), field.diff(dim=3), field.diff(dim=4)
+
+
+def jacobian_determinant(displacement: Tensor) -> Tensor:
+    """``det(I + Du)``, the local volume change of ``phi = id + u``.
+
+    ``displacement`` is ``(N, 3, D, H, W)`` in voxels; derivatives are central differences, one-sided at the border.
+    Returns ``(N, D, H, W)``.
+    """
+    a, b, c = torch.gradient(displacement, dim=(2, 3, 4))  # derivatives of (u0, u1, u2) along each axis
+    a0, a1, a2 = a[:, 0] + 1, a[:, 1], a[:, 2]
+    b0, b1, b2 = b[:, 0], b[:, 1] + 1, b[:, 2]
+    c0, c1, c2 = c[:, 0], c[:, 1], c[:, 2] + 1
+    return a0 * (b1 * c2 - b2 * c1) - b0 * (a1 * c2 - a2 * c1) + c0 * (a1 * b2 - a2 * b1)
+
+
+def affine_displacement(matrix: Tensor, translation: Tensor, shape: Sequence[int]) -> Tensor:
+    """Displacement of ``phi(x) = M (x - c) + c + t`` about the grid's centre ``c``.
+
+    ``matrix`` is ``(N, 3, 3)``, ``translation`` ``(N, 3)`` in voxels; returns ``(N, 3, D, H, W)`` in voxels.
+    """
+    centred = identity_grid(shape, device=matrix.device, dtype=matrix.dtype)
+    centred = centred - (matrix.new_tensor(list(shape)).view(1, 3, 1, 1, 1) - 1) / 2
+    moved = torch.einsum("nij,kjdhw->nidhw", matrix, centred)
+    return moved - centred + translation[:, :, None, None, None]

@@ -1,0 +1,123 @@
+"""The terms of the objective: pure functions from images and fields to a scalar."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from smgicnet.fields import compose, forward_differences
+
+
+def box_sum(maps: Tensor, window: int) -> Tensor:
+    """Sum over a cubic ``window`` (odd, in voxels) around each voxel, zero beyond the border; by running sums.
+
+    ``maps`` is ``(N, C, D, H, W)``; the cost does not depend on the window.
+    """
+    radius = window // 2
+    for axis in (4, 3, 2):
+        padding = [0, 0] * (4 - axis) + [radius + 1, radius]
+        running = F.pad(maps, padding).cumsum(axis)
+        length = maps.shape[axis]
+        maps = running.narrow(axis, window, length) - running.narrow(axis, 0, length)
+    return maps
+
+
+class _SquaredLocalNCC(torch.autograd.Function):
+    """Mean squared local correlation with its analytic gradient.
+
+    With S the box sum and n the window's volume: c = S(IJ) - S(I)S(J)/n, v_I = S(II) - S(I)^2/n, v_J likewise,
+    value = mean(c^2 / (v_I v_J + eps)). Autograd through the five sums would keep five times the memory.
+    """
+
+    @staticmethod
+    def forward(ctx, image: Tensor, other: Tensor, window: int, eps: float) -> Tensor:
+        n = window ** image[0, 0].ndim
+        sums = box_sum(torch.cat([image, other, image * image, other * other, image * other], dim=1), window)
+        s_i, s_j, s_ii, s_jj, s_ij = sums.split(image.shape[1], dim=1)
+        cross = s_ij - s_i * s_j / n
+        var_i = (s_ii - s_i * s_i / n).clamp_(min=0)
+        var_j = (s_jj - s_j * s_j / n).clamp_(min=0)
+        denominator = var_i * var_j + eps
+        ctx.save_for_backward(image, other, s_i / n, s_j / n, cross, var_i, var_j, denominator)
+        ctx.window = window
+        return (cross * cross / denominator).mean()
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        image, other, mean_i, mean_j, cross, var_i, var_j, denominator = ctx.saved_tensors
+        ratio = cross / denominator
+        g_cross = ratio * 2
+        g_shared = -(ratio * ratio)
+        need_i, need_j = ctx.needs_input_grad[:2]
+        maps = [g_cross]
+        if need_i:
+            g_i = 2 * g_shared * var_j
+            maps += [g_i, g_cross * mean_j + g_i * mean_i]
+        if need_j:
+            g_j = 2 * g_shared * var_i
+            maps += [g_j, g_cross * mean_i + g_j * mean_j]
+        sums = list(box_sum(torch.cat(maps, dim=1), ctx.window).split(image.shape[1], dim=1))
+        s_cross, scale = sums.pop(0), grad / cross.numel()
+        grad_i = grad_j = None
+        if need_i:
+            grad_i = (other * s_cross + image * sums.pop(0) - sums.pop(0)) * scale
+        if need_j:
+            grad_j = (image * s_cross + other * sums.pop(0) - sums.pop(0)) * scale
+        return grad_i, grad_j, None, None
+
+
+def local_ncc(image: Tensor, other: Tensor, window: int = 9, eps: float = 1e-5) -> Tensor:
+    """Negative mean squared local normalised cross-correlation (Avants et al. 2008), in [-1, 0].
+
+    ``image`` and ``other`` are ``(N, C, D, H, W)``, ``window`` the odd side length of the cube in voxels.
+    Values are the same as those of the convolution form in common use (zero padding, full-window mean).
+    Raises ``ValueError`` for an even window.
+    """
+    if window % 2 == 0:
+        raise ValueError(f"the NCC window must be odd, got {window}")
+    return -_SquaredLocalNCC.apply(image, other, window, eps)
+
+
+def diffusion(field: Tensor) -> Tensor:
+    """Mean squared forward difference of ``field (N, 3, D, H, W)``, summed over axes: smoothness in voxel units."""
+    return sum(d.square().mean() for d in forward_differences(field))
+
+
+def symmetric_consistency(warped: Tensor, warped_by_inverse: Tensor) -> Tensor:
+    """``MSE(A o phi_AB, A o phi_BA^-1)``: both bring A to B (Eq. 2, read in one common space)."""
+    return F.mse_loss(warped, warped_by_inverse)
+
+
+def inverse_consistency(composed: Tensor) -> Tensor:
+    """``mean |phi_AB(phi_BA(x)) - x|^2`` in squared voxels (Eq. 3 for the two independently predicted directions).
+
+    ``composed`` is the displacement of ``phi_AB o phi_BA``, ``(N, 3, D, H, W)``.
+    """
+    return composed.square().sum(1).mean()
+
+
+def gradient_inverse_consistency(composed: Tensor) -> Tensor:
+    """``mean |grad(phi_AB o phi_BA) - I|_F^2`` (Section 3.3; Tian et al. 2023), by forward differences.
+
+    ``composed`` is the displacement of ``phi_AB o phi_BA``, so that the gradient minus I is its own gradient.
+    """
+    return sum(d.square().sum(1).mean() for d in forward_differences(composed))
+
+
+def multi_level_consistency(warped: Tensor, warped_before: Tensor) -> Tensor:
+    """``MSE(w_i, (w_i + w_(i-1)) / 2)`` with the moving image warped after and before this level (Eq. 4)."""
+    return F.mse_loss(warped, (warped + warped_before) / 2)
+
+
+def compose_both_orders(displacement: Tensor) -> Tensor:
+    """``phi_AB o phi_BA`` and ``phi_BA o phi_AB`` of a batch whose halves are the two directions.
+
+    ``displacement`` is ``(2N, 3, D, H, W)``: N fields A to B, then the N fields B to A.
+    """
+    return compose(displacement, swap_directions(displacement))
+
+
+def swap_directions(batch: Tensor) -> Tensor:
+    """Exchange the two halves of a batch that holds A to B first and B to A second."""
+    return batch.roll(batch.shape[0] // 2, dims=0)

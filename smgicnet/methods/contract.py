@@ -1,0 +1,95 @@
+"""What a registration method is to the rest of the project."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Registration:
+    """The result for one pair.
+
+    ``forward (1, 3, D, H, W)`` in voxels pulls the moving image onto the fixed grid: ``moving(x + forward(x))``;
+    ``inverse`` pulls the fixed image onto the moving grid. ``seconds`` is the time of the registration alone.
+    """
+
+    forward: Tensor
+    inverse: Tensor
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a training schedule: which lengths and rates; the stages of a paper are data.
+
+    Exactly one of ``iterations`` and ``epochs`` is given; an epoch is every ordered pair of training subjects once.
+    The parameters of earlier stages are frozen for the first ``frozen_iterations``, then learn at
+    ``learning_rate * earlier_rate``.
+    """
+
+    iterations: int | None
+    epochs: float | None
+    learning_rate: float
+    frozen_iterations: int
+    earlier_rate: float
+
+    def length(self, ordered_pairs: int, batch_size: int) -> int:
+        """Number of iterations for a training set with that many ordered pairs."""
+        if self.iterations is not None:
+            return self.iterations
+        return round(self.epochs * ordered_pairs / batch_size)
+
+
+class Method(ABC):
+    """A registration method. Nothing is kept between two pairs: A, then B, then A gives A's field twice."""
+
+    device = torch.device("cpu")
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: Mapping, stage: int) -> Method:
+        """Build from a completed block of the config, as far as training stage ``stage`` (0: untrained method)."""
+
+    @abstractmethod
+    def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+        """Forward and inverse displacement of one pair of images ``(1, 1, D, H, W)`` in [0, 1]."""
+
+    @torch.no_grad()
+    def register(self, fixed: Tensor, moving: Tensor) -> Registration:
+        """Register ``moving`` to ``fixed``, both ``(1, 1, D, H, W)``, and time it (device-synchronised)."""
+        self._synchronize()
+        start = time.perf_counter()
+        forward, inverse = self.fields(fixed, moving)
+        self._synchronize()
+        return Registration(forward, inverse, time.perf_counter() - start)
+
+    def _synchronize(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+class LearnedMethod(Method):
+    """A method with a network that is trained in stages by `smgicnet.training`."""
+
+    network: nn.Module
+    weights: Mapping[str, float]  # of the terms of the objective; a term of weight 0 is not computed
+
+    @abstractmethod
+    def objective(self, image_a: Tensor, image_b: Tensor) -> dict[str, Tensor]:
+        """Unweighted terms for a batch of image pairs, each ``(N, 1, D, H, W)``; keys: the weighted terms."""
+
+    @abstractmethod
+    def stage_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """The parameters of the newest stage, and those of all earlier stages."""
+
+    def to(self, device: torch.device | str) -> LearnedMethod:
+        """Move the network to ``device``."""
+        self.device = torch.device(device)
+        self.network.to(self.device)
+        return self

@@ -1,0 +1,204 @@
+"""SM-GICNet: network, objective and levels (Section 3 and Appendix A of the paper).
+
+Where the paper and its released code disagree, ``docs/deviations.md`` says what is done here and why.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from smgicnet import losses
+from smgicnet.config import build
+from smgicnet.fields import exp, resize, warp
+from smgicnet.methods.contract import LearnedMethod
+from smgicnet.networks import GatedEncoderDecoder, LevelTrunk, VelocityHead, conv_pair, half_width
+from smgicnet.wavelets import PyramidLevel, WaveletPyramid
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """``levels`` resolutions (4 in the paper), ``channels`` a level, ``blocks`` residual blocks in levels 1 to 3,
+    ``depth`` strides of the last level, ``integration_steps`` T, ``velocity_range`` in half-widths of the grid."""
+
+    levels: int
+    channels: int
+    blocks: int
+    depth: int
+    attention_gate: bool
+    symmetric: bool
+    wavelet: str
+    energy: str
+    velocity_range: float
+    integration_steps: int
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """NCC ``windows`` (voxels) and weights by level: ``alpha`` of similarity and consistency, ``beta`` of smoothness;
+    ``weights`` of the named terms."""
+
+    windows: tuple[int, ...]
+    alpha: tuple[float, ...]
+    beta: tuple[float, ...]
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class LevelOutput:
+    """What one level saw and found, for a batch: its images, the moving image warped by the level below
+    (``before``), its velocity and displacement in its own voxels."""
+
+    moving: PyramidLevel
+    fixed: PyramidLevel
+    before: Tensor | None
+    velocity: Tensor
+    displacement: Tensor
+
+
+class CoarsestLevel(nn.Module):
+    """Level 1: the LLL pair alone."""
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        self.images = conv_pair(2, config.channels)
+        self.trunk = LevelTrunk(config.channels, config.blocks)
+        self.head = VelocityHead(2 * config.channels, config.channels, config.velocity_range)
+
+    def forward(self, warped: Tensor, moving: PyramidLevel, fixed: PyramidLevel, below: Tensor | None, displacement):
+        return self.head(self.trunk(self.images(torch.cat([warped, fixed.low], dim=1))))
+
+
+class WaveletLevel(nn.Module):
+    """Levels 2 and 3: the LLL pair with the upsampled velocity, and the energy pair."""
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        half = config.channels // 2
+        self.images = conv_pair(5, config.channels - half)
+        self.energies = conv_pair(2, half)
+        self.trunk = LevelTrunk(config.channels, config.blocks)
+        self.head = VelocityHead(2 * config.channels, config.channels, config.velocity_range)
+
+    def forward(self, warped: Tensor, moving: PyramidLevel, fixed: PyramidLevel, below: Tensor, displacement: Tensor):
+        low = self.images(torch.cat([warped, fixed.low, below / half_width(below)], dim=1))
+        energy = self.energies(torch.cat([warp(moving.energy, displacement), fixed.energy], dim=1))
+        return self.head(self.trunk(torch.cat([low, energy], dim=1)))
+
+
+class FinestLevel(nn.Module):
+    """Level 4: the images weighted by their difference map, and the attention-gated encoder-decoder."""
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        self.images = conv_pair(2 if config.levels == 1 else 5, config.channels)
+        self.trunk = GatedEncoderDecoder(config.channels, config.depth, config.attention_gate)
+        self.head = VelocityHead(2 * config.channels, config.channels, config.velocity_range)
+
+    def forward(self, warped: Tensor, moving: PyramidLevel, fixed: PyramidLevel, below: Tensor | None, displacement):
+        emphasis = 0.5 + 0.5 * difference_map(warped, fixed.low)
+        inputs = [warped * emphasis, fixed.low * emphasis]
+        if below is not None:
+            inputs.append(below / half_width(below))
+        return self.head(self.trunk(self.images(torch.cat(inputs, dim=1))))
+
+
+def difference_map(image_a: Tensor, image_b: Tensor) -> Tensor:
+    """D_AB: the absolute intensity difference, scaled to [0, 1] image by image; zero for identical images."""
+    difference = (image_a.abs() - image_b.abs()).abs()
+    low, high = difference.amin((1, 2, 3, 4), keepdim=True), difference.amax((1, 2, 3, 4), keepdim=True)
+    return (difference - low) / (high - low).clamp(min=torch.finfo(difference.dtype).eps)
+
+
+class MultiLevelNetwork(nn.Module):
+    """Levels 1 to ``stage`` of the network; velocities are added in the frame of the finer level.
+
+    Raises ``ValueError`` for a stage beyond ``config.levels``.
+    """
+
+    def __init__(self, config: NetworkConfig, stage: int):
+        super().__init__()
+        if not 1 <= stage <= config.levels:
+            raise ValueError(f"stage {stage} is not one of the {config.levels} levels")
+        self.config = config
+        self.pyramid = WaveletPyramid(config.wavelet, config.energy)
+        kinds = [CoarsestLevel] + [WaveletLevel] * (config.levels - 2) + [FinestLevel]
+        self.levels = nn.ModuleList(kind(config) for kind in kinds[-config.levels :][:stage])
+
+    def forward(self, moving: Tensor, fixed: Tensor) -> list[LevelOutput]:
+        """Images ``(N, 1, D, H, W)`` in [0, 1]; one output a level, coarsest first."""
+        outputs: list[LevelOutput] = []
+        pyramids = zip(*(self.pyramid(image, self.config.levels) for image in (moving, fixed)), strict=True)
+        for level, (level_moving, level_fixed) in zip(self.levels, pyramids, strict=False):
+            size = level_fixed.low.shape[2:]
+            below = displacement = before = None
+            warped = level_moving.low
+            if outputs:
+                below = resize(outputs[-1].velocity, size)
+                displacement = resize(outputs[-1].displacement, size)
+                before = warped = warp(level_moving.low, displacement)
+            velocity = level(warped, level_moving, level_fixed, below, displacement)
+            if below is not None:
+                velocity = velocity + below
+            displacement = exp(velocity, self.config.integration_steps)
+            outputs.append(LevelOutput(level_moving, level_fixed, before, velocity, displacement))
+        return outputs
+
+
+class SMGICNet(LearnedMethod):
+    """The method: both directions of a pair in one batch and one forward pass."""
+
+    def __init__(self, network: NetworkConfig, objective: ObjectiveConfig, stage: int):
+        self.config = network
+        self.settings = objective
+        self.weights = {name: weight for name, weight in objective.weights.items() if weight > 0}
+        self.network = MultiLevelNetwork(network, stage)
+
+    @classmethod
+    def from_config(cls, config: Mapping, stage: int) -> SMGICNet:
+        return cls(build(NetworkConfig, config["network"]), build(ObjectiveConfig, config["objective"]), stage)
+
+    def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+        last = self.network(moving, fixed)[-1]
+        inverse = exp(-last.velocity, self.config.integration_steps)
+        return resize(last.displacement, fixed.shape[2:]), resize(inverse, fixed.shape[2:])
+
+    def stage_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        *earlier, newest = self.network.levels
+        return list(newest.parameters()), [p for level in earlier for p in level.parameters()]
+
+    def objective(self, image_a: Tensor, image_b: Tensor) -> dict[str, Tensor]:
+        """Terms summed over the levels with alpha (similarity, consistency) and beta (smoothness)."""
+        moving, fixed = image_a, image_b
+        if self.config.symmetric:
+            moving, fixed = torch.cat([image_a, image_b]), torch.cat([image_b, image_a])
+        terms: dict[str, Tensor] = defaultdict(lambda: image_a.new_zeros(()))
+        for index, output in enumerate(self.network(moving, fixed)):
+            for name, value in self._level_terms(output, self.settings.windows[index]).items():
+                by_level = self.settings.beta if name == "smoothness" else self.settings.alpha
+                terms[name] = terms[name] + by_level[index] * value
+        return {name: terms[name] for name in self.weights}
+
+    def _level_terms(self, level: LevelOutput, window: int) -> dict[str, Tensor]:
+        wanted = self.weights.keys()
+        warped = warp(level.moving.low, level.displacement)
+        terms = {"similarity": losses.local_ncc(warped, level.fixed.low, window)}
+        if "energy_similarity" in wanted and level.before is not None and level.moving.energy is not None:
+            energy = warp(level.moving.energy, level.displacement)
+            terms["energy_similarity"] = losses.local_ncc(energy, level.fixed.energy, window)
+        if "smoothness" in wanted:
+            terms["smoothness"] = losses.diffusion(level.velocity)
+        if "multi_level" in wanted and level.before is not None:
+            terms["multi_level"] = losses.multi_level_consistency(warped, level.before)
+        if "symmetric" in wanted:
+            inverse = losses.swap_directions(exp(-level.velocity, self.config.integration_steps))
+            terms["symmetric"] = losses.symmetric_consistency(warped, warp(level.moving.low, inverse))
+        if wanted & {"inverse", "gradient_inverse"}:
+            composed = losses.compose_both_orders(level.displacement)
+            terms["inverse"] = losses.inverse_consistency(composed)
+            terms["gradient_inverse"] = losses.gradient_inverse_consistency(composed)
+        return terms

@@ -1,0 +1,187 @@
+"""From a scan to the common grid: orientation, crop or pad, resampling, intensity. No registration of any kind."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from scipy import ndimage
+
+from smgicnet.errors import InputError
+from smgicnet.images import Volume, atomic_path, check_same_grid, read_image, read_labels, write_volume
+
+_PACKAGE = Path(__file__).parent
+LABEL_TABLE = next(p for p in (_PACKAGE / "labels.tsv", _PACKAGE.parent / "config" / "labels.tsv") if p.is_file())
+FOREGROUND_FRACTION = 0.05  # of the robust intensity range above the background
+PERCENTILES = (0.5, 99.5)  # of the foreground
+MAX_CUT_PERCENT = 5.0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The common grid: ``shape`` in voxels, isotropic ``spacing`` in mm."""
+
+    shape: tuple[int, ...]
+    spacing: float
+
+
+def to_canonical(volume: Volume) -> Volume:
+    """Permute and flip the axes to the closest to RAS; the world stays where it is."""
+    image = nib.as_closest_canonical(nib.Nifti1Image(volume.data, volume.affine))
+    return Volume(np.asarray(image.dataobj), image.affine)
+
+
+def background_level(data: np.ndarray) -> float:
+    """The intensity of the background: the median over the volume's six faces (0 for most stripped brains)."""
+    faces = [np.take(data, index, axis).ravel() for axis in range(3) for index in (0, -1)]
+    return float(np.median(np.concatenate(faces)))
+
+
+def foreground(data: np.ndarray) -> np.ndarray:
+    """The brain of a skull-stripped image: the largest component clearly above the background, as a mask."""
+    above = data - background_level(data)
+    mask = above > FOREGROUND_FRACTION * np.percentile(above, 99.9)
+    components, count = ndimage.label(mask)
+    if count > 1:
+        mask = components == 1 + np.argmax(np.bincount(components.ravel())[1:])
+    return mask
+
+
+def bounding_box(mask: np.ndarray) -> np.ndarray:
+    """``(3, 2)``: first and last index of the mask along each axis."""
+    spans = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    return np.array([[span[0], span[-1]] for span in spans])
+
+
+def common_affine(volume: Volume, box: np.ndarray, grid: Grid) -> np.ndarray:
+    """Affine of the common grid, its centre on the centre of the brain's bounding box, its axes along the image's."""
+    linear = volume.affine[:3, :3] / volume.spacing * grid.spacing
+    centre = volume.affine[:3, :3] @ box.mean(axis=1) + volume.affine[:3, 3]
+    affine = np.eye(4)
+    affine[:3, :3] = linear
+    affine[:3, 3] = centre - linear @ ((np.array(grid.shape) - 1) / 2)
+    return affine
+
+
+def resample(volume: Volume, affine: np.ndarray, shape: tuple[int, ...], *, order: int, fill: float = 0) -> np.ndarray:
+    """``volume`` at the voxels of another grid with parallel axes, crop, pad and zoom in one interpolation.
+
+    ``order`` 1 (images) smooths first where the new voxels are larger, against aliasing; ``order`` 0 is for labels.
+    """
+    to_source = np.linalg.inv(volume.affine) @ affine
+    data = volume.data
+    if order > 0:
+        step = np.linalg.norm(to_source[:3, :3], axis=0)
+        data = ndimage.gaussian_filter(data, np.maximum(0, (step - 1) / 2), mode="nearest")
+    return ndimage.affine_transform(
+        data, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=order, mode="constant", cval=fill
+    )
+
+
+def scale_intensity(data: np.ndarray, low: float, high: float) -> np.ndarray:
+    """``[low, high]`` to [0, 1], clipped."""
+    return np.clip((data - low) / (high - low), 0, 1).astype(np.float32)
+
+
+@cache
+def label_table() -> pd.DataFrame:
+    """``config/labels.tsv``: source ``label``, target ``roi`` (FreeSurfer id) and its ``name``."""
+    return pd.read_csv(LABEL_TABLE, sep="\t")
+
+
+@cache
+def roi_names() -> dict[int, str]:
+    """FreeSurfer id to name of the 36 ROIs, in anatomical order."""
+    table = label_table()
+    return dict(zip(table["roi"], table["name"]))
+
+
+def map_labels(labels: np.ndarray) -> np.ndarray:
+    """Source labels to the 36 ROIs, uint8; what is not listed becomes 0."""
+    table = label_table()
+    values, inverse = np.unique(labels, return_inverse=True)
+    targets = dict(zip(table["label"], table["roi"]))
+    return np.array([targets.get(int(v), 0) for v in values], dtype=np.uint8)[inverse].reshape(labels.shape)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One subject on the common grid: ``image`` float32 in [0, 1], ``labels`` uint8 or None, what was done."""
+
+    image: np.ndarray
+    labels: np.ndarray | None
+    affine: np.ndarray
+    report: dict
+
+
+def prepare(image_path: str | Path, labels_path: str | Path | None, grid: Grid) -> Prepared:
+    """All steps for one subject. Raises `InputError` for an unusable image or label map."""
+    original = read_image(image_path)
+    volume = to_canonical(original)
+    mask = foreground(volume.data)
+    box = bounding_box(mask)
+    affine = common_affine(volume, box, grid)
+    cut = 100 - 100 * _covered(volume, mask, affine, grid)
+    if cut > MAX_CUT_PERCENT:
+        extent = ((box[:, 1] - box[:, 0] + 1) * volume.spacing).round().astype(int).tolist()
+        raise InputError(
+            image_path,
+            f"its foreground spans {extent} mm and {cut:.0f} % of it lies beyond the common grid",
+            "Enlarge grid.shape or grid.spacing, or check the skull strip",
+        )
+    low, high = np.percentile(volume.data[mask], PERCENTILES)
+    low = min(background_level(volume.data), low)
+    resampled = resample(volume, affine, grid.shape, order=1, fill=low)
+    labels, missing = None, None
+    if labels_path:
+        labels = _prepare_labels(original, image_path, labels_path, affine, grid)
+        missing = [name for roi, name in roi_names().items() if not (labels == roi).any()]
+    report = {
+        "image": str(image_path),
+        "labels": str(labels_path) if labels_path else None,
+        "source_shape": list(original.data.shape),
+        "source_spacing_mm": original.spacing.round(4).tolist(),
+        "source_orientation": "".join(nib.aff2axcodes(original.affine)),
+        "bounding_box": box.tolist(),
+        "foreground_ml": round(float(mask.sum() * np.prod(volume.spacing) / 1000), 1),
+        "cut_percent": round(float(cut), 3),
+        "intensity_range": [float(low), float(high)],
+        "grid_shape": list(grid.shape),
+        "grid_spacing_mm": grid.spacing,
+        "rois_missing": missing,
+    }
+    return Prepared(scale_intensity(resampled, low, high), labels, affine, report)
+
+
+def _covered(volume: Volume, mask: np.ndarray, affine: np.ndarray, grid: Grid) -> float:
+    """Fraction of the mask that lies inside the common grid."""
+    to_grid = np.linalg.inv(affine) @ volume.affine
+    index = np.argwhere(mask) @ to_grid[:3, :3].T + to_grid[:3, 3]
+    return float(((index > -0.5) & (index < np.array(grid.shape) - 0.5)).all(axis=1).mean())
+
+
+def _prepare_labels(image: Volume, image_path, labels_path, affine: np.ndarray, grid: Grid) -> np.ndarray:
+    labels = read_labels(labels_path)
+    check_same_grid(image, labels, image_path, labels_path)
+    mapped = map_labels(labels.data)
+    if not mapped.any():
+        raise InputError(
+            labels_path, "none of the 36 ROIs is in it", "Give FreeSurfer labels, or extend config/labels.tsv"
+        )
+    return resample(to_canonical(Volume(mapped, labels.affine)), affine, grid.shape, order=0)
+
+
+def write_prepared(
+    prepared: Prepared, image_path: str | Path, labels_path: str | Path, report_path: str | Path
+) -> None:
+    """Write a subject's image, labels (all zero where there are none) and the record of what was done."""
+    labels = prepared.labels if prepared.labels is not None else np.zeros(prepared.image.shape, np.uint8)
+    write_volume(image_path, prepared.image, prepared.affine)
+    write_volume(labels_path, labels, prepared.affine)
+    with atomic_path(report_path) as part:
+        part.write_text(json.dumps(prepared.report, indent=2) + "\n")

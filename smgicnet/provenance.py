@@ -1,0 +1,79 @@
+"""What a result was made from: source digest, versions, hardware."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+import yaml
+
+from smgicnet.images import atomic_path
+
+PACKAGE = Path(__file__).parent
+VERSIONED = ("torch", "numpy", "scipy", "nibabel", "PyWavelets", "pandas", "matplotlib", "seaborn", "snakemake")
+
+
+def source_digest(*names: str) -> str:
+    """Digest of source files of the package, given relative to it. Raises ``FileNotFoundError`` for a wrong name."""
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        digest.update(name.encode() + b"\0" + (PACKAGE / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def files_digest(paths: Iterable[str | Path]) -> str:
+    """Digest of the contents of files, in the order given."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def hardware() -> str:
+    """The processor, and the GPU if there is one, in words."""
+    name = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").is_file():
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    words = f"{os.cpu_count()} cores of {name}"
+    import torch  # costs a second: only where it is asked for
+
+    if torch.cuda.is_available():
+        words = f"{torch.cuda.get_device_name()}, {words}"
+    return words
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in VERSIONED:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def write_record(path: str | Path, **facts: object) -> None:
+    """Write facts with versions and hardware as JSON."""
+    content = {**facts, "versions": versions(), "hardware": hardware()}
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file atomically."""
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def read_yaml(path: str | Path) -> dict:
+    """The content of a YAML file."""
+    return yaml.safe_load(Path(path).read_text(encoding="utf-8"))

@@ -1,0 +1,32 @@
+"""What every script of the workflow starts with: its log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from smgicnet.errors import InputError
+
+
+@contextmanager
+def job_log(path: str | Path) -> Iterator[None]:
+    """Log to ``path`` and to the terminal; an `InputError` ends the job with its message alone, no traceback."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    form = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
+    handlers = [logging.FileHandler(path, mode="w"), logging.StreamHandler(sys.stderr)]
+    for handler in handlers:
+        handler.setFormatter(form)
+    logging.basicConfig(level=logging.INFO, handlers=handlers)
+    logging.captureWarnings(True)
+    try:
+        yield
+    except InputError as error:
+        logging.error("Error: %s", error)
+        raise SystemExit(1) from None
+    except Exception:
+        logging.error("%s", traceback.format_exc())
+        raise SystemExit(1) from None

@@ -1,0 +1,205 @@
+"""The one training loop. A paper's levels are data (`Stage`s); resuming is bit-identical to never having stopped."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from smgicnet.errors import InputError
+from smgicnet.methods import LearnedMethod, Stage
+from smgicnet.sampling import Augmentation, ImageSet, PairSampler, augment
+from smgicnet.weights import save
+
+log = logging.getLogger(__name__)
+PROGRESS_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What all stages of a method share. The rate is multiplied by ``decay_factor`` at ``decay_after`` iterations
+    and then every ``decay_every``."""
+
+    batch_size: int
+    decay_after: int
+    decay_every: int
+    decay_factor: float
+    checkpoint_every: int
+    validate_every: int
+    augmentation: Augmentation
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage of one training: what it learns from, where it writes, what identifies it.
+
+    ``identity`` (config, seed, source digest, digest of the earlier weights) goes into the checkpoint; a checkpoint
+    of another identity is put aside and never resumed. ``validate`` maps the method to a mean Dice.
+    """
+
+    stage: Stage
+    config: TrainingConfig
+    images: ImageSet
+    seed: int
+    folder: Path
+    identity: Mapping[str, object]
+    validate: Callable[[LearnedMethod], float] | None
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+
+def learning_rate(step: int, stage: Stage, config: TrainingConfig) -> float:
+    """Section 4.2: constant, then halved every 50k iterations after the first 60k (at 60k, 110k, ...)."""
+    halvings = 0 if step < config.decay_after else 1 + (step - config.decay_after) // config.decay_every
+    return stage.learning_rate * config.decay_factor**halvings
+
+
+def train(method: LearnedMethod, job: Job, on_log: Callable[[int, dict], None] | None = None) -> pd.DataFrame:
+    """Train the newest stage of ``method`` in place; continue from a checkpoint of the same job if there is one.
+
+    ``on_log(step, row)`` is called each step (TensorBoard). Returns the history: a row a step with every term of the
+    objective, unweighted, their weighted ``total``, rate and seconds; ``validation_dice`` where measured.
+    Raises `InputError` when the loss is not finite, `RuntimeError` when a parameter that should learn does not.
+    """
+    sampler = PairSampler(len(job.images), job.config.batch_size, job.seed)
+    length = job.stage.length(sampler.pairs, job.config.batch_size)
+    newest, earlier = method.stage_parameters()
+    optimizer = torch.optim.Adam([{"params": newest}, {"params": earlier}] if earlier else newest)
+    learning = newest + (earlier if length > job.stage.frozen_iterations else [])
+    _check_optimized(method.network, optimizer, newest + earlier)
+    before = [p.detach().clone() for p in learning]
+    history, start = _resume(method, optimizer, job)
+    if start == 0:
+        log.info("%d iterations, %d images, %d ordered pairs", length, len(job.images), sampler.pairs)
+    clock = _Progress(start, length)
+    for step in range(start, length):
+        frozen = step < job.stage.frozen_iterations
+        for parameter in earlier:
+            parameter.requires_grad_(not frozen)
+        row = _step(method, optimizer, job, sampler, step)
+        done = step + 1
+        if job.validate and (done % job.config.validate_every == 0 or done == length):
+            row["validation_dice"] = job.validate(method)
+        history.append(row)
+        if on_log:
+            on_log(step, row)
+        clock.report(done, row)
+        if done % job.config.checkpoint_every == 0 and done < length:
+            _save_checkpoint(method, optimizer, job, history, done)
+    if start == 0:
+        _check_moved(learning, before, method.network)
+    return pd.DataFrame(history)
+
+
+def _step(method: LearnedMethod, optimizer, job: Job, sampler: PairSampler, step: int) -> dict:
+    """One optimiser step; returns its row of the history."""
+    begun = time.perf_counter()
+    generator = torch.Generator().manual_seed(int(np.random.SeedSequence([job.seed, step]).generate_state(1)[0]))
+    first, second = zip(*sampler.batch(step), strict=True)
+    images = job.images.batch(first + second).to(method.device, non_blocking=True)
+    image_a, image_b = augment(images, job.config.augmentation, generator).chunk(2)
+    rate = learning_rate(step, job.stage, job.config)
+    for group, factor in zip(optimizer.param_groups, (1.0, job.stage.earlier_rate), strict=False):
+        group["lr"] = rate * factor
+    terms = method.objective(image_a, image_b)
+    total = weighted_total(terms, method.weights)
+    optimizer.zero_grad(set_to_none=True)
+    total.backward()
+    values = {"total": total.item(), **{name: term.item() for name, term in terms.items()}}
+    if not all(map(math.isfinite, values.values())):
+        raise InputError(
+            job.folder,
+            f"the loss is not finite at step {step}: {values}",
+            "Lower the learning rate or check the images",
+        )
+    optimizer.step()
+    return {"step": step, **values, "learning_rate": rate, "seconds": time.perf_counter() - begun}
+
+
+def weighted_total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """The sum that is minimised. Raises ``ValueError`` for a term without weight or a weight without term."""
+    if terms.keys() != weights.keys():
+        raise ValueError(f"the objective has terms {sorted(terms)}, the config weights {sorted(weights)}")
+    return sum(weights[name] * term for name, term in terms.items())
+
+
+def _check_optimized(network: nn.Module, optimizer, expected: list[nn.Parameter]) -> None:
+    """Before the first step: every parameter of the network is in a stage, and every one of a stage is optimised."""
+    optimised = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    lost = [
+        name for name, p in network.named_parameters() if id(p) not in optimised or all(p is not e for e in expected)
+    ]
+    if lost:
+        raise RuntimeError(f"parameters that would never learn: {lost}")
+
+
+def _check_moved(learning: list[nn.Parameter], before: list[Tensor], network: nn.Module) -> None:
+    """After a stage: every parameter that should have learnt has changed."""
+    names = {id(p): name for name, p in network.named_parameters()}
+    still = [names[id(p)] for p, old in zip(learning, before, strict=True) if torch.equal(p.detach(), old)]
+    if still:
+        raise RuntimeError(f"parameters that did not move in training: {still}")
+
+
+def _save_checkpoint(method: LearnedMethod, optimizer, job: Job, history: list[dict], step: int) -> None:
+    state = {
+        "network": method.network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "random": torch.get_rng_state(),
+        "step": step,
+        "identity": json.dumps(job.identity, sort_keys=True),
+        "history": history,
+    }
+    save(state, job.checkpoint)
+
+
+def _resume(method: LearnedMethod, optimizer, job: Job) -> tuple[list[dict], int]:
+    """Load the job's checkpoint if it is one of this very job; returns the history and the step to go on with."""
+    if not job.checkpoint.is_file():
+        return [], 0
+    try:
+        state = torch.load(job.checkpoint, map_location=method.device, weights_only=True)
+        same = state["identity"] == json.dumps(job.identity, sort_keys=True)
+    except Exception as error:
+        log.warning("%s cannot be read (%s)", job.checkpoint, error)
+        same = False
+    if not same:
+        aside = job.checkpoint.with_name("checkpoint.other.pt")
+        job.checkpoint.replace(aside)
+        log.warning("the checkpoint is of another config, seed or code: put aside as %s, starting anew", aside)
+        return [], 0
+    method.network.load_state_dict(state["network"], strict=True)
+    optimizer.load_state_dict(state["optimizer"])
+    torch.set_rng_state(state["random"].cpu())
+    log.info("resuming from %s at iteration %d", job.checkpoint, state["step"])
+    return state["history"], state["step"]
+
+
+class _Progress:
+    """A line of progress every few seconds: step, terms, step time, time left."""
+
+    def __init__(self, start: int, length: int):
+        self.start, self.length = start, length
+        self.begun = self.last = time.monotonic()
+
+    def report(self, done: int, row: Mapping[str, float]) -> None:
+        now = time.monotonic()
+        if done < self.length and now - self.last < PROGRESS_SECONDS:
+            return
+        self.last = now
+        per_step = (now - self.begun) / (done - self.start)
+        left = per_step * (self.length - done)
+        skip = {"step", "seconds", "learning_rate"}
+        terms = " ".join(f"{name} {value:.4g}" for name, value in row.items() if name not in skip)
+        log.info("%d/%d %s | %.2f s/step, %d:%02d left", done, self.length, terms, per_step, *divmod(round(left), 60))

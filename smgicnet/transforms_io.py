@@ -1,0 +1,78 @@
+"""Displacement fields between voxels inside and millimetres in files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import apply_affine
+from scipy import ndimage
+
+from smgicnet.errors import InputError
+from smgicnet.images import Volume, write_volume
+
+_LPS = np.array([-1, -1, 1], dtype=np.float32)
+
+
+def voxel_grid(shape: tuple[int, ...]) -> np.ndarray:
+    """``(X, Y, Z, 3)`` voxel indices."""
+    return np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).astype(np.float64)
+
+
+def to_world(
+    displacement: np.ndarray, fixed: np.ndarray, moving: np.ndarray, target: Volume | None = None
+) -> np.ndarray:
+    """A voxel displacement between two common grids as a displacement in RAS mm.
+
+    Parameters
+    ----------
+    displacement : ``(3, D, H, W)`` in voxels
+    fixed, moving : affines of the two subjects' common grids
+    target : a volume whose voxels the result lies on (its data is not read); the fixed common grid by default.
+        Beyond the common grid the border's displacement holds.
+
+    Returns ``(X, Y, Z, 3)``: a point ``p`` in mm of the fixed image goes to ``p + d(p)`` in the moving image.
+    """
+    if target is None:
+        points = voxel_grid(displacement.shape[1:])
+        world = apply_affine(fixed, points)
+        u = np.moveaxis(displacement, 0, -1)
+    else:
+        world = apply_affine(target.affine, voxel_grid(target.data.shape[:3]))
+        points = apply_affine(np.linalg.inv(fixed), world)
+        coordinates = np.moveaxis(points, -1, 0)
+        u = np.stack([ndimage.map_coordinates(c, coordinates, order=1, mode="nearest") for c in displacement], axis=-1)
+    return (apply_affine(moving, points + u) - world).astype(np.float32)
+
+
+def to_voxels(displacement: np.ndarray, fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
+    """The inverse of `to_world` on the common grid: ``(X, Y, Z, 3)`` RAS mm to ``(3, D, H, W)`` voxels."""
+    points = voxel_grid(displacement.shape[:3])
+    target = apply_affine(np.linalg.inv(moving), apply_affine(fixed, points) + displacement)
+    return np.moveaxis(target - points, -1, 0).astype(np.float32)
+
+
+def sample(volume: Volume, world: np.ndarray, *, order: int = 1) -> np.ndarray:
+    """``volume`` at world points ``(X, Y, Z, 3)`` in RAS mm; 0 beyond it."""
+    coordinates = np.moveaxis(apply_affine(np.linalg.inv(volume.affine), world), -1, 0)
+    return ndimage.map_coordinates(volume.data, coordinates, order=order, mode="constant", cval=0)
+
+
+def write_itk(path: str | Path, displacement: np.ndarray, affine: np.ndarray) -> None:
+    """Write ``(X, Y, Z, 3)`` RAS mm as ITK and ANTs read it: ``(X, Y, Z, 1, 3)``, LPS mm, intent vector."""
+    write_volume(path, (displacement * _LPS).astype(np.float32)[:, :, :, None], affine, intent="vector")
+
+
+def read_itk(path: str | Path) -> Volume:
+    """Read an ITK displacement field; ``data (X, Y, Z, 3)`` in RAS mm. Raises `InputError` for another layout."""
+    try:
+        image = nib.load(path)
+        data = np.asarray(image.dataobj, dtype=np.float32)
+    except Exception as error:
+        raise InputError(path, f"not a readable field ({error})", "Write or copy it again") from error
+    if data.ndim != 5 or data.shape[3:] != (1, 3):
+        raise InputError(
+            path, f"an ITK field has shape (X, Y, Z, 1, 3), this one {data.shape}", "Give an ITK displacement field"
+        )
+    return Volume(data[:, :, :, 0] * _LPS, np.asarray(image.affine, dtype=np.float64))

@@ -1,0 +1,59 @@
+"""Weights files: network, the config that built it and the grid that it was trained on."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from smgicnet.errors import InputError
+from smgicnet.images import atomic_path
+from smgicnet.methods import METHODS, LearnedMethod
+from smgicnet.preprocessing import Grid
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A method as trained up to ``stage``: its config block, network tensors and common grid."""
+
+    method: Mapping
+    stage: int
+    grid: Grid
+    network: Mapping[str, torch.Tensor]
+
+    def build(self) -> LearnedMethod:
+        """The method with these weights, loaded strictly."""
+        method = METHODS[self.method["type"]].from_config(self.method, self.stage)
+        method.network.load_state_dict(self.network, strict=True)
+        return method
+
+
+def save(value: object, path: str | Path) -> None:
+    """`torch.save`, atomically and to the same bytes for the same value (its archive would carry the file's name)."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    with atomic_path(path) as part:
+        part.write_bytes(buffer.getvalue())
+
+
+def write_weights(weights: Weights, path: str | Path) -> None:
+    """Write a weights file that `read_weights` reads, tensors on the CPU."""
+    network = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.network.items()}
+    grid = {"shape": list(weights.grid.shape), "spacing": weights.grid.spacing}
+    save({**asdict(weights), "network": network, "grid": grid}, path)
+
+
+def read_weights(path: str | Path) -> Weights:
+    """Read tensors and plain values only (``weights_only``). Raises `InputError` for anything else."""
+    remedy = "Give a weights.pt that this project's training wrote"
+    if not Path(path).is_file():
+        raise InputError(path, "no such weights file", remedy)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        grid = Grid(tuple(content["grid"]["shape"]), float(content["grid"]["spacing"]))
+        return Weights(content["method"], content["stage"], grid, content["network"])
+    except Exception as error:
+        raise InputError(path, f"not a weights file of this project ({type(error).__name__})", remedy) from error

@@ -1,0 +1,156 @@
+"""Every method: the output contract, A-B-A purity; SM-GICNet: levels, symmetry, objective, that it learns."""
+
+import pytest
+import torch
+
+from smgicnet import config as configuration
+from smgicnet.fields import compose, jacobian_determinant, warp
+from smgicnet.methods import METHODS
+from smgicnet.methods.smgicnet import NetworkConfig, difference_map
+from smgicnet.networks import AttentionGate, GatedEncoderDecoder, ResidualBlock
+from smgicnet.training import weighted_total
+from tests.helpers import SHAPE, blobs, block, build
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_contract(kind):
+    fixed, moving = blobs(1), blobs(2)
+    result = build(kind).register(fixed, moving)
+    for field in (result.forward, result.inverse):
+        assert field.shape == (1, 3, *SHAPE)
+        assert field.dtype == torch.float32
+        assert torch.isfinite(field).all()
+        assert not field.requires_grad
+    assert (jacobian_determinant(result.forward) > 0).float().mean() > 0.99
+    assert result.seconds > 0
+    there_and_back = compose(result.forward, result.inverse)[..., 3:-3, 3:-3, 3:-3].norm(dim=1).mean()
+    assert there_and_back < 0.1 + 0.1 * result.forward.norm(dim=1).mean()
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_a_b_a_purity(kind):
+    method = build(kind)
+    a, b, c = blobs(1), blobs(2), blobs(3)
+    first = method.register(a, b).forward.clone()
+    method.register(b, c)
+    assert torch.equal(method.register(a, b).forward, first)
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3, 4])
+def test_every_level_gives_a_field_on_the_full_grid(stage):
+    method = build(stage=stage)
+    assert len(method.network.levels) == stage
+    outputs = method.network(blobs(1), blobs(2))
+    assert [o.velocity.shape[-1] for o in outputs] == [2, 4, 8, 16][:stage]
+    assert method.register(blobs(1), blobs(2)).forward.shape == (1, 3, *SHAPE)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_fewer_levels(levels):
+    method = build(levels=levels)
+    assert type(method.network.levels[-1]).__name__ == "FinestLevel"
+    terms = method.objective(blobs(1), blobs(2))
+    assert terms.keys() == method.weights.keys()
+
+
+def test_directions_are_exchangeable():
+    """The batch (A, B) and the batch (B, A) give the same terms: no direction is preferred."""
+    method = build()
+    there, back = method.objective(blobs(1), blobs(2)), method.objective(blobs(2), blobs(1))
+    for name, value in there.items():
+        torch.testing.assert_close(value, back[name], msg=name)
+
+
+def test_objective_names_every_weighted_term_and_all_move_the_newest_level():
+    method = build()
+    terms = method.objective(blobs(1), blobs(2))
+    assert set(terms) == {
+        "similarity", "energy_similarity", "symmetric", "inverse", "multi_level", "gradient_inverse", "smoothness",
+    }  # fmt: skip
+    newest, earlier = method.stage_parameters()
+    for name, term in terms.items():
+        gradients = torch.autograd.grad(term, newest + earlier, retain_graph=True, allow_unused=True)
+        moved = [g is not None and bool(g.abs().sum() > 0) for g in gradients]
+        # level 4 has no energy image: that term teaches the levels below
+        assert any(moved[len(newest) :] if name == "energy_similarity" else moved[: len(newest)]), name
+
+
+def test_unweighted_terms_are_not_computed_and_mismatches_are_errors():
+    part = block()
+    part["objective"]["weights"] |= {"symmetric": 0, "inverse": 0}
+    method = METHODS["smgicnet"].from_config(part, 4)
+    terms = method.objective(blobs(1), blobs(2))
+    assert not {"symmetric", "inverse"} & terms.keys()
+    with pytest.raises(ValueError, match="terms"):
+        weighted_total(terms, {**method.weights, "sharpness": 1.0})
+
+
+def test_one_direction():
+    method = build(symmetric=False)
+    assert set(method.objective(blobs(1), blobs(2))) == {"similarity", "energy_similarity", "multi_level", "smoothness"}
+
+
+def test_every_parameter_gets_a_gradient():
+    method = build()
+    weighted_total(method.objective(blobs(1), blobs(2)), method.weights).backward()
+    silent = [name for name, p in method.network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not silent
+
+
+def test_overfits_one_pair():
+    method = build(channels=8)
+    fixed = blobs(1, (8, 16, 8))
+    shift = torch.zeros(1, 3, *SHAPE)
+    shift[:, 1] = 2.0
+    moving = warp(fixed, shift, padding="border")
+    before = (moving - fixed).square().mean()
+    optimizer = torch.optim.Adam(method.network.parameters(), 2e-3)
+    for _ in range(80):
+        optimizer.zero_grad()
+        weighted_total(method.objective(fixed, moving), method.weights).backward()
+        optimizer.step()
+    result = method.register(fixed, moving)
+    after = (warp(moving, result.forward, padding="border") - fixed).square().mean()
+    assert after < 0.3 * before
+    centre = result.forward[0, :, 6:10, 12:20, 6:10].mean((1, 2, 3))
+    assert centre[1] == pytest.approx(-2.0, abs=0.7)
+
+
+def test_velocity_is_bounded_in_voxels():
+    method = build(velocity_range=0.1)
+    for level in method.network.levels:
+        torch.nn.init.constant_(level.head.output.bias, 1e4)
+    first = method.network(blobs(1), blobs(2))[0].velocity
+    expected = torch.tensor([0.1 * (n / 8 - 1) / 2 for n in SHAPE])
+    torch.testing.assert_close(first.amax((0, 2, 3, 4)), expected, rtol=1e-3, atol=0)
+
+
+def test_difference_map():
+    a, b = blobs(1), blobs(2)
+    d = difference_map(a, b)
+    assert d.min() == 0
+    assert d.max() == 1
+    torch.testing.assert_close(d, difference_map(b, a))
+    assert difference_map(a, a).abs().max() == 0
+
+
+def test_attention_gate_weights_the_skip_by_one_channel_below_one():
+    torch.manual_seed(0)
+    gate, skip = AttentionGate(4), torch.rand(1, 4, 8, 8, 8) + 0.5
+    ratio = gate(skip, torch.rand(1, 4, 4, 4, 4)) / skip
+    assert 0 < ratio.min() < ratio.max() < 1
+    torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio))
+
+
+def test_gates_and_depth_are_switchable():
+    gated, plain = GatedEncoderDecoder(4, 3, True), GatedEncoderDecoder(4, 3, False)
+    assert sum(isinstance(m, AttentionGate) for m in gated.modules()) == 3
+    assert sum(isinstance(m, AttentionGate) for m in plain.modules()) == 0
+    assert sum(isinstance(m, ResidualBlock) for m in gated.modules()) == 6
+    assert GatedEncoderDecoder(4, 2, True)(torch.rand(1, 4, 8, 8, 8)).shape == (1, 8, 8, 8, 8)
+
+
+def test_dataclass_and_schema_agree():
+    configuration.build(NetworkConfig, block()["network"])
+    with pytest.raises(TypeError, match="NetworkConfig"):
+        configuration.build(NetworkConfig, {"levels": 4})

@@ -1,0 +1,170 @@
+"""The training loop: what learns, schedules, sampling, and that resuming equals never having stopped."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from smgicnet.errors import InputError
+from smgicnet.images import write_volume
+from smgicnet.methods import Stage
+from smgicnet.sampling import Augmentation, ImageSet, PairSampler, augment
+from smgicnet.training import Job, TrainingConfig, learning_rate, train
+from tests.helpers import SHAPE, blobs, build
+
+STAGE = Stage(iterations=6, epochs=None, learning_rate=1e-3, frozen_iterations=2, earlier_rate=0.5)
+CONFIG = TrainingConfig(
+    batch_size=1,
+    decay_after=60000,
+    decay_every=50000,
+    decay_factor=0.5,
+    checkpoint_every=2,
+    validate_every=3,
+    augmentation=Augmentation(rotation=10, scale=0.1, translation=0.1),
+)
+
+
+@pytest.fixture
+def job(tmp_path):
+    paths = [tmp_path / f"{index}.nii" for index in range(3)]
+    for index, path in enumerate(paths):
+        write_volume(path, blobs(index)[0, 0].numpy(), np.eye(4))
+    return Job(STAGE, CONFIG, ImageSet(paths), 7, tmp_path, {"seed": 7, "code": "abc"}, lambda method: 0.5)
+
+
+class Killed(Exception):
+    """As SIGKILL: nothing after it runs."""
+
+
+def killer(at):
+    def on_log(step, row):
+        if step == at:
+            raise Killed
+
+    return on_log
+
+
+def state_of(method):
+    return {name: value.clone() for name, value in method.network.state_dict().items()}
+
+
+@pytest.mark.parametrize("at", [1, 2, 4, 5])
+def test_resuming_is_bit_identical(job, at):
+    undisturbed = build()
+    history = train(undisturbed, replace(job, folder=job.folder / "a"))
+    interrupted = replace(job, folder=job.folder / "b")
+    with pytest.raises(Killed):
+        train(build(), interrupted, killer(at))
+    resumed = build()
+    again = train(resumed, interrupted)
+    for name, value in state_of(undisturbed).items():
+        assert torch.equal(value, resumed.network.state_dict()[name]), name
+    timeless = ["step", "total", "similarity", "learning_rate", "validation_dice"]
+    assert again[timeless].equals(history[timeless])
+
+
+def test_a_checkpoint_of_another_job_is_put_aside(job, caplog):
+    with pytest.raises(Killed):
+        train(build(), job, killer(3))
+    other = replace(job, identity={**job.identity, "code": "changed"})
+    fresh, expected = build(), build()
+    with caplog.at_level(logging.WARNING):
+        train(fresh, other)
+    assert "put aside" in caplog.text
+    assert (job.folder / "checkpoint.other.pt").is_file()
+    train(expected, replace(other, folder=job.folder / "new"))
+    assert all(torch.equal(a, b) for a, b in zip(state_of(fresh).values(), state_of(expected).values(), strict=True))
+
+
+def test_a_damaged_checkpoint_is_put_aside(job, caplog):
+    job.checkpoint.write_bytes(b"half a file")
+    train(build(), job)
+    assert "cannot be read" in caplog.text
+
+
+def test_levels_below_are_frozen_then_learn(job):
+    method = build()
+    _, earlier = method.stage_parameters()
+    initial = [p.detach().clone() for p in earlier]
+    seen = []
+    train(method, job, lambda step, row: seen.append(all(torch.equal(p, q) for p, q in zip(earlier, initial))))
+    assert seen == [True, True, False, False, False, False]
+
+
+def test_history_has_every_term_and_validation(job):
+    method = build()
+    history = train(method, job)
+    assert len(history) == 6
+    assert set(method.weights) <= set(history.columns)
+    weighted = sum(method.weights[name] * history[name] for name in method.weights)
+    np.testing.assert_allclose(history["total"], weighted, rtol=1e-4)
+    assert history["validation_dice"].notna().tolist() == [False, False, True, False, False, True]
+
+
+def test_a_parameter_outside_every_stage_is_an_error(job):
+    """The released code optimised the level below instead of level 4."""
+    method = build()
+    method.stage_parameters = lambda: (list(method.network.levels[2].parameters()), [])
+    with pytest.raises(RuntimeError, match=r"never learn.*levels\.3"):
+        train(method, job)
+
+
+def test_a_parameter_that_does_not_move_is_an_error(job):
+    method = build()
+    method.network.levels[3].spare = torch.nn.Linear(2, 2)
+    with pytest.raises(RuntimeError, match=r"did not move.*spare"):
+        train(method, job)
+
+
+def test_a_loss_that_is_not_finite_is_an_error(job):
+    method = build()
+    torch.nn.init.constant_(method.network.levels[0].images[0].weight, float("nan"))
+    with pytest.raises(InputError, match="not finite at step 0"):
+        train(method, job)
+
+
+def test_learning_rate_halves_at_60k_and_every_50k():
+    stage = replace(STAGE, learning_rate=1e-4)
+    rates = [learning_rate(step, stage, CONFIG) for step in (0, 59_999, 60_000, 109_999, 110_000, 160_000)]
+    assert rates == pytest.approx([1e-4, 1e-4, 5e-5, 5e-5, 2.5e-5, 1.25e-5])
+
+
+def test_epochs_are_ordered_pairs():
+    stage = replace(STAGE, iterations=None, epochs=4)
+    assert stage.length(PairSampler(269, 1, 0).pairs, 1) == 4 * 72_092 == 288_368
+    assert stage.length(72_092, 4) == 72_092
+
+
+def test_sampler_draws_every_ordered_pair_once_an_epoch():
+    sampler = PairSampler(5, 2, seed=3)
+    epochs = [[pair for step in range(e * 10, e * 10 + 10) for pair in sampler.batch(step)] for e in range(2)]
+    expected = {(a, b) for a in range(5) for b in range(5) if a != b}
+    for epoch in epochs:
+        assert len(epoch) == 20
+        assert set(epoch) == expected
+    assert epochs[0] != epochs[1]
+    assert PairSampler(5, 2, seed=3).batch(7) == sampler.batch(7)
+    assert PairSampler(5, 2, seed=4).batch(7) != sampler.batch(7)
+
+
+def test_augmentation_moves_each_image_by_its_own_pose():
+    images = torch.cat([blobs(1), blobs(1)])
+    config = Augmentation(rotation=20, scale=0.1, translation=0.1)
+    out = augment(images, config, torch.Generator().manual_seed(0))
+    assert out.shape == images.shape
+    assert not torch.allclose(out[0], out[1], atol=1e-2)
+    assert torch.equal(out, augment(images, config, torch.Generator().manual_seed(0)))
+    off = Augmentation(rotation=0, scale=0, translation=0)
+    assert torch.equal(augment(images, off, torch.Generator().manual_seed(0)), images)
+
+
+def test_augmentation_translation_is_in_fractions_of_the_field_of_view():
+    image = torch.zeros(1, 1, *SHAPE)
+    image[0, 0, 8, 16, 8] = 1
+    config = Augmentation(rotation=0, scale=0, translation=0.25)
+    out = torch.cat([augment(image, config, torch.Generator().manual_seed(s)) for s in range(40)])
+    found = torch.stack([o[0].nonzero().float().mean(0) for o in out if o.any()]) - torch.tensor([8.0, 16, 8])
+    assert found.abs().max(0).values.tolist() <= [4.6, 8.6, 4.6]
+    assert found.abs().max(0).values[1] > 5

@@ -1,0 +1,22 @@
+from pathlib import Path
+
+from smgicnet.pipeline import SubjectFiles, register_shard
+from smgicnet.scripts import job_log
+
+with job_log(snakemake.log[0]):
+    names, truth = snakemake.params.subjects, [Path(path) for path in snakemake.input.truth]
+    subjects = {
+        name: SubjectFiles(name, Path(image), Path(labels), tuple(truth[index :: len(names)]))
+        for index, (name, image, labels) in enumerate(zip(names, snakemake.input.images, snakemake.input.labels))
+    }
+    register_shard(
+        snakemake.params.method,
+        Path(snakemake.input.weights[0]) if snakemake.input.weights else None,
+        [tuple(pair) for pair in snakemake.params.pairs],
+        subjects,
+        keep=[tuple(pair) for pair in snakemake.params.keep],
+        columns={key: snakemake.wildcards[key] for key in ("dataset", "arm", "method", "seed")},
+        metrics=Path(snakemake.output.metrics),
+        fields=Path(snakemake.output.fields),
+        threads=snakemake.threads,
+    )

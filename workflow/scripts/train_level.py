@@ -1,0 +1,24 @@
+from pathlib import Path
+
+from smgicnet.config import build
+from smgicnet.pipeline import SubjectFiles, train_stage
+from smgicnet.preprocessing import Grid
+from smgicnet.scripts import job_log
+
+with job_log(snakemake.log[0]):
+    count = len(snakemake.params.validation)
+    images, labels = snakemake.input.validation[:count], snakemake.input.validation[count:]
+    train_stage(
+        snakemake.params.method,
+        int(snakemake.wildcards.level),
+        seed=int(snakemake.wildcards.seed),
+        grid=build(Grid, snakemake.params.grid),
+        training=[SubjectFiles(n, Path(i)) for n, i in zip(snakemake.params.training, snakemake.input.images)],
+        validation=[SubjectFiles(n, Path(i), Path(s)) for n, i, s in zip(snakemake.params.validation, images, labels)],
+        earlier=Path(snakemake.input.earlier[0]) if snakemake.input.earlier else None,
+        weights=Path(snakemake.output.weights),
+        history=Path(snakemake.output.history),
+        record=Path(snakemake.output.record),
+        code=snakemake.params.code,
+        threads=snakemake.threads,
+    )
