@@ -1,22 +1,24 @@
 # From a cohort to subjects on the common grid, and the pairs to test.
 
+RENDERING_CODE = ["phantom.py", "rendering.py", "preprocessing.py", "images.py", "transforms_io.py"]
+
 
 rule render_phantom:
     output:
         image="results/{dataset}/cohort/{subject}/T1w.nii.gz",
         labels="results/{dataset}/cohort/{subject}/labels.nii.gz",
-        to_template="results/{dataset}/cohort/{subject}/to_template.nii.gz",
-        from_template="results/{dataset}/cohort/{subject}/from_template.nii.gz",
+        to_template="results/{dataset}/cohort/{subject}/to_template.nii",
+        from_template="results/{dataset}/cohort/{subject}/from_template.nii",
     params:
         source=lambda w: DATASETS[w.dataset]["source"],
         index=lambda w: COHORTS[w.dataset].index.get_loc(w.subject),
-        code=source_digest("phantom.py"),
+        code=source_digest(*RENDERING_CODE, "fields.py"),
     wildcard_constraints:
         dataset=names(of_kind("phantom")),
     log:
         "results/{dataset}/logs/cohort/{subject}.log",
     conda:
-        "../envs/analysis.yaml"
+        "../envs/torch.yaml"
     script:
         "../workflow/scripts/render_phantom.py"
 
@@ -29,7 +31,7 @@ rule render_label_map:
         labels="results/{dataset}/cohort/{subject}/rois.nii.gz",
     params:
         source=lambda w: DATASETS[w.dataset]["source"],
-        code=source_digest("phantom.py"),
+        code=source_digest(*RENDERING_CODE),
     wildcard_constraints:
         dataset=names(of_kind("label-maps")),
     log:

@@ -33,7 +33,7 @@ def subjects(dataset, *splits):
 
 
 PAIRS = {dataset: unordered_pairs(subjects(dataset, "test")) for dataset in DATASETS}
-SHARDS = {dataset: shards(pairs, SHARD_SIZE) for dataset, pairs in PAIRS.items()}
+SHARDS = {dataset: shards(subjects(dataset, "test"), SHARD_SIZE) for dataset in DATASETS}
 FIGURE_PAIRS = {dataset: pairs[: CONFIG["evaluation"]["figure_pairs"]] for dataset, pairs in PAIRS.items()}
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product
+from math import isqrt
 from pathlib import Path
 
 import numpy as np
@@ -115,9 +116,19 @@ def unordered_pairs(subjects: Sequence[str]) -> list[tuple[str, str]]:
     return list(combinations(subjects, 2))
 
 
-def shards(pairs: Sequence[tuple[str, str]], size: int) -> list[list[tuple[str, str]]]:
-    """Consecutive runs of at most ``size`` pairs: one job each."""
-    return [list(pairs[start : start + size]) for start in range(0, len(pairs), size)]
+def shards(subjects: Sequence[str], size: int) -> list[list[tuple[str, str]]]:
+    """Every unordered pair once, in jobs of at most ``size`` pairs that share few subjects.
+
+    Subjects are cut into groups; a job is the pairs within a group or between two groups. A job of 30 pairs then
+    reads 10 subjects instead of 31 or more, and another subject at the end adds jobs only with the last group.
+    """
+    if len(subjects) * (len(subjects) - 1) // 2 <= size:
+        return [unordered_pairs(subjects)]
+    side = max(1, isqrt(size))
+    groups = [subjects[start : start + side] for start in range(0, len(subjects), side)]
+    within = [unordered_pairs(group) for group in groups]
+    between = [list(product(one, other)) for one, other in combinations(groups, 2)]
+    return [pairs for pairs in within + between if pairs]
 
 
 def write_pairs(pairs: Iterable[tuple[str, str]], path: str | Path) -> None:
@@ -138,7 +149,8 @@ def plan_cohort(source: Mapping, folder: str | Path) -> pd.DataFrame:
     if source["kind"] == "phantom":
         names = [f"sub-{number:03d}" for number in range(1, 1 + sum(source["subjects"].values()))]
         splits = [split for split in SPLITS for _ in range(source["subjects"][split])]
-        files = {"image": "T1w", "labels": "labels", "to_template": "to_template", "from_template": "from_template"}
+        files = {"image": "T1w.nii.gz", "labels": "labels.nii.gz"}
+        files |= {column: f"{column}.nii" for column in TRUTH_COLUMNS}  # noise does not compress
         table = pd.DataFrame({"subject": names, "split": splits})
     else:
         maps = sorted(Path(source["path"]).glob("*.nii.gz"))
@@ -147,7 +159,7 @@ def plan_cohort(source: Mapping, folder: str | Path) -> pd.DataFrame:
                 source["path"], "no *.nii.gz label maps in this folder", "Correct source.path in the config"
             )
         names = [path.name.removesuffix(".nii.gz") for path in maps]
-        files = {"image": "rendered", "labels": "rois"}
+        files = {"image": "rendered.nii.gz", "labels": "rois.nii.gz"}
         counts = dict(source["subjects"])
         if counts["train"] is None:
             counts["train"] = max(len(names) - counts["val"] - counts["test"], 0)
@@ -155,6 +167,6 @@ def plan_cohort(source: Mapping, folder: str | Path) -> pd.DataFrame:
         table = pd.DataFrame({"subject": names, "split": splits, "label_map": list(map(str, maps))})
         table = table[table["split"] != ""]
     _check_subjects(table["subject"], Path(folder))
-    for column, stem in files.items():
-        table[column] = [f"{folder}/{name}/{stem}.nii.gz" for name in table["subject"]]
+    for column, file in files.items():
+        table[column] = [f"{folder}/{name}/{file}" for name in table["subject"]]
     return table.set_index("subject")

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from nibabel.affines import apply_affine, voxel_sizes
-from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from smgicnet import fields
 from smgicnet.errors import InputError
 from smgicnet.images import Volume
 from smgicnet.methods.contract import Registration
+from smgicnet.transforms_io import apply_field
 
 
 @dataclass(frozen=True)
@@ -156,13 +156,6 @@ def roundtrip_mm(back: Tensor, out: Tensor, fixed: ScoredSubject) -> float:
     return float(np.linalg.norm(fixed.affine[:3, :3] @ error, axis=0).mean())
 
 
-def _transform(field: Volume, points: np.ndarray) -> np.ndarray:
-    """``x + d(x)`` for world ``points (n, 3)``; ``d`` is interpolated linearly, its border value continues beyond."""
-    voxels = apply_affine(np.linalg.inv(field.affine), points).T
-    shift = [map_coordinates(field.data[..., axis], voxels, order=1, mode="nearest", output=float) for axis in range(3)]
-    return points + np.stack(shift, axis=1)
-
-
 def endpoint_error_mm(displacement: Tensor, fixed: ScoredSubject, moving: ScoredSubject) -> float:
     """Mean distance in mm, over the fixed brain, between where a voxel was sent and where it truly belongs.
 
@@ -171,7 +164,7 @@ def endpoint_error_mm(displacement: Tensor, fixed: ScoredSubject, moving: Scored
     """
     brain = fixed.labels > 0
     voxels = np.argwhere(brain)
-    truth = _transform(moving.from_template, _transform(fixed.to_template, apply_affine(fixed.affine, voxels)))
+    truth = apply_field(moving.from_template, apply_field(fixed.to_template, apply_affine(fixed.affine, voxels)))
     predicted = apply_affine(moving.affine, voxels + displacement[0].numpy()[:, brain].T)
     return float(np.linalg.norm(predicted - truth, axis=1).mean())
 

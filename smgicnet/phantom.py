@@ -14,33 +14,18 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from smgicnet.errors import InputError
 from smgicnet.images import Volume, read_image, read_labels
-from smgicnet.preprocessing import bounding_box, map_labels, roi_names
+from smgicnet.preprocessing import bounding_box
+from smgicnet.rendering import UNLABELLED, RenderConfig, Tissue, measure_tissues, render, to_classes, to_rois
+from smgicnet.transforms_io import apply_field, grid_points
 
-# Rendered, but 0 in a label map. FreeSurfer ids that are brain tissue of none of the 36 ROIs: without the corpus
-# callosum (251-255) a brain would have a hole. In the template also brain voxels that the atlas leaves out.
-OTHER_TISSUE_IDS = (77, 78, 79, 80, 85, 251, 252, 253, 254, 255)
-OTHER_TISSUE, UNLABELLED = 254, 255
 FIELD_SPACING = 3.0  # mm; linear interpolation of the default velocities then errs by less than 0.1 mm
 FIELD_MARGIN = 40.0  # mm around the template's brain, in which the velocity falls to 0
-BIAS_ORDER = 3  # cosines along an axis
-CONTRAST_LIMIT = 2.0  # SDs; a factor beyond would turn tissues' order around
-
-
-@dataclass(frozen=True)
-class RenderConfig:
-    """See ``render`` in ``config/schemas/sources/phantom.schema.yaml``."""
-
-    contrast: float
-    texture: float
-    blur: float
-    bias: float
-    noise: float
-    white_matter: float
 
 
 @dataclass(frozen=True)
@@ -92,15 +77,6 @@ class LabelMapConfig:
 
 
 @dataclass(frozen=True)
-class Tissue:
-    """Median and robust SD of a class in the template, white matter being 1; ``name`` is the same left and right."""
-
-    name: str
-    mean: float
-    spread: float
-
-
-@dataclass(frozen=True)
 class Template:
     """``classes`` uint8 ``(X, Y, Z)``: ROI ids, `OTHER_TISSUE`, `UNLABELLED`, 0 outside the brain; ``affine`` (4, 4);
     the ``box (2, 3)`` of the brain in world mm, low and high; ``tissues`` by class."""
@@ -117,11 +93,7 @@ class Template:
 
     def lookup(self, points: np.ndarray) -> np.ndarray:
         """Classes at world ``points (..., 3)``, nearest voxel, 0 outside the grid."""
-        return _nearest(self.classes, _apply(np.linalg.inv(self.affine), points))
-
-
-def _apply(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
-    return points @ affine[:3, :3].T + affine[:3, 3]
+        return _nearest(self.classes, apply_affine(np.linalg.inv(self.affine), points))
 
 
 def _nearest(data: np.ndarray, index: np.ndarray) -> np.ndarray:
@@ -131,37 +103,6 @@ def _nearest(data: np.ndarray, index: np.ndarray) -> np.ndarray:
     values = np.zeros(index.shape[:-1], dtype=data.dtype)
     values[inside] = data[tuple(index[inside].T)]
     return values
-
-
-def grid_points(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
-    """World coordinates ``(X, Y, Z, 3)`` of the voxels of a grid."""
-    return _apply(affine, np.moveaxis(np.indices(shape, dtype=np.float64), 0, -1))
-
-
-def apply_field(field: Volume, points: np.ndarray) -> np.ndarray:
-    """``x + d(x)`` at world points.
-
-    ``field.data (X, Y, Z, 3)`` are displacements in RAS mm, linear between voxels, the border's value beyond;
-    ``points (..., 3)`` in RAS mm.
-    """
-    index = np.moveaxis(_apply(np.linalg.inv(field.affine), points), -1, 0)
-    moved = [
-        ndimage.map_coordinates(field.data[..., axis], index, output=np.float64, order=1, mode="nearest")
-        for axis in range(3)
-    ]
-    return points + np.stack(moved, axis=-1)
-
-
-def _classes(labels: np.ndarray) -> np.ndarray:
-    """Source labels to classes: the ROIs of ``config/labels.tsv`` and `OTHER_TISSUE`; the rest is no brain, 0."""
-    classes = map_labels(labels)
-    classes[np.isin(labels, OTHER_TISSUE_IDS)] = OTHER_TISSUE
-    return classes
-
-
-def _roi_labels(classes: np.ndarray) -> np.ndarray:
-    """Classes to what is written as a label map: ROI ids only."""
-    return np.where(classes < OTHER_TISSUE, classes, 0).astype(np.uint8)
 
 
 @lru_cache(maxsize=1)
@@ -178,30 +119,18 @@ def load_template() -> Template:
     atlas = read_labels(data / "atlases" / "atlas_desikan_killiany.nii.gz")
     to_atlas = np.linalg.inv(atlas.affine) @ image.affine
     classes = ndimage.affine_transform(
-        _classes(atlas.data), to_atlas[:3, :3], to_atlas[:3, 3], output_shape=image.data.shape, order=0
+        to_classes(atlas.data), to_atlas[:3, :3], to_atlas[:3, 3], output_shape=image.data.shape, order=0
     )
     classes[(image.data > 0) & (classes == 0)] = UNLABELLED
     classes.setflags(write=False)  # every subject of a process shares it
     corners = np.array(list(product(*bounding_box(classes > 0))), dtype=np.float64)
-    corners = _apply(image.affine, corners)
+    corners = apply_affine(image.affine, corners)
     return Template(
-        classes, image.affine, np.stack([corners.min(axis=0), corners.max(axis=0)]), _measure(image.data, classes)
+        classes,
+        image.affine,
+        np.stack([corners.min(axis=0), corners.max(axis=0)]),
+        measure_tissues(image.data, classes),
     )
-
-
-def _measure(image: np.ndarray, classes: np.ndarray) -> dict[int, Tissue]:
-    """`Tissue` of each class. Voxels of 0 do not count: half of the ventricles is masked out in the MNI152 brain."""
-    names = {**roi_names(), OTHER_TISSUE: "Other-Tissue", UNLABELLED: "Unlabelled-Brain"}
-    image, classes = image[image > 0], classes[image > 0]
-    values = {key: image[classes == key] for key in names}
-    white = np.median(np.concatenate([values[2], values[41]]))
-    tissues = {}
-    for key, name in names.items():
-        median = np.median(values[key])
-        spread = 1.4826 * np.median(np.abs(values[key] - median))  # a normal distribution's SD
-        side_free = name.removeprefix("Left-").removeprefix("Right-")
-        tissues[key] = Tissue(side_free, float(median / white), float(spread / white))
-    return tissues
 
 
 @dataclass(frozen=True)
@@ -215,16 +144,18 @@ class SubjectTransform:
 
     def to_template(self, points: np.ndarray) -> np.ndarray:
         """T: subject points ``(..., 3)`` to template points."""
-        return apply_field(self.forward, _apply(self.affine, points))
+        return apply_field(self.forward, apply_affine(self.affine, points))
 
     def from_template(self, points: np.ndarray) -> np.ndarray:
         """T^-1: template points ``(..., 3)`` to subject points."""
-        return _apply(np.linalg.inv(self.affine), apply_field(self.inverse, points))
+        return apply_affine(np.linalg.inv(self.affine), apply_field(self.inverse, points))
 
 
 def draw_transform(template: Template, rng: np.random.Generator, config: PhantomConfig) -> SubjectTransform:
     """A random `SubjectTransform`. Raises `InputError`, naming the keys, when its nonlinear part folds."""
-    rotation = Rotation.from_euler("xyz", rng.uniform(-config.rotation, config.rotation, 3), degrees=True).as_matrix()
+    axis = rng.standard_normal(3)
+    angle = np.radians(rng.uniform(0, config.rotation))
+    rotation = Rotation.from_rotvec(angle * axis / np.linalg.norm(axis)).as_matrix()
     scale = 1 + rng.uniform(-config.scale, config.scale, 3)
     translation = rng.uniform(-config.translation, config.translation, 3)
     affine = np.eye(4)  # A(x) = c + R S (x - c - t)
@@ -288,55 +219,6 @@ def _exponentials(velocity: np.ndarray, deformation: float) -> tuple[np.ndarray,
     return first, second
 
 
-def render(
-    classes: np.ndarray, tissues: Mapping[int, Tissue], rng: np.random.Generator, config: RenderConfig
-) -> np.ndarray:
-    """A skull-stripped T1-like image of a map of classes.
-
-    Parameters
-    ----------
-    classes : uint8 ``(X, Y, Z)``, 0 is background
-    tissues : intensity of each class, white matter is 1
-
-    Contrast, texture, bias field and noise are drawn anew. Returns float32 ``(X, Y, Z)``, exactly 0 in the background.
-    Raises ``ValueError`` for a class without intensity.
-    """
-    unknown = set(np.flatnonzero(np.bincount(classes.ravel()))) - {0, *tissues}
-    if unknown:
-        raise ValueError(f"no intensity is known for the classes {sorted(map(int, unknown))}")
-    mean, spread = _draw_contrast(tissues, rng, config)
-    image = mean[classes] + spread[classes] * rng.standard_normal(classes.shape, dtype=np.float32)
-    image = ndimage.gaussian_filter(image, config.blur)
-    image *= _draw_bias(classes.shape, rng, config.bias)
-    real, imaginary = config.noise * rng.standard_normal((2, *classes.shape), dtype=np.float32)
-    image = np.hypot(image + real, imaginary) * np.float32(config.white_matter)
-    image[classes == 0] = 0
-    return image
-
-
-def _draw_contrast(
-    tissues: Mapping[int, Tissue], rng: np.random.Generator, config: RenderConfig
-) -> tuple[np.ndarray, np.ndarray]:
-    """Look-up tables (256,) float32 of mean and spread by class."""
-    names = sorted({tissue.name for tissue in tissues.values()})
-    deviation = np.clip(rng.standard_normal(len(names)), -CONTRAST_LIMIT, CONTRAST_LIMIT)
-    factor = dict(zip(names, 1 + config.contrast * deviation, strict=True))
-    mean, spread = np.zeros((2, 256), dtype=np.float32)
-    for key, tissue in tissues.items():
-        mean[key] = tissue.mean * factor[tissue.name]
-        spread[key] = tissue.spread * config.texture
-    return mean, spread
-
-
-def _draw_bias(shape: tuple[int, ...], rng: np.random.Generator, limit: float) -> np.ndarray:
-    """A smooth factor ``(X, Y, Z)`` float32 around 1, of low-order cosines; its strength is uniform up to ``limit``."""
-    bases = [np.cos(np.pi * np.outer((np.arange(n) + 0.5) / n, np.arange(BIAS_ORDER + 1))) for n in shape]
-    coefficients = rng.standard_normal((BIAS_ORDER + 1,) * 3)
-    coefficients[0, 0, 0] = 0
-    field = np.einsum("abc,ia,jb,kc->ijk", coefficients, *bases, optimize=True)
-    return (1 + rng.uniform(0, limit) * field / np.abs(field).max()).astype(np.float32)
-
-
 @dataclass(frozen=True)
 class PhantomSubject:
     """``image`` float32 and ``labels`` uint8 in one stored orientation; the true T and T^-1 as displacement fields
@@ -376,7 +258,7 @@ def make_phantom(index: int, config: PhantomConfig) -> PhantomSubject:
     to_template, from_template = _true_fields(transform, config.shape, affine)
     return PhantomSubject(
         _reorient(Volume(image, affine), codes),
-        _reorient(Volume(_roi_labels(classes), affine), codes),
+        _reorient(Volume(to_rois(classes), affine), codes),
         to_template,
         from_template,
     )
@@ -384,7 +266,7 @@ def make_phantom(index: int, config: PhantomConfig) -> PhantomSubject:
 
 def _true_fields(transform: SubjectTransform, shape: tuple[int, ...], affine: np.ndarray) -> tuple[Volume, Volume]:
     """T over the field of view ``shape, affine`` and T^-1 over the template, as displacements."""
-    low, high = affine[:3, 3], _apply(affine, np.array(shape) - 1.0)
+    low, high = affine[:3, 3], apply_affine(affine, np.array(shape) - 1.0)
     subject_points = grid_points(*(subject_grid := _covering_grid(low, high)))
     template_points = grid_points(transform.inverse.data.shape[:3], transform.inverse.affine)
     forward = transform.to_template(subject_points) - subject_points
@@ -418,15 +300,15 @@ def make_from_label_map(path: str | Path, index: int, config: LabelMapConfig) ->
     to_source = source.affine.copy()
     to_source[:3, :3] *= step
     shape = tuple(int(n) for n in np.ceil(np.array(source.data.shape) / step))
-    classes = _classes(ndimage.affine_transform(source.data, step, output_shape=shape, order=0))
-    if not _roi_labels(classes).any():
+    classes = to_classes(ndimage.affine_transform(source.data, step, output_shape=shape, order=0))
+    if not to_rois(classes).any():
         raise InputError(path, "none of the 36 ROIs is in it", "Give FreeSurfer labels, or extend config/labels.tsv")
     box = bounding_box(classes > 0)
     margin = int(np.ceil(config.margin / config.spacing))
     start, stop = np.maximum(box[:, 0] - margin, 0), box[:, 1] + 1 + margin
     classes = classes[tuple(slice(a, b) for a, b in zip(start, stop))]
     affine = to_source.copy()
-    affine[:3, 3] = _apply(to_source, start.astype(np.float64))
+    affine[:3, 3] = apply_affine(to_source, start.astype(np.float64))
     (rng,) = _streams(config.seed, index, 1)
     image = render(classes, load_template().tissues, rng, config.render)
-    return Volume(image, affine), Volume(_roi_labels(classes), affine)
+    return Volume(image, affine), Volume(to_rois(classes), affine)

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from nibabel.affines import apply_affine
 
 from smgicnet.config import build
 from smgicnet.errors import InputError
@@ -24,7 +23,7 @@ from smgicnet.preprocessing import Grid, prepare, roi_names
 from smgicnet.provenance import files_digest, write_record
 from smgicnet.sampling import ImageSet
 from smgicnet.training import Job, TrainingConfig, train
-from smgicnet.transforms_io import sample, to_world, voxel_grid, write_itk
+from smgicnet.transforms_io import grid_points, sample, to_world, write_itk
 from smgicnet.weights import Weights, read_weights, write_weights
 
 log = logging.getLogger(__name__)
@@ -256,7 +255,7 @@ def register_images(fixed_path: Path, moving_path: Path, weights: Path, out: Pat
     displacement = to_world(forward, fixed.affine, moving.affine, native_fixed)
     files = {name: out / f"{name}.nii.gz" for name in ("warped", "displacement", "inverse_displacement")}
     files["record"] = out / "registration.json"
-    world = apply_affine(native_fixed.affine, voxel_grid(native_fixed.data.shape)) + displacement
+    world = grid_points(native_fixed.data.shape, native_fixed.affine) + displacement
     write_volume(files["warped"], sample(native_moving, world).astype(np.float32), native_fixed.affine)
     write_itk(files["displacement"], displacement, native_fixed.affine)
     write_itk(

@@ -20,6 +20,25 @@ def voxel_grid(shape: tuple[int, ...]) -> np.ndarray:
     return np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).astype(np.float64)
 
 
+def grid_points(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+    """World coordinates ``(X, Y, Z, 3)`` in mm of the voxels of a grid."""
+    return apply_affine(affine, voxel_grid(shape))
+
+
+def apply_field(field: Volume, points: np.ndarray) -> np.ndarray:
+    """``x + d(x)`` at world points.
+
+    ``field.data (X, Y, Z, 3)`` are displacements in RAS mm, linear between voxels, the border's value beyond;
+    ``points (..., 3)`` in RAS mm.
+    """
+    index = np.moveaxis(apply_affine(np.linalg.inv(field.affine), points), -1, 0)
+    moved = [
+        ndimage.map_coordinates(field.data[..., axis], index, output=np.float64, order=1, mode="nearest")
+        for axis in range(3)
+    ]
+    return points + np.stack(moved, axis=-1)
+
+
 def to_world(
     displacement: np.ndarray, fixed: np.ndarray, moving: np.ndarray, target: Volume | None = None
 ) -> np.ndarray:
@@ -39,7 +58,7 @@ def to_world(
         world = apply_affine(fixed, points)
         u = np.moveaxis(displacement, 0, -1)
     else:
-        world = apply_affine(target.affine, voxel_grid(target.data.shape[:3]))
+        world = grid_points(target.data.shape[:3], target.affine)
         points = apply_affine(np.linalg.inv(fixed), world)
         coordinates = np.moveaxis(points, -1, 0)
         u = np.stack([ndimage.map_coordinates(c, coordinates, order=1, mode="nearest") for c in displacement], axis=-1)

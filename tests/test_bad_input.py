@@ -225,10 +225,18 @@ def test_drawn_splits():
     assert dict(zip(names[::-1], draw_splits(names[::-1], counts, seed=1))) == dict(zip(names, drawn))
 
 
-def test_pair_counts_and_shards():
+@pytest.mark.parametrize(("subjects", "size"), [(2, 30), (6, 30), (30, 30), (60, 30), (7, 1), (11, 10)])
+def test_shards_hold_every_pair_once(subjects, size):
+    names = list(range(subjects))
+    jobs = shards(names, size)
+    assert max(map(len, jobs)) <= size
+    assert sorted(tuple(sorted(pair)) for job in jobs for pair in job) == unordered_pairs(names)
+
+
+def test_pair_counts_and_another_subject():
     assert [len(unordered_pairs(range(n))) for n in (30, 60)] == [435, 1770]
-    pieces = shards(unordered_pairs(range(30)), 40)
-    assert [len(piece) for piece in pieces] == [40] * 10 + [35]
+    before, after = shards(list(range(60)), 30), shards(list(range(61)), 30)
+    assert all(job in after for job in before)
 
 
 BASE = {"datasets": {"d": {"source": {"kind": "phantom"}}}, "methods": {"m": {"type": "smgicnet"}}}

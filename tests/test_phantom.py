@@ -9,6 +9,7 @@ from itertools import permutations, product
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from smgicnet import phantom
@@ -163,7 +164,7 @@ def test_reorienting_keeps_every_voxel_at_its_place_in_the_world(codes):
     turned = phantom._reorient(volume, codes)
     assert "".join(nib.aff2axcodes(turned.affine)) == codes
     points = phantom.grid_points(turned.data.shape, turned.affine)
-    index = phantom._apply(np.linalg.inv(affine), points).round().astype(int)
+    index = apply_affine(np.linalg.inv(affine), points).round().astype(int)
     assert np.array_equal(turned.data, volume.data[tuple(np.moveaxis(index, -1, 0))])
 
 
@@ -220,9 +221,9 @@ def rendered(seed: int, **options) -> np.ndarray:
 def test_contrast_is_drawn_anew_for_each_image_and_alike_on_both_sides():
     inner = {roi: ndimage.binary_erosion(block() == roi, iterations=3) for roi in (2, 3, 42, 4, 17)}
     first, second = ({roi: rendered(seed, bias=0)[mask].mean() for roi, mask in inner.items()} for seed in (0, 1))
-    assert all(abs(first[roi] / second[roi] - 1) > 0.005 for roi in inner)
-    ratios = [first[roi] / second[roi] for roi in (2, 3, 4, 17)]
-    assert max(ratios) - min(ratios) > 0.02  # not one common factor
+    ratios = np.array([first[roi] / second[roi] for roi in (2, 3, 4, 17)])
+    assert abs(ratios - 1).mean() > 0.02
+    assert np.ptp(ratios) > 0.02  # not one common factor
     assert first[3] == pytest.approx(first[42], rel=0.02)
 
 
@@ -288,7 +289,7 @@ def test_label_map_is_stripped_cropped_and_stays_in_place(label_map, spacing):
     assert (brain.min(axis=0) == margin).all()
     assert (np.array(image.data.shape) - 1 - brain.max(axis=0) == margin).all()
     world = phantom.grid_points(image.data.shape, image.affine)
-    index = np.floor(phantom._apply(np.linalg.inv(source.affine), world) + 0.5).astype(int)
+    index = np.floor(apply_affine(np.linalg.inv(source.affine), world) + 0.5).astype(int)
     there = source.data[tuple(np.moveaxis(index, -1, 0))]
     assert np.array_equal(labels.data, map_labels(there))
     assert np.array_equal(image.data > 0, (there > 0) & (there < 500) | (there >= 1000))  # 251 is brain without a ROI

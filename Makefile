@@ -1,0 +1,48 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test bench lint env lock clean
+.DELETE_ON_ERROR:
+
+demo: env  ## the default config from nothing to Table 1, figures and report
+	$(BIN)/snakemake --cores all
+	$(BIN)/snakemake --report results/report.html >results/report.log 2>&1 || { cat results/report.log; exit 1; }
+	@echo
+	@cat results/embedded/tables/table1.md
+	@echo
+	@echo "tables:  results/embedded/tables/table1.{md,csv,tex}"
+	@echo "figures: $$(ls results/embedded/figures/*.png | tr '\n' ' ')"
+	@echo "report:  results/report.html"
+
+test: env lint  ## every test and check
+	$(BIN)/python -m pytest
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+bench: env  ## speed and memory, side by side in one run; see docs/performance.md
+	$(BIN)/python -m benchmarks
+
+env: $(READY)
+
+# the second file holds what states a range that it does not need: see requirements-nodeps.lock
+$(READY): requirements.lock requirements-nodeps.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, {v} is {sys.executable}: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-nodeps.lock -e .
+	@touch $@
+
+lock:  ## renew requirements.lock from pyproject.toml (needs uv); torch itself pins what its GPU build needs
+	{ echo "# Exact versions, by 'make lock'. What a GPU build of torch needs besides is pinned by torch itself."; \
+	  { echo torch==2.13.0; echo torch==2.13.0 | uv pip compile --quiet --no-header --no-annotate --universal \
+	    --python-version 3.11 --all-extras --constraint - pyproject.toml | grep -vE '^(torch=|triton|nvidia-|cuda-)'; \
+	  } | sort -f; } >requirements.lock
+
+clean:
+	rm -rf $(VENV) results .snakemake

@@ -1,0 +1,164 @@
+"""Speed and memory, side by side in one process: ``make bench``, or ``python -m benchmarks --quick``.
+
+Machines are shared and noisy: the ratio of two forms timed in turn counts, not a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import torch
+import torch.nn.functional as F
+import yaml
+from torch.profiler import ProfilerActivity, profile
+
+from smgicnet import config
+from smgicnet.losses import local_ncc
+from smgicnet.methods import METHODS
+from smgicnet.provenance import hardware
+
+ROOT = Path(__file__).parent.parent
+
+
+def in_turn(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of each function, called in turn so that a neighbour's load meets all of them."""
+    seconds = {name: [] for name in functions}
+    for repeat in range(repeats + 1):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            if repeat:  # the first round warms up
+                seconds[name].append(time.perf_counter() - start)
+    return {name: median(values) for name, values in seconds.items()}
+
+
+def peak_memory(function: Callable[[], object]) -> float:
+    """Largest sum of live tensors that ``function`` allocates, in MiB, from the allocator's own events."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        function()
+    live = peak = 0
+    for event in record.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            live += event.nbytes()
+            peak = max(peak, live)
+    return peak / 2**20
+
+
+def report(title: str, functions: dict[str, Callable[[], object]], repeats: int) -> None:
+    """A line a form: time, memory and their ratios to the first form's."""
+    seconds = in_turn(functions, repeats)
+    memory = {name: peak_memory(function) for name, function in functions.items()}
+    first = next(iter(functions))
+    print(f"\n{title}\n| form | s | speed-up | MiB | of the memory |\n|---|---|---|---|---|")
+    for name in functions:
+        ratio = seconds[first] / seconds[name]
+        share = memory[name] / memory[first]
+        print(f"| {name} | {seconds[name]:.4f} | {ratio:.2f} | {memory[name]:.0f} | {share:.2f} |", flush=True)
+
+
+def convolution_ncc(image: torch.Tensor, other: torch.Tensor, window: int, eps: float = 1e-5) -> torch.Tensor:
+    """Local NCC as the field's code has it: five convolutions with a kernel of ones, differentiated by autograd."""
+    kernel = torch.ones(1, 1, *[window] * 3)
+    sums = [F.conv3d(x, kernel, padding=window // 2) for x in (image, other, image**2, other**2, image * other)]
+    n = window**3
+    cross = sums[4] - sums[0] * sums[1] / n
+    var_i, var_j = sums[2] - sums[0] ** 2 / n, sums[3] - sums[1] ** 2 / n
+    return -(cross**2 / (var_i * var_j + eps)).mean()
+
+
+def bench_ncc(sizes: list[int], repeats: int) -> None:
+    """Forward and backward with respect to the warped image."""
+    for size in sizes:
+        warped, fixed = torch.rand(2, 1, 1, size, size, size)
+        warped.requires_grad_()
+
+        def step(form, warped=warped, fixed=fixed):
+            warped.grad = None
+            form(warped, fixed, 9).backward()
+
+        forms = {"convolution": lambda s=step: s(convolution_ncc), "running sums": lambda s=step: s(local_ncc)}
+        report(f"Local NCC, window 9, {size} cubed, forward and backward", forms, repeats)
+
+
+def bench_steps(size: int, channels: int, repeats: int) -> None:
+    """A training step of each level: both directions in one batch against one after the other."""
+    part = {"type": "smgicnet", "network": {"channels": channels}}
+    grid = {"source": {"kind": "phantom"}, "grid": {"shape": [size] * 3}}
+    block = config.complete({"datasets": {"d": grid}, "methods": {"m": part}})["methods"]["m"]
+    image_a, image_b = torch.rand(2, 1, 1, size, size, size)
+    for level in range(1, 5):
+        method = METHODS["smgicnet"].from_config(block, level)
+        method.network.to(memory_format=torch.channels_last_3d)
+
+        def step(both: bool, method=method):
+            method.network.zero_grad(set_to_none=True)
+            if both:
+                terms = method.objective(image_a, image_b)
+            else:
+                terms = one_after_the_other(method, image_a, image_b)
+            sum(method.weights[name] * term for name, term in terms.items()).backward()
+
+        forms = {"one after the other": lambda s=step: s(False), "one batch": lambda s=step: s(True)}
+        report(f"Training step of level {level}, {size} cubed, {channels} channels", forms, repeats)
+
+
+def one_after_the_other(method, image_a: torch.Tensor, image_b: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The same objective from two passes of the network, A to B and then B to A, joined afterwards."""
+    network = method.network
+    passes = [network(image_a, image_b), network(image_b, image_a)]
+    joined = [join_levels(*pair) for pair in zip(*passes, strict=True)]
+    method.network = lambda moving, fixed: joined
+    try:
+        return method.objective(image_a, image_b)
+    finally:
+        method.network = network
+
+
+def join_levels(one, two):
+    """Two directions' outputs of a level as the batch that one pass would have given."""
+    if one is None:
+        return None
+    if isinstance(one, torch.Tensor):
+        return torch.cat([one, two])
+    values = {name: join_levels(getattr(one, name), getattr(two, name)) for name in one.__dataclass_fields__}
+    return type(one)(**values)
+
+
+def bench_dag() -> None:
+    """``snakemake -n`` of two datasets with 60 test subjects, 1,770 pairs each, and ten methods."""
+    methods = {"initial": {"type": "initial"}} | {f"method-{n}": {"type": "smgicnet"} for n in range(9)}
+    counts = {"train": 280, "val": 20, "test": 60}
+    dataset = {"source": {"kind": "phantom", "subjects": counts}}
+    content = {"datasets": {"first": dataset, "second": dataset}, "methods": methods}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.yaml"
+        path.write_text(yaml.safe_dump(content))
+        command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "all", "--configfile", str(path)]
+        command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", folder]
+        start = time.perf_counter()
+        subprocess.run(command, check=True)
+        seconds = time.perf_counter() - start
+    print("\nDAG of two datasets, ten methods, 1,770 pairs each (`snakemake -n`)")
+    print(f"{seconds:.1f} s", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
+    quick = parser.parse_args().quick
+    print(f"On {hardware()}, torch {torch.__version__}, {torch.get_num_threads()} threads.")
+    sizes, repeats = ([32], 1) if quick else ([64, 128], 3)
+    bench_ncc(sizes, repeats)
+    bench_steps(*((32, 4) if quick else (64, 16)), repeats=repeats)
+    bench_dag()
+
+
+if __name__ == "__main__":
+    main()
