@@ -99,10 +99,7 @@ def bench_steps(size: int, channels: int, repeats: int) -> None:
 
         def step(both: bool, method=method):
             method.network.zero_grad(set_to_none=True)
-            if both:
-                terms = method.objective(image_a, image_b)
-            else:
-                terms = one_after_the_other(method, image_a, image_b)
+            terms = method.objective(image_a, image_b) if both else one_after_the_other(method, image_a, image_b)
             sum(method.weights[name] * term for name, term in terms.items()).backward()
 
         forms = {"one after the other": lambda s=step: s(False), "one batch": lambda s=step: s(True)}

@@ -9,16 +9,16 @@ rule render_phantom:
         labels="results/{dataset}/cohort/{subject}/labels.nii.gz",
         to_template="results/{dataset}/cohort/{subject}/to_template.nii",
         from_template="results/{dataset}/cohort/{subject}/from_template.nii",
+    log:
+        "results/{dataset}/logs/cohort/{subject}.log",
+    wildcard_constraints:
+        dataset=names(of_kind("phantom")),
+    conda:
+        "../envs/torch.yaml"
     params:
         source=lambda w: DATASETS[w.dataset]["source"],
         index=lambda w: COHORTS[w.dataset].index.get_loc(w.subject),
         code=source_digest(*RENDERING_CODE, "fields.py"),
-    wildcard_constraints:
-        dataset=names(of_kind("phantom")),
-    log:
-        "results/{dataset}/logs/cohort/{subject}.log",
-    conda:
-        "../envs/torch.yaml"
     script:
         "../workflow/scripts/render_phantom.py"
 
@@ -29,15 +29,15 @@ rule render_label_map:
     output:
         image="results/{dataset}/cohort/{subject}/rendered.nii.gz",
         labels="results/{dataset}/cohort/{subject}/rois.nii.gz",
+    log:
+        "results/{dataset}/logs/cohort/{subject}.log",
+    wildcard_constraints:
+        dataset=names(of_kind("label-maps")),
+    conda:
+        "../envs/analysis.yaml"
     params:
         source=lambda w: DATASETS[w.dataset]["source"],
         code=source_digest(*RENDERING_CODE),
-    wildcard_constraints:
-        dataset=names(of_kind("label-maps")),
-    log:
-        "results/{dataset}/logs/cohort/{subject}.log",
-    conda:
-        "../envs/analysis.yaml"
     script:
         "../workflow/scripts/render_label_map.py"
 
@@ -46,13 +46,13 @@ rule write_cohort:
     output:
         participants="results/{dataset}/cohort/participants.tsv",
         pairs="results/{dataset}/cohort/pairs.tsv",
-    params:
-        table=lambda w: COHORTS[w.dataset].reset_index().to_dict("list"),
-        pairs=lambda w: PAIRS[w.dataset],
     log:
         "results/{dataset}/logs/cohort.log",
     conda:
         "../envs/analysis.yaml"
+    params:
+        table=lambda w: COHORTS[w.dataset].reset_index().to_dict("list"),
+        pairs=lambda w: PAIRS[w.dataset],
     script:
         "../workflow/scripts/write_cohort.py"
 
@@ -64,13 +64,13 @@ rule preprocess:
         image="results/{dataset}/raw/subjects/{subject}/image.nii",
         labels="results/{dataset}/raw/subjects/{subject}/labels.nii",
         report="results/{dataset}/raw/subjects/{subject}/preprocessing.json",
-    params:
-        grid=lambda w: DATASETS[w.dataset]["grid"],
-        code=source_digest("preprocessing.py", "images.py"),
     log:
         "results/{dataset}/logs/preprocess/{subject}.log",
     conda:
         "../envs/analysis.yaml"
+    params:
+        grid=lambda w: DATASETS[w.dataset]["grid"],
+        code=source_digest("preprocessing.py", "images.py"),
     script:
         "../workflow/scripts/preprocess_subject.py"
 

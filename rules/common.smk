@@ -73,7 +73,9 @@ def truth_files(dataset, names):
 
 def stage_weights(wildcards, stage):
     """Weights of a stage of the training that the wildcards name."""
-    return f"results/{wildcards.dataset}/{wildcards.arm}/{wildcards.method}/seed-{wildcards.seed}/level-{stage}/weights.pt"
+    return (
+        f"results/{wildcards.dataset}/{wildcards.arm}/{wildcards.method}/seed-{wildcards.seed}/level-{stage}/weights.pt"
+    )
 
 
 def final_weights(wildcards):
@@ -87,10 +89,16 @@ def shard_subjects(wildcards):
     return sorted({name for pair in SHARDS[wildcards.dataset][int(wildcards.shard)] for name in pair})
 
 
-def method_metrics(dataset):
-    """The metrics file of every arm, method and seed of a dataset."""
+def shard_files(wildcards, name):
+    """A file of every shard of a method."""
+    folder = f"results/{wildcards.dataset}/{wildcards.arm}/{wildcards.method}/seed-{wildcards.seed}/shards"
+    return [f"{folder}/{shard}/{name}" for shard in range(len(SHARDS[wildcards.dataset]))]
+
+
+def method_files(dataset, name):
+    """A file of every arm, method and seed of a dataset."""
     return [
-        f"results/{dataset}/{arm}/{method}/seed-{seed}/metrics.csv.gz"
+        f"results/{dataset}/{arm}/{method}/seed-{seed}/{name}"
         for arm in ARMS
         for method in METHODS
         for seed in seeds(method)

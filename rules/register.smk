@@ -20,31 +20,31 @@ rule register_shard:
     output:
         metrics="results/{dataset}/{arm}/{method}/seed-{seed}/shards/{shard}/metrics.csv",
         fields=directory("results/{dataset}/{arm}/{method}/seed-{seed}/shards/{shard}/fields"),
+        record="results/{dataset}/{arm}/{method}/seed-{seed}/shards/{shard}/registration.json",
+    log:
+        "results/{dataset}/logs/register/{arm}-{method}-seed-{seed}-shard-{shard}.log",
+    benchmark:
+        "results/{dataset}/{arm}/{method}/seed-{seed}/shards/{shard}/benchmark.tsv"
+    conda:
+        "../envs/torch.yaml"
+    threads: 2
     params:
         method=lambda w: METHODS[w.method],
         subjects=shard_subjects,
         pairs=lambda w: SHARDS[w.dataset][int(w.shard)],
         keep=lambda w: [pair for pair in SHARDS[w.dataset][int(w.shard)] if pair in FIGURE_PAIRS[w.dataset]],
         code=lambda w: source_digest(*SCORING_CODE, f"methods/{METHODS[w.method]['type']}.py"),
-    log:
-        "results/{dataset}/logs/register/{arm}-{method}-seed-{seed}-shard-{shard}.log",
-    benchmark:
-        "results/{dataset}/{arm}/{method}/seed-{seed}/shards/{shard}/benchmark.tsv"
-    threads: 2
-    conda:
-        "../envs/torch.yaml"
     script:
         "../workflow/scripts/register_shard.py"
 
 
 rule gather_metrics:
     input:
-        lambda w: [
-            f"results/{w.dataset}/{w.arm}/{w.method}/seed-{w.seed}/shards/{shard}/metrics.csv"
-            for shard in range(len(SHARDS[w.dataset]))
-        ],
+        metrics=lambda w: shard_files(w, "metrics.csv"),
+        records=lambda w: shard_files(w, "registration.json"),
     output:
-        "results/{dataset}/{arm}/{method}/seed-{seed}/metrics.csv.gz",
+        metrics="results/{dataset}/{arm}/{method}/seed-{seed}/metrics.csv.gz",
+        record="results/{dataset}/{arm}/{method}/seed-{seed}/metrics.json",
     log:
         "results/{dataset}/logs/gather/{arm}-{method}-seed-{seed}.log",
     conda:

@@ -3,7 +3,8 @@
 
 rule write_table1:
     input:
-        metrics=lambda w: method_metrics(w.dataset),
+        metrics=lambda w: method_files(w.dataset, "metrics.csv.gz"),
+        records=lambda w: method_files(w.dataset, "metrics.json"),
         paper=f"{workflow.basedir}/config/paper.yaml",
     output:
         md=report(
@@ -15,14 +16,14 @@ rule write_table1:
         csv="results/{dataset}/tables/table1.csv",
         tex="results/{dataset}/tables/table1.tex",
         record="results/{dataset}/tables/table1.json",
-    params:
-        labels={name: method["label"] for name, method in METHODS.items()},
-        config=lambda w: {"dataset": DATASETS[w.dataset], "methods": METHODS, "seeds": CONFIG["seeds"]},
-        code=source_digest("tables.py", "statistics.py"),
     log:
         "results/{dataset}/logs/table1.log",
     conda:
         "../envs/analysis.yaml"
+    params:
+        labels={name: method["label"] for name, method in METHODS.items()},
+        config=lambda w: {"dataset": DATASETS[w.dataset], "methods": METHODS, "seeds": CONFIG["seeds"]},
+        code=source_digest("tables.py", "statistics.py"),
     script:
         "../workflow/scripts/write_table1.py"
 
@@ -51,13 +52,13 @@ rule plot_registrations:
             labels={"dataset": "{dataset}", "figure": "registrations", "method": "{method}"},
         ),
         pdf="results/{dataset}/figures/registrations-{arm}-{method}-seed-{seed}.pdf",
-    params:
-        pairs=lambda w: FIGURE_PAIRS[w.dataset],
-        code=source_digest("plotting.py", "transforms_io.py"),
     log:
         "results/{dataset}/logs/figures/registrations-{arm}-{method}-seed-{seed}.log",
     conda:
         "../envs/analysis.yaml"
+    params:
+        pairs=lambda w: FIGURE_PAIRS[w.dataset],
+        code=source_digest("plotting.py", "transforms_io.py"),
     script:
         "../workflow/scripts/plot_registrations.py"
 

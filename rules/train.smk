@@ -20,20 +20,20 @@ rule train_level:
         weights="results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/weights.pt",
         history="results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/history.csv",
         record="results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/training.json",
+    log:
+        "results/{dataset}/logs/train/{arm}-{method}-seed-{seed}-level-{level}.log",
+    benchmark:
+        "results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/benchmark.tsv"
+    wildcard_constraints:
+        method=names(LEARNED),
+    conda:
+        "../envs/torch.yaml"
+    threads: 2
     params:
         method=lambda w: {**METHODS[w.method], "stages": METHODS[w.method]["stages"][: int(w.level)]},
         grid=lambda w: DATASETS[w.dataset]["grid"],
         training=lambda w: subjects(w.dataset, "train"),
         validation=lambda w: subjects(w.dataset, "val"),
         code=lambda w: source_digest(*TRAINING_CODE, f"methods/{METHODS[w.method]['type']}.py"),
-    wildcard_constraints:
-        method=names(LEARNED),
-    log:
-        "results/{dataset}/logs/train/{arm}-{method}-seed-{seed}-level-{level}.log",
-    benchmark:
-        "results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/benchmark.tsv"
-    threads: 2
-    conda:
-        "../envs/torch.yaml"
     script:
         "../workflow/scripts/train_level.py"

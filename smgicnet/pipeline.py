@@ -186,6 +186,8 @@ def register_shard(
     columns: Mapping[str, object],
     metrics: Path,
     fields: Path,
+    record: Path,
+    code: str,
     threads: int = 1,
 ) -> None:
     """Register each unordered pair in both directions, score it, and write a row a pair, direction, metric and ROI.
@@ -217,6 +219,8 @@ def register_shard(
         frame.insert(index, name, value)
     with atomic_path(metrics) as part:
         frame.to_csv(part, index=False)
+    digest = files_digest([weights]) if weights else None
+    write_record(record, **columns, method_config=config, weights=digest, code=code, threads=threads)
 
 
 def _load_scored(files: SubjectFiles) -> ScoredSubject:

@@ -44,7 +44,7 @@ def hardware() -> str:
                 name = line.split(":", 1)[1].strip()
                 break
     words = f"{os.cpu_count()} cores of {name}"
-    import torch  # costs a second: only where it is asked for
+    import torch  # of the jobs that compute; what draws tables and figures has none
 
     if torch.cuda.is_available():
         words = f"{torch.cuda.get_device_name()}, {words}"
@@ -66,6 +66,18 @@ def write_record(path: str | Path, **facts: object) -> None:
     """Write facts with versions and hardware as JSON."""
     content = {**facts, "versions": versions(), "hardware": hardware()}
     write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def merge_records(paths: Iterable[str | Path], out: str | Path, **facts: object) -> dict:
+    """One record of several: ``facts``, and each distinct ``versions`` and ``hardware`` among them. Returns it."""
+    records = [json.loads(Path(path).read_text()) for path in paths]
+    merged = dict(facts)
+    for key in ("versions", "hardware"):
+        values = [record[key] for record in records]
+        flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
+        merged[key] = [item for index, item in enumerate(flat) if item not in flat[:index]]
+    write_text(out, json.dumps(merged, indent=2) + "\n")
+    return merged
 
 
 def write_text(path: str | Path, text: str) -> None:

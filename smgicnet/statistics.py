@@ -27,6 +27,19 @@ def write_metrics(metrics: DataFrame, path: str | Path) -> None:
         metrics.to_csv(part, index=False, compression={"method": "gzip", "mtime": 0})
 
 
+def runs(metrics: DataFrame) -> list[tuple[str, str]]:
+    """The (method, arm) of the rows, in the order in which they come."""
+    return list(metrics[["method", "arm"]].drop_duplicates().itertuples(index=False, name=None))
+
+
+def cohort_size(metrics: DataFrame) -> dict[str, int]:
+    """Number of test ``subjects`` and of unordered ``pairs`` in the rows."""
+    return {
+        "subjects": metrics["fixed"].nunique(),
+        "pairs": len(metrics[["fixed", "moving"]].drop_duplicates()) // 2,
+    }
+
+
 def summarise(metrics: DataFrame) -> DataFrame:
     """Mean and standard deviation over ordered pairs of each metric's summary value.
 

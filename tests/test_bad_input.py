@@ -252,7 +252,7 @@ CONFIG_FAULTS = {
     ),
     "too few stages": ({"methods": {"m": {"type": "smgicnet", "stages": [{"epochs": 1}]}}}, "stages has 1 entries"),
     "iterations and epochs": (
-        {"methods": {"m": {"type": "smgicnet", "stages": [{"epochs": 1, "iterations": 1}] * 4}}}, "iterations or epochs",
+        {"methods": {"m": {"type": "smgicnet", "stages": [{"epochs": 1, "iterations": 1}] * 4}}}, "exactly one of them",
     ),
     "one direction with paired terms": (
         {"methods": {"m": {"type": "smgicnet", "network": {"symmetric": False}}}}, "compare two directions",

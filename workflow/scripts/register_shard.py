@@ -18,5 +18,7 @@ with job_log(snakemake.log[0]):
         columns={key: snakemake.wildcards[key] for key in ("dataset", "arm", "method", "seed")},
         metrics=Path(snakemake.output.metrics),
         fields=Path(snakemake.output.fields),
+        record=Path(snakemake.output.record),
+        code=snakemake.params.code,
         threads=snakemake.threads,
     )
