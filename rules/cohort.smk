@@ -1,6 +1,6 @@
 # From a cohort to subjects on the common grid, and the pairs to test.
 
-RENDERING_CODE = ["phantom.py", "rendering.py", "preprocessing.py", "images.py", "transforms_io.py"]
+RENDERING_CODE = ["phantom.py", "rendering.py", "preprocessing.py", "images.py", "transforms_io.py", LABEL_TABLE]
 
 
 rule render_phantom:
@@ -16,7 +16,7 @@ rule render_phantom:
     conda:
         "../envs/torch.yaml"
     params:
-        source=lambda w: DATASETS[w.dataset]["source"],
+        source=lambda w: recipe(w.dataset),
         index=lambda w: COHORTS[w.dataset].index.get_loc(w.subject),
         code=source_digest(*RENDERING_CODE, "fields.py"),
     script:
@@ -36,7 +36,7 @@ rule render_label_map:
     conda:
         "../envs/analysis.yaml"
     params:
-        source=lambda w: DATASETS[w.dataset]["source"],
+        source=lambda w: recipe(w.dataset),
         code=source_digest(*RENDERING_CODE),
     script:
         "../workflow/scripts/render_label_map.py"
@@ -70,7 +70,7 @@ rule preprocess:
         "../envs/analysis.yaml"
     params:
         grid=lambda w: DATASETS[w.dataset]["grid"],
-        code=source_digest("preprocessing.py", "images.py"),
+        code=source_digest("preprocessing.py", "images.py", LABEL_TABLE),
     script:
         "../workflow/scripts/preprocess_subject.py"
 

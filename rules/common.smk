@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from smgicnet.cohort import plan_cohort, shards, unordered_pairs
 from smgicnet.config import complete
 from smgicnet.errors import InputError
+from smgicnet.preprocessing import LABEL_TABLE
 from smgicnet.provenance import source_digest
 
 try:
@@ -47,9 +48,20 @@ def of_kind(kind):
     return [name for name, dataset in DATASETS.items() if dataset["source"]["kind"] == kind]
 
 
+def unlabelled(method, stages=None):
+    """A method's block up to a stage, without its name in tables: another name changes no result."""
+    block = {key: value for key, value in METHODS[method].items() if key != "label"}
+    return {**block, "stages": block["stages"][:stages]}
+
+
 def seeds(method):
     """Seeds of a method: the config's for a learned one, else a single 0."""
     return CONFIG["seeds"] if METHODS[method]["stages"] else [0]
+
+
+def recipe(dataset):
+    """A generated dataset's source without who is in which split: another test subject renders nothing anew."""
+    return {key: value for key, value in DATASETS[dataset]["source"].items() if key not in ("subjects", "path")}
 
 
 def source_files(wildcards):
@@ -58,17 +70,20 @@ def source_files(wildcards):
     return {key: row[key] for key in ("image", "labels") if row[key]}
 
 
-def prepared(dataset, arm, names, *kinds):
-    """Preprocessed files of subjects; ``kinds`` among image and labels."""
-    return [f"results/{dataset}/{arm}/subjects/{name}/{kind}.nii" for kind in kinds for name in names]
+PREPARED = {"image": "image.nii", "labels": "labels.nii", "preprocessing": "preprocessing.json"}
 
 
-def truth_files(dataset, names):
+def prepared(dataset, arm, chosen, *kinds):
+    """Preprocessed files of the chosen subjects; ``kinds`` among the keys of `PREPARED`."""
+    return [f"results/{dataset}/{arm}/subjects/{name}/{PREPARED[kind]}" for kind in kinds for name in chosen]
+
+
+def truth_files(dataset, chosen):
     """The true transforms of subjects, where the cohort has them: both directions of each."""
     table = COHORTS[dataset]
     if "to_template" not in table:
         return []
-    return [table.at[name, column] for column in ("to_template", "from_template") for name in names]
+    return [table.at[name, column] for column in ("to_template", "from_template") for name in chosen]
 
 
 def stage_weights(wildcards, stage):

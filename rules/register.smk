@@ -3,6 +3,9 @@
 SCORING_CODE = [
     "evaluation.py",
     "pipeline.py",
+    "weights.py",
+    "preprocessing.py",
+    LABEL_TABLE,
     "fields.py",
     "networks.py",
     "wavelets.py",
@@ -28,8 +31,10 @@ rule register_shard:
     conda:
         "../envs/torch.yaml"
     threads: 2
+    resources:
+        gpu=1,
     params:
-        method=lambda w: METHODS[w.method],
+        method=lambda w: unlabelled(w.method),
         subjects=shard_subjects,
         pairs=lambda w: SHARDS[w.dataset][int(w.shard)],
         keep=lambda w: [pair for pair in SHARDS[w.dataset][int(w.shard)] if pair in FIGURE_PAIRS[w.dataset]],

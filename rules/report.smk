@@ -23,7 +23,7 @@ rule write_table1:
     params:
         labels={name: method["label"] for name, method in METHODS.items()},
         config=lambda w: {"dataset": DATASETS[w.dataset], "methods": METHODS, "seeds": CONFIG["seeds"]},
-        code=source_digest("tables.py", "statistics.py"),
+        code=source_digest("tables.py", "statistics.py", "provenance.py"),
     script:
         "../workflow/scripts/write_table1.py"
 
@@ -58,7 +58,7 @@ rule plot_registrations:
         "../envs/analysis.yaml"
     params:
         pairs=lambda w: FIGURE_PAIRS[w.dataset],
-        code=source_digest("plotting.py", "transforms_io.py"),
+        code=source_digest("plotting.py", "examples.py", "transforms_io.py"),
     script:
         "../workflow/scripts/plot_registrations.py"
 

@@ -7,6 +7,8 @@ TRAINING_CODE = [
     "fields.py",
     "networks.py",
     "wavelets.py",
+    "pipeline.py",
+    "weights.py",
     "methods/contract.py",
 ]
 
@@ -15,6 +17,10 @@ rule train_level:
     input:
         images=lambda w: prepared(w.dataset, w.arm, subjects(w.dataset, "train"), "image"),
         validation=lambda w: prepared(w.dataset, w.arm, subjects(w.dataset, "val"), "image", "labels"),
+        # every subject has to be usable, the test subjects too, before hours are spent
+        checked=lambda w: ancient(
+            prepared(w.dataset, w.arm, subjects(w.dataset, "train", "val", "test"), "preprocessing")
+        ),
         earlier=lambda w: [stage_weights(w, int(w.level) - 1)] if int(w.level) > 1 else [],
     output:
         weights="results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/weights.pt",
@@ -29,8 +35,10 @@ rule train_level:
     conda:
         "../envs/torch.yaml"
     threads: 2
+    resources:
+        gpu=1,
     params:
-        method=lambda w: {**METHODS[w.method], "stages": METHODS[w.method]["stages"][: int(w.level)]},
+        method=lambda w: unlabelled(w.method, int(w.level)),
         grid=lambda w: DATASETS[w.dataset]["grid"],
         training=lambda w: subjects(w.dataset, "train"),
         validation=lambda w: subjects(w.dataset, "val"),

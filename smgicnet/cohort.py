@@ -35,11 +35,16 @@ def read_participants(path: str | Path, counts: Mapping[str, int] | None = None,
     path = Path(path)
     if not path.is_file():
         raise InputError(path, "no such participants table", "Give a tab-separated file as the README describes")
-    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, pd.errors.ParserError) as error:  # empty, ragged, not UTF-8
+        raise InputError(path, f"not a tab-separated table ({error})", f"Give the columns {COLUMNS}") from error
     missing = {"subject", "image"} - set(table.columns)
     if missing:
         raise InputError(path, f"columns {sorted(missing)} are missing", f"Give the tab-separated columns {COLUMNS}")
     _check_subjects(table["subject"], path)
+    if "split" in table and counts:
+        raise InputError(path, "it has a split column, and the config has source.splits", "Remove one of the two")
     if "split" not in table:
         if not counts:
             raise InputError(path, "there is no split column", "Add one, or give source.splits in the config")
@@ -69,18 +74,22 @@ def check_cohort(table: pd.DataFrame, path: str | Path) -> None:
     unknown = sorted(set(table["split"]) - {*SPLITS, ""})
     if unknown:
         raise InputError(path, f"unknown split {unknown[0]!r}", f"Use one of {SPLITS}, or leave it empty to exclude")
-    for split in SPLITS:
-        have = int((table["split"] == split).sum())
-        if have < 2 and not (split == "val" and have == 0):  # without val subjects there is no validation curve
-            raise InputError(path, f"{have} {split} subject(s), a pair needs 2", f"Put at least 2 into split {split}")
+    _check_sizes(table["split"], path)
     used = table[table["split"] != ""]
     unlabelled = used.loc[(used["labels"] == "") & (used["split"] != "train"), "subject"]
     if len(unlabelled):
         raise InputError(path, f"{unlabelled.iloc[0]} has no labels to be scored on", "Give labels for val and test")
     for column in ("image", "labels"):
         for subject, file in zip(used["subject"], used[column]):
-            if file and not Path(file).is_file():
-                raise InputError(path, f"the {column} of {subject}, {file}, does not exist", "Correct the path")
+            if (file or column == "image") and not Path(file).is_file():
+                raise InputError(path, f"the {column} of {subject}, {file!r}, does not exist", "Correct the path")
+
+
+def _check_sizes(splits: pd.Series, path: str | Path) -> None:
+    for split in SPLITS:
+        have = int((splits == split).sum())
+        if have < 2 and not (split == "val" and have == 0):  # without val subjects there is no validation curve
+            raise InputError(path, f"{have} {split} subject(s), a pair needs 2", f"Put at least 2 into split {split}")
 
 
 def draw_splits(
@@ -120,15 +129,18 @@ def shards(subjects: Sequence[str], size: int) -> list[list[tuple[str, str]]]:
     """Every unordered pair once, in jobs of at most ``size`` pairs that share few subjects.
 
     Subjects are cut into groups; a job is the pairs within a group or between two groups. A job of 30 pairs then
-    reads 10 subjects instead of 31 or more, and another subject at the end adds jobs only with the last group.
+    reads 10 subjects instead of 31 or more, and another subject at the end leaves the jobs of all full groups as they
+    were, in content and in number.
     """
     if len(subjects) * (len(subjects) - 1) // 2 <= size:
         return [unordered_pairs(subjects)]
     side = max(1, isqrt(size))
     groups = [subjects[start : start + side] for start in range(0, len(subjects), side)]
-    within = [unordered_pairs(group) for group in groups]
-    between = [list(product(one, other)) for one, other in combinations(groups, 2)]
-    return [pairs for pairs in within + between if pairs]
+    jobs = []
+    for number, group in enumerate(groups):
+        jobs.append(unordered_pairs(group))
+        jobs += [list(product(earlier, group)) for earlier in groups[:number]]
+    return [pairs for pairs in jobs if pairs]
 
 
 def write_pairs(pairs: Iterable[tuple[str, str]], path: str | Path) -> None:
@@ -166,6 +178,7 @@ def plan_cohort(source: Mapping, folder: str | Path) -> pd.DataFrame:
         splits = draw_splits(names, counts, source["seed"], source=source["path"])
         table = pd.DataFrame({"subject": names, "split": splits, "label_map": list(map(str, maps))})
         table = table[table["split"] != ""]
+        _check_sizes(table["split"], source["path"])
     _check_subjects(table["subject"], Path(folder))
     for column, file in files.items():
         table[column] = [f"{folder}/{name}/{file}" for name in table["subject"]]

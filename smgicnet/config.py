@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -51,8 +52,18 @@ def _fill(value: Any, part: Mapping) -> None:
             _fill(item, part["items"])
 
 
+def _refuse_nan(value: Any, where: str, source: str) -> None:
+    """NaN and infinity pass every range of JSON schema."""
+    if isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            _refuse_nan(item, f"{where}.{key}".strip("."), source)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InputError(source, f"{where} is {value}", "Give a finite number")
+
+
 def _check(value: Any, name: str, where: str, source: str) -> dict:
     """Fill and validate one part; every violation is named in one message."""
+    _refuse_nan(value, where, source)
     _fill(value, schema(name))
     errors = sorted(jsonschema.Draft202012Validator(schema(name)).iter_errors(value), key=lambda e: str(e.path))
     if errors:

@@ -51,7 +51,7 @@ def _load(path: str | Path, dtype: type) -> Volume:
     """A 3D volume of finite values with an invertible affine, or an `InputError`."""
     path = Path(path)
     if not path.is_file():
-        raise InputError(path, "no such file", "Correct its path in the participants table or restore the file")
+        raise InputError(path, "no such file", "Correct its path or restore the file")
     try:
         image = nib.load(path)
         data = np.asanyarray(image.dataobj)
@@ -60,6 +60,8 @@ def _load(path: str | Path, dtype: type) -> Volume:
             path, f"not a readable image, perhaps truncated ({error})", "Copy or download it again as NIfTI"
         ) from error
     affine = getattr(image, "affine", None)
+    if data.dtype.fields is not None or not np.issubdtype(data.dtype, np.number):
+        raise InputError(path, f"its voxels are {data.dtype}, not numbers", "Give a grey-value image, not a colour one")
     if data.ndim == 4 and data.shape[3] == 1:
         data = data[..., 0]
     if data.ndim != 3:

@@ -29,15 +29,6 @@ FIELD_MARGIN = 40.0  # mm around the template's brain, in which the velocity fal
 
 
 @dataclass(frozen=True)
-class Subjects:
-    """Number of subjects of each split; ``train`` None: all that the others leave."""
-
-    train: int | None
-    val: int
-    test: int
-
-
-@dataclass(frozen=True)
 class VelocityScale:
     """White noise smoothed by a Gaussian of ``sigma`` mm, with its ``weight`` in the velocity's SD."""
 
@@ -47,11 +38,10 @@ class VelocityScale:
 
 @dataclass(frozen=True)
 class PhantomConfig:
-    """See ``config/schemas/sources/phantom.schema.yaml``."""
+    """See ``config/schemas/sources/phantom.schema.yaml``, but for who is in which split."""
 
     kind: str
     seed: int
-    subjects: Subjects
     shape: tuple[int, ...]
     spacing: float
     rotation: float
@@ -65,12 +55,10 @@ class PhantomConfig:
 
 @dataclass(frozen=True)
 class LabelMapConfig:
-    """See ``config/schemas/sources/label-maps.schema.yaml``."""
+    """See ``config/schemas/sources/label-maps.schema.yaml``, but for the folder and who is in which split."""
 
     kind: str
-    path: str
     seed: int
-    subjects: Subjects
     spacing: float
     margin: float
     render: RenderConfig

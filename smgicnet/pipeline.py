@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from smgicnet.evaluation import ScoredSubject, dice, present_labels, score_pair,
 from smgicnet.examples import field_files
 from smgicnet.fields import warp
 from smgicnet.images import atomic_path, read_field, read_image, read_labels, write_volume
+from smgicnet.memory import peak_memory
 from smgicnet.methods import METHODS, LearnedMethod, Method, Registration, Stage
 from smgicnet.preprocessing import Grid, prepare, roi_names
 from smgicnet.provenance import files_digest, write_record
@@ -142,17 +142,21 @@ class _Board:
     EVERY = 10
 
     def __init__(self, folder: Path):
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._writer = SummaryWriter(str(folder))
+        self._folder, self._writer = folder, None
 
     def __enter__(self) -> _Board:
         return self
 
     def __exit__(self, *_) -> None:
-        self._writer.close()
+        if self._writer:
+            self._writer.close()
 
     def write(self, step: int, row: Mapping[str, float]) -> None:
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            # after a resume, what was drawn beyond the checkpoint is taken back
+            self._writer = SummaryWriter(str(self._folder), purge_step=step)
         if step % self.EVERY == 0 or "validation_dice" in row:
             for name, value in row.items():
                 if name != "step":
@@ -160,6 +164,8 @@ class _Board:
 
     def picture(self, method: LearnedMethod, subjects: Sequence[SubjectFiles]) -> None:
         """Fixed, moving and warped side by side."""
+        if self._writer is None:  # the checkpoint was of the last step
+            return
         fixed, moving = (image_tensor(read_image(s.image).data, method.device) for s in subjects[:2])
         warped = warp(moving, method.register(fixed, moving).forward)
         middle = fixed.shape[-1] // 2
@@ -206,10 +212,17 @@ def register_shard(
         one, two = (image_tensor(images[name], method.device) for name in (first, second))
         if number == 0:
             method.register(one, two)  # warm up: neither kernels nor caches are timed
-        there, back = method.register(one, two), method.register(two, one)
+        results, memory = {}, {}
+        for name, images_of in ((first, (one, two)), (second, (two, one))):
+            with peak_memory(method.device) as peak:
+                results[name] = method.register(*images_of)
+            memory[name] = peak.mib
+        there, back = results[first], results[second]
         for fixed, moving, result, reverse in ((first, second, there, back), (second, first, back, there)):
             scored = score_pair(loaded[fixed], loaded[moving], result, reverse, roi_names())
-            scored.append({"fixed": fixed, "moving": moving, "metric": "peak_memory_mb", "roi": "", "value": _memory()})
+            scored.append(
+                {"fixed": fixed, "moving": moving, "metric": "peak_memory_mib", "roi": "", "value": memory[fixed]}
+            )
             rows += scored
         if (first, second) in keep:
             _keep_fields(fields, loaded[first], loaded[second], two, there)
@@ -227,13 +240,6 @@ def _load_scored(files: SubjectFiles) -> ScoredSubject:
     labels = read_labels(files.labels)
     to_template, from_template = (read_field(path) for path in files.truth) if files.truth else (None, None)
     return ScoredSubject(files.name, labels.data.astype(np.uint8), labels.affine, to_template, from_template)
-
-
-def _memory() -> float:
-    """Peak memory so far in MiB: of the GPU if one is used, else of this process."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def _keep_fields(folder: Path, fixed: ScoredSubject, moving: ScoredSubject, image: torch.Tensor, result: Registration):

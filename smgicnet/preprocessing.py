@@ -124,6 +124,8 @@ def prepare(image_path: str | Path, labels_path: str | Path | None, grid: Grid) 
     original = read_image(image_path)
     volume = to_canonical(original)
     mask = foreground(volume.data)
+    if not mask.any():
+        raise InputError(image_path, "nothing is brighter than its background", "Give a skull-stripped T1 image")
     box = bounding_box(mask)
     affine = common_affine(volume, box, grid)
     cut = 100 - 100 * _covered(volume, mask, affine, grid)
@@ -173,7 +175,14 @@ def _prepare_labels(image: Volume, image_path, labels_path, affine: np.ndarray, 
         raise InputError(
             labels_path, "none of the 36 ROIs is in it", "Give FreeSurfer labels, or extend config/labels.tsv"
         )
-    return resample(to_canonical(Volume(mapped, labels.affine)), affine, grid.shape, order=0)
+    resampled = resample(to_canonical(Volume(mapped, labels.affine)), affine, grid.shape, order=0)
+    if not resampled.any():
+        raise InputError(
+            labels_path,
+            "no ROI is left on the common grid",
+            "Check that the labels lie on the brain, or refine the grid",
+        )
+    return resampled
 
 
 def write_prepared(

@@ -18,11 +18,11 @@ PACKAGE = Path(__file__).parent
 VERSIONED = ("torch", "numpy", "scipy", "nibabel", "PyWavelets", "pandas", "matplotlib", "seaborn", "snakemake")
 
 
-def source_digest(*names: str) -> str:
-    """Digest of source files of the package, given relative to it. Raises ``FileNotFoundError`` for a wrong name."""
+def source_digest(*names: str | Path) -> str:
+    """Digest of source files, relative to the package or absolute. Raises ``FileNotFoundError`` for a wrong name."""
     digest = hashlib.sha256()
-    for name in sorted(names):
-        digest.update(name.encode() + b"\0" + (PACKAGE / name).read_bytes())
+    for path in sorted((PACKAGE / name for name in names), key=lambda path: path.name):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 

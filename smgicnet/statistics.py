@@ -16,8 +16,10 @@ COMPARISON = ["dataset", "arm", "method", "metric"]
 
 
 def read_metrics(paths: Iterable[str | Path]) -> DataFrame:
-    """The rows of several metrics files (CSV, gzipped or not), in order; ``roi`` is text, ``""`` for a whole pair."""
-    frames = [pd.read_csv(path, dtype={"roi": str}, keep_default_na=False, na_values={"value": [""]}) for path in paths]
+    """The rows of several metrics files (CSV, gzipped or not), in order; names stay text (``007``), ``roi`` is
+    ``""`` for a whole pair."""
+    text = dict.fromkeys([c for c in COLUMNS if c not in ("seed", "value")], str)
+    frames = [pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"value": [""]}) for path in paths]
     return pd.concat(frames, ignore_index=True)
 
 

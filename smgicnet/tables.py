@@ -55,7 +55,7 @@ FURTHER_METRICS = (
     Metric("inverse_consistency_mm", "Inverse consistency (mm)", 3),
     Metric("ndv_percent", "NDV (%)", 3),
     Metric("sd_log_jacobian", "SD log J", 3),
-    Metric("peak_memory_mb", "Peak memory (MB)", 0),
+    Metric("peak_memory_mib", "Peak memory (MiB)", 0),
     Metric("rois", "ROIs scored", 1),
 )
 

@@ -1,4 +1,8 @@
-"""The one training loop. A paper's levels are data (`Stage`s); resuming is bit-identical to never having stopped."""
+"""The one training loop. A paper's levels are data (`Stage`s).
+
+Resuming is bit-identical to never having stopped on a CPU with the same number of threads; on a GPU some of torch's
+backward kernels (trilinear sampling) add in no fixed order.
+"""
 
 from __future__ import annotations
 
@@ -169,7 +173,7 @@ def _resume(method: LearnedMethod, optimizer, job: Job) -> tuple[list[dict], int
     if not job.checkpoint.is_file():
         return [], 0
     try:
-        state = torch.load(job.checkpoint, map_location=method.device, weights_only=True)
+        state = torch.load(job.checkpoint, map_location="cpu", weights_only=True)
         same = state["identity"] == json.dumps(job.identity, sort_keys=True)
     except Exception as error:
         log.warning("%s cannot be read (%s)", job.checkpoint, error)
@@ -181,7 +185,7 @@ def _resume(method: LearnedMethod, optimizer, job: Job) -> tuple[list[dict], int
         return [], 0
     method.network.load_state_dict(state["network"], strict=True)
     optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["random"].cpu())
+    torch.set_rng_state(state["random"])
     log.info("resuming from %s at iteration %d", job.checkpoint, state["step"])
     return state["history"], state["step"]
 

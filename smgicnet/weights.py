@@ -54,6 +54,8 @@ def read_weights(path: str | Path) -> Weights:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         grid = Grid(tuple(content["grid"]["shape"]), float(content["grid"]["spacing"]))
-        return Weights(content["method"], content["stage"], grid, content["network"])
+        weights = Weights(content["method"], content["stage"], grid, content["network"])
+        weights.build()  # strictly, here: whoever reads them wants to use them
     except Exception as error:
         raise InputError(path, f"not a weights file of this project ({type(error).__name__})", remedy) from error
+    return weights

@@ -1,0 +1,3 @@
+"""Imported before torch is: the package sets how its threads wait."""
+
+import smgicnet  # noqa: F401

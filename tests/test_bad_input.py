@@ -106,6 +106,20 @@ def labels_of_fractions(image, labels):
     write(labels, good_labels().astype(np.float32) * 0.3)
 
 
+def labels_too_small_for_the_grid(image, labels):
+    data = np.zeros(SHAPE, np.uint8)
+    data[6, 6, 6] = 17  # between the samples
+    write(labels, data)
+
+
+def background_brighter_than_the_brain(image, labels):
+    write(image, 200 - good_image())
+
+
+def colour_image(image, labels):
+    write(image, np.zeros(SHAPE, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")]))
+
+
 FILE_FAULTS = {
     no_image: ("image", "no such file"),
     truncated_image: ("image", "truncated"),
@@ -122,6 +136,9 @@ FILE_FAULTS = {
     labels_with_another_affine: ("labels", "affine differs"),
     labels_without_rois: ("labels", "none of the 36 ROIs"),
     labels_of_fractions: ("labels", "whole numbers"),
+    labels_too_small_for_the_grid: ("labels", "no ROI is left"),
+    background_brighter_than_the_brain: ("image", "nothing is brighter"),
+    colour_image: ("image", "not numbers"),
 }
 
 
@@ -170,6 +187,8 @@ TABLE_FAULTS = {
     "one train subject": (lambda rows: rows[2:], "1 train subject(s)"),
     "unknown split": (edit(0, 3, "training"), "unknown split 'training'"),
     "missing image": (edit(0, 1, "gone.nii.gz"), "does not exist"),
+    "no image": (edit(0, 1, ""), "does not exist"),
+    "ragged row": (lambda rows: [*rows, ["s9", "a", "b", "test", "what", "is", "this"]], "not a tab-separated table"),
     "missing labels": (edit(0, 2, "gone.nii.gz"), "does not exist"),
     "test subject without labels": (edit(6, 2, ""), "s6 has no labels"),
     "path in a name": (edit(0, 0, "../s0"), "'../s0' is not allowed"),
@@ -201,6 +220,12 @@ def test_missing_columns_and_table(table, tmp_path):
     with pytest.raises(InputError, match="no split column"):
         read_participants(path)
     with pytest.raises(InputError, match="9 subjects are asked for, 7 are there"):
+        read_participants(path, {"train": 5, "val": 2, "test": 2})
+    save_table(path, rows)
+    with pytest.raises(InputError, match=r"split column, and the config has source\.splits"):
+        read_participants(path, {"train": 3, "val": 2, "test": 2})
+    path.write_bytes(b"")
+    with pytest.raises(InputError, match="not a tab-separated table"):
         read_participants(path, {"train": 5, "val": 2, "test": 2})
 
 
@@ -236,7 +261,7 @@ def test_shards_hold_every_pair_once(subjects, size):
 def test_pair_counts_and_another_subject():
     assert [len(unordered_pairs(range(n))) for n in (30, 60)] == [435, 1770]
     before, after = shards(list(range(60)), 30), shards(list(range(61)), 30)
-    assert all(job in after for job in before)
+    assert after[: len(before)] == before
 
 
 BASE = {"datasets": {"d": {"source": {"kind": "phantom"}}}, "methods": {"m": {"type": "smgicnet"}}}
@@ -265,6 +290,9 @@ CONFIG_FAULTS = {
         {"datasets": {"d": {"source": {"kind": "phantom", "subjects": {"test": 1}}}}}, "subjects.test: 1",
     ),
     "no datasets": ({"datasets": {}}, "datasets"),
+    "not a number": (
+        {"methods": {"m": {"type": "smgicnet", "objective": {"weights": {"smoothness": float("nan")}}}}}, "is nan",
+    ),
 }  # fmt: skip
 
 
@@ -293,6 +321,10 @@ def test_label_map_folder_without_maps(tmp_path):
     counts = {"train": None, "val": 0, "test": 2}
     source = {"kind": "label-maps", "path": str(tmp_path), "subjects": counts, "seed": 1}
     with pytest.raises(InputError, match=r"no \*\.nii\.gz label maps"):
+        plan_cohort(source, "x")
+    for number in range(3):
+        (tmp_path / f"m{number}.nii.gz").touch()
+    with pytest.raises(InputError, match=r"1 train subject\(s\)"):
         plan_cohort(source, "x")
 
 

@@ -42,7 +42,7 @@ def test_warp_agrees_with_scipy():
     rng = np.random.default_rng(0)
     image, u = rng.random(SHAPE), rng.normal(0, 2, (3, *SHAPE))
     points = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij")) + u
-    for padding, mode in (("border", "nearest"),):
+    for padding, mode in (("border", "nearest"), ("zeros", "grid-constant")):
         expected = map_coordinates(image, points, order=1, mode=mode)
         warped = fields.warp(torch.tensor(image)[None, None], torch.tensor(u)[None], padding=padding)[0, 0]
         np.testing.assert_allclose(warped.numpy(), expected, atol=1e-9)

@@ -23,15 +23,20 @@ FIELD_TOLERANCE = 0.1  # mm, in the brain
 AXCODES = ["".join(c) for order in permutations(("LR", "PA", "IS")) for c in product(*order)]
 
 
+def recipe(source: dict) -> dict:
+    """A source as the rules give it: without its folder and who is in which split."""
+    return {key: value for key, value in source.items() if key not in ("subjects", "path")}
+
+
 def phantom_config(**changes) -> PhantomConfig:
     """The defaults on a coarse grid."""
     small = {"kind": "phantom", "shape": [60, 68, 60], "spacing": 4}
-    return build(PhantomConfig, _check({**small, **changes}, "sources/phantom", "", "test"))
+    return build(PhantomConfig, recipe(_check({**small, **changes}, "sources/phantom", "", "test")))
 
 
 def label_map_config(**changes) -> LabelMapConfig:
     needed = {"kind": "label-maps", "path": "maps", "subjects": {"val": 2, "test": 2}}
-    return build(LabelMapConfig, _check({**needed, **changes}, "sources/label-maps", "", "test"))
+    return build(LabelMapConfig, recipe(_check({**needed, **changes}, "sources/label-maps", "", "test")))
 
 
 @cache
@@ -73,8 +78,10 @@ def test_label_table_is_identity_on_the_rois_and_maps_the_aliases():
 
 
 def test_schemas_and_config_classes_agree():
-    assert build(PhantomConfig, _check({"kind": "phantom"}, "sources/phantom", "", "test")).subjects.train == 16
-    assert label_map_config().subjects.train is None
+    complete = _check({"kind": "phantom"}, "sources/phantom", "", "test")
+    assert complete["subjects"] == {"train": 16, "val": 2, "test": 6}
+    assert build(PhantomConfig, recipe(complete)).shape == (120, 136, 120)
+    assert label_map_config().spacing == 2
     assert label_map_config().render == phantom_config().render  # one definition, written in two schemas
 
 

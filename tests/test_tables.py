@@ -52,7 +52,7 @@ def summary():
             ("smgicnet", "raw", "seconds", 0.2501, 0.0102, 870),
             ("smgicnet", "raw", "hd95_mm", 3.456, 1.234, 870),
             ("lapirn", "affine", "dice", 0.6543, 0.0456, 12),
-            ("lapirn", "affine", "peak_memory_mb", 2345.6, 7.8, 870),
+            ("lapirn", "affine", "peak_memory_mib", 2345.6, 7.8, 870),
             ("mine_50%", "raw", "dice", 0.5, math.nan, 870),
             ("mine_50%", "raw", "folds_percent", 0.0, 0.0, 870),
         ]
@@ -122,7 +122,7 @@ def test_columns_follow_the_paper_and_numbers_land_in_them(summary, paper):
         ("paper, OASIS", ["1 h", "8.873 (±0.051)", "0.266 (±0.054)", "–"]),
         ("**beyond the paper**", ["", "", "", ""]),
         ("HD95 (mm)", ["–", "–", "3.46 (±1.23)", "–"]),
-        ("Peak memory (MB)", ["–", "2346 (±8)", "–", "–"]),
+        ("Peak memory (MiB)", ["–", "2346 (±8)", "–", "–"]),
     ]
 
 

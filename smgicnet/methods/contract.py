@@ -43,7 +43,7 @@ class Stage:
         """Number of iterations for a training set with that many ordered pairs."""
         if self.iterations is not None:
             return self.iterations
-        return round(self.epochs * ordered_pairs / batch_size)
+        return max(1, round(self.epochs * ordered_pairs / batch_size))
 
 
 class Method(ABC):

@@ -1,0 +1,41 @@
+"""Peak memory of a piece of work."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+@dataclass
+class Peak:
+    """``mib``: the peak in MiB, set when the work is done."""
+
+    mib: float = float("nan")
+
+
+@contextmanager
+def peak_memory(device: torch.device) -> Iterator[Peak]:
+    """Measure the peak while the body runs: of the GPU's tensors, or of this whole process on a CPU.
+
+    The mark is reset first, which Linux allows; elsewhere the process's peak since its start is given.
+    """
+    peak = Peak()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif _RESET.exists():
+        _RESET.write_text("5")  # proc(5): resets the peak resident set size
+    yield peak
+    if device.type == "cuda":
+        peak.mib = torch.cuda.max_memory_allocated(device) / 2**20
+    elif _RESET.exists():
+        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+        peak.mib = int(line.split()[1]) / 2**10
+    else:
+        peak.mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
