@@ -75,6 +75,19 @@ rule preprocess:
         "../workflow/scripts/preprocess_subject.py"
 
 
+rule tabulate_subjects:
+    input:
+        lambda w: prepared(w.dataset, "raw", subjects(w.dataset, "train", "val", "test"), "preprocessing"),
+    output:
+        "results/{dataset}/raw/subjects.tsv",
+    log:
+        "results/{dataset}/logs/subjects.log",
+    conda:
+        "../envs/analysis.yaml"
+    script:
+        "../workflow/scripts/tabulate_subjects.py"
+
+
 rule cohorts:
     input:
         expand(

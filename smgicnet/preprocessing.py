@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -194,3 +195,10 @@ def write_prepared(
     write_volume(labels_path, labels, prepared.affine)
     with atomic_path(report_path) as part:
         part.write_text(json.dumps(prepared.report, indent=2) + "\n")
+
+
+def tabulate_reports(paths: Iterable[str | Path], out: str | Path) -> None:
+    """One row a subject from the records of `write_prepared`; a subject's name is its folder's."""
+    table = pd.DataFrame([{"subject": Path(path).parent.name, **json.loads(Path(path).read_text())} for path in paths])
+    with atomic_path(out) as part:
+        table.to_csv(part, sep="\t", index=False)

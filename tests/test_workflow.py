@@ -3,6 +3,7 @@
 import filecmp
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -216,6 +217,30 @@ def test_changing_one_thing_reruns_only_what_depends_on_it(finished):
     assert "level=4" in said
     assert not any(f"level={level}," in said or f"level={level}\n" in said for level in (1, 2, 3))
     assert "preprocess" not in said.split("Job stats")[1]
+
+
+def test_another_name_in_the_table_trains_nothing(finished):
+    content = json.loads(json.dumps(CONFIG))
+    content["methods"]["smgicnet"]["label"] = "Ours"
+    config = finished / "renamed.yaml"
+    config.write_text(yaml.safe_dump(content))
+    plan = snakemake(finished, "-n", "--configfile", str(config))
+    jobs = (plan.stdout + plan.stderr).split("Job stats")[1]
+    assert "write_table1" in jobs
+    assert "train_level" not in jobs
+    assert "register_shard" not in jobs
+
+
+def test_another_test_subject_renders_and_trains_nothing_else(finished):
+    content = json.loads(json.dumps(CONFIG))
+    content["datasets"]["mini"]["source"]["subjects"]["test"] = 4
+    config = finished / "more.yaml"
+    config.write_text(yaml.safe_dump(content))
+    plan = snakemake(finished, "-n", "--configfile", str(config))
+    jobs = (plan.stdout + plan.stderr).split("Job stats")[1]
+    assert re.search(r"render_phantom +1\n", jobs)
+    assert re.search(r"preprocess +1\n", jobs)
+    assert "train_level" not in jobs
 
 
 @pytest.mark.parametrize("config", sorted(p.name for p in (ROOT / "config").glob("*.yaml") if p.name != "paper.yaml"))
