@@ -94,7 +94,7 @@ def train_stage(
         identity=identity,
         validate=_validator(validation) if len(validation) > 1 else None,
     )
-    log.info("training stage %d of %s on %s, seed %d", stage, config["label"], method.device, seed)
+    log.info("training stage %d of %s on %s, seed %d", stage, config["type"], method.device, seed)
     with _Board(weights.parent / "tensorboard") as board:
         rows = train(method, job, board.write)
         board.picture(method, validation or training)
