@@ -19,7 +19,7 @@ from smgicnet.fields import warp
 from smgicnet.images import atomic_path, read_field, read_image, read_labels, write_volume
 from smgicnet.memory import peak_memory
 from smgicnet.methods import METHODS, LearnedMethod, Method, Registration, Stage
-from smgicnet.preprocessing import Grid, prepare, roi_names
+from smgicnet.preprocessing import Grid, background_level, prepare, roi_names
 from smgicnet.provenance import files_digest, write_record
 from smgicnet.sampling import ImageSet
 from smgicnet.training import Job, TrainingConfig, train
@@ -266,7 +266,8 @@ def register_images(fixed_path: Path, moving_path: Path, weights: Path, out: Pat
     files = {name: out / f"{name}.nii.gz" for name in ("warped", "displacement", "inverse_displacement")}
     files["record"] = out / "registration.json"
     world = grid_points(native_fixed.data.shape, native_fixed.affine) + displacement
-    write_volume(files["warped"], sample(native_moving, world).astype(np.float32), native_fixed.affine)
+    warped = sample(native_moving, world, fill=background_level(native_moving.data))
+    write_volume(files["warped"], warped.astype(np.float32), native_fixed.affine)
     write_itk(files["displacement"], displacement, native_fixed.affine)
     write_itk(
         files["inverse_displacement"],

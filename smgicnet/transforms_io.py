@@ -72,10 +72,10 @@ def to_voxels(displacement: np.ndarray, fixed: np.ndarray, moving: np.ndarray) -
     return np.moveaxis(target - points, -1, 0).astype(np.float32)
 
 
-def sample(volume: Volume, world: np.ndarray, *, order: int = 1) -> np.ndarray:
-    """``volume`` at world points ``(X, Y, Z, 3)`` in RAS mm; 0 beyond it."""
+def sample(volume: Volume, world: np.ndarray, *, fill: float = 0) -> np.ndarray:
+    """``volume`` at world points ``(X, Y, Z, 3)`` in RAS mm, linear; ``fill`` beyond it."""
     coordinates = np.moveaxis(apply_affine(np.linalg.inv(volume.affine), world), -1, 0)
-    return ndimage.map_coordinates(volume.data, coordinates, order=order, mode="constant", cval=0)
+    return ndimage.map_coordinates(volume.data, coordinates, order=1, mode="constant", cval=fill)
 
 
 def write_itk(path: str | Path, displacement: np.ndarray, affine: np.ndarray) -> None:

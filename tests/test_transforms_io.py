@@ -90,6 +90,7 @@ def test_sample_and_apply_field():
     inner = points[2:-2, 2:-2, 2:-2] + 0.7
     np.testing.assert_allclose(sample(ramp, inner), inner[..., 0], atol=1e-4)
     assert sample(ramp, inner + 1000).max() == 0
+    assert sample(ramp, inner + 1000, fill=-0.65).max() == pytest.approx(-0.65)
     field = Volume((world_map(points) - points).astype(np.float32), grid)
     np.testing.assert_allclose(apply_field(field, inner), world_map(inner), atol=1e-4)
 
