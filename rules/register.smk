@@ -2,7 +2,8 @@
 
 SCORING_CODE = [
     "evaluation.py",
-    "pipeline.py",
+    "register_job.py",
+    "device.py",
     "weights.py",
     "preprocessing.py",
     LABEL_TABLE,

@@ -7,7 +7,8 @@ TRAINING_CODE = [
     "fields.py",
     "networks.py",
     "wavelets.py",
-    "pipeline.py",
+    "train_job.py",
+    "device.py",
     "weights.py",
     "methods/contract.py",
 ]

@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _register(arguments: argparse.Namespace) -> None:
-    from smgicnet.pipeline import register_images  # torch costs seconds: not for --help
+    from smgicnet.register_job import register_images  # torch costs seconds: not for --help
 
     files = register_images(arguments.fixed, arguments.moving, arguments.weights, arguments.out)
     for name, path in files.items():

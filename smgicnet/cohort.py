@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations, product
 from math import isqrt
 from pathlib import Path
@@ -19,6 +20,16 @@ SPLITS = ("train", "val", "test")
 COLUMNS = ("subject", "image", "labels", "split")
 TRUTH_COLUMNS = ("to_template", "from_template")
 SUBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True)
+class SubjectFiles:
+    """Where one preprocessed subject is; ``truth`` holds its two template fields, or nothing."""
+
+    name: str
+    image: Path
+    labels: Path | None = None
+    truth: tuple[Path, ...] = ()
 
 
 def read_participants(path: str | Path, counts: Mapping[str, int] | None = None, seed: int = 0) -> pd.DataFrame:

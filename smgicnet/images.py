@@ -124,13 +124,20 @@ def write_volume(path: str | Path, data: np.ndarray, affine: np.ndarray, *, inte
         nib.save(image, part)
 
 
-def read_field(path: str | Path) -> Volume:
-    """A vector field ``(X, Y, Z, 3)``, float32. Raises `InputError` when missing or of another shape."""
+def load_field(path: str | Path) -> Volume:
+    """The array of a field file as it is, float32. Raises `InputError` when it is missing or damaged."""
     try:
         image = nib.load(path)
         data = np.asarray(image.dataobj, dtype=np.float32)
     except Exception as error:
-        raise InputError(path, f"not a readable field ({error})", "Restore the file") from error
-    if data.ndim != 4 or data.shape[3] != 3:
-        raise InputError(path, f"a field has shape (X, Y, Z, 3), this one {data.shape}", "Give a displacement field")
+        raise InputError(path, f"not a readable field ({error})", "Write or copy it again") from error
     return Volume(data, np.asarray(image.affine, dtype=np.float64))
+
+
+def read_field(path: str | Path) -> Volume:
+    """A vector field ``(X, Y, Z, 3)``, float32. Raises `InputError` when missing or of another shape."""
+    field = load_field(path)
+    shape = field.data.shape
+    if len(shape) != 4 or shape[3] != 3:
+        raise InputError(path, f"a field has shape (X, Y, Z, 3), this one {shape}", "Give a displacement field")
+    return field

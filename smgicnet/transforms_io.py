@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from smgicnet.errors import InputError
-from smgicnet.images import Volume, write_volume
+from smgicnet.images import Volume, load_field, write_volume
 
 _LPS = np.array([-1, -1, 1], dtype=np.float32)
 
@@ -85,13 +84,10 @@ def write_itk(path: str | Path, displacement: np.ndarray, affine: np.ndarray) ->
 
 def read_itk(path: str | Path) -> Volume:
     """Read an ITK displacement field; ``data (X, Y, Z, 3)`` in RAS mm. Raises `InputError` for another layout."""
-    try:
-        image = nib.load(path)
-        data = np.asarray(image.dataobj, dtype=np.float32)
-    except Exception as error:
-        raise InputError(path, f"not a readable field ({error})", "Write or copy it again") from error
-    if data.ndim != 5 or data.shape[3:] != (1, 3):
+    field = load_field(path)
+    shape = field.data.shape
+    if len(shape) != 5 or shape[3:] != (1, 3):
         raise InputError(
-            path, f"an ITK field has shape (X, Y, Z, 1, 3), this one {data.shape}", "Give an ITK displacement field"
+            path, f"an ITK field has shape (X, Y, Z, 1, 3), this one {shape}", "Give an ITK displacement field"
         )
-    return Volume(data[:, :, :, 0] * _LPS, np.asarray(image.affine, dtype=np.float64))
+    return Volume(field.data[:, :, :, 0] * _LPS, field.affine)

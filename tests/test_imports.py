@@ -11,12 +11,12 @@ PACKAGE = Path(__file__).parent.parent / "smgicnet"
 FORBIDDEN = {
     "errors": {"*"},
     "fields": {"*"},
-    "losses": {"networks", "methods", "training", "evaluation", "pipeline"},
-    "networks": {"losses", "methods", "training", "evaluation", "pipeline"},
-    "methods": {"training", "evaluation", "pipeline", "cohort", "images"},
-    "training": {"evaluation", "pipeline", "cohort", "plotting", "tables"},
-    "evaluation": {"training", "pipeline", "plotting", "tables"},
-    "preprocessing": {"methods", "training", "evaluation", "pipeline"},
+    "losses": {"networks", "methods", "training", "evaluation", "train_job", "register_job"},
+    "networks": {"losses", "methods", "training", "evaluation", "train_job", "register_job"},
+    "methods": {"training", "evaluation", "train_job", "register_job", "cohort", "images"},
+    "training": {"evaluation", "train_job", "register_job", "cohort", "plotting", "tables"},
+    "evaluation": {"training", "train_job", "register_job", "plotting", "tables"},
+    "preprocessing": {"methods", "training", "evaluation", "train_job", "register_job"},
 }
 
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from smgicnet.pipeline import SubjectFiles, register_shard
+from smgicnet.cohort import SubjectFiles
+from smgicnet.register_job import register_shard
 from smgicnet.scripts import job_log
 
 with job_log(snakemake.log[0]):

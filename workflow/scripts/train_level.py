@@ -1,9 +1,10 @@
 from pathlib import Path
 
+from smgicnet.cohort import SubjectFiles
 from smgicnet.config import build
-from smgicnet.pipeline import SubjectFiles, train_stage
 from smgicnet.preprocessing import Grid
 from smgicnet.scripts import job_log
+from smgicnet.train_job import train_stage
 
 with job_log(snakemake.log[0]):
     count = len(snakemake.params.validation)

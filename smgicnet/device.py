@@ -1,4 +1,4 @@
-"""Peak memory of a piece of work."""
+"""Where the work is done: the device, what goes to it, and the peak memory of a piece of work."""
 
 from __future__ import annotations
 
@@ -8,9 +8,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from smgicnet.methods import LearnedMethod
+
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def pick_device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def image_tensor(data: np.ndarray, device: torch.device) -> torch.Tensor:
+    """``(D, H, W)`` to ``(1, 1, D, H, W)``."""
+    return torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))[None, None].to(device)
+
+
+def to_device(method: LearnedMethod) -> LearnedMethod:
+    """The method on the device there is, its convolutions channels-last (docs/performance.md)."""
+    method.network.to(memory_format=torch.channels_last_3d)
+    return method.to(pick_device())
 
 
 @dataclass

@@ -1,0 +1,149 @@
+"""One stage of a training, from files to files: what the workflow's script calls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from smgicnet.cohort import SubjectFiles
+from smgicnet.config import build
+from smgicnet.device import image_tensor, to_device
+from smgicnet.errors import InputError
+from smgicnet.evaluation import dice, present_labels, warp_labels
+from smgicnet.fields import warp
+from smgicnet.images import atomic_path, read_image, read_labels
+from smgicnet.methods import METHODS, LearnedMethod, Stage
+from smgicnet.preprocessing import Grid, roi_names
+from smgicnet.provenance import files_digest, write_record
+from smgicnet.sampling import ImageSet
+from smgicnet.training import Job, TrainingConfig, train
+from smgicnet.weights import Weights, read_weights, write_weights
+
+log = logging.getLogger(__name__)
+
+
+def train_stage(
+    config: Mapping,
+    stage: int,
+    *,
+    seed: int,
+    grid: Grid,
+    training: Sequence[SubjectFiles],
+    validation: Sequence[SubjectFiles],
+    earlier: Path | None,
+    weights: Path,
+    history: Path,
+    record: Path,
+    code: str,
+    threads: int = 1,
+) -> None:
+    """Train stage ``stage`` (from 1) of the method of block ``config`` and write weights, history and a record.
+
+    ``earlier`` are the weights of the stage before. A checkpoint beside ``weights`` is resumed if it is of the same
+    config, seed, images and code, and removed when the stage is complete.
+    """
+    torch.set_num_threads(threads)
+    torch.manual_seed(int(np.random.SeedSequence([seed, stage]).generate_state(1)[0]))
+    method = METHODS[config["type"]].from_config(config, stage)
+    if earlier:
+        _start_from(method, earlier)
+    to_device(method)
+    images = [subject.image for subject in training]
+    identity = {
+        "method": {**config, "stages": config["stages"][:stage]},
+        "stage": stage,
+        "seed": seed,
+        "code": code,
+        "images": files_digest(images),
+        "earlier": files_digest([earlier]) if earlier else None,
+    }
+    job = Job(
+        stage=build(Stage, config["stages"][stage - 1]),
+        config=build(TrainingConfig, config["training"]),
+        images=ImageSet(images),
+        seed=int(np.random.SeedSequence([seed, stage, 1]).generate_state(1)[0]),
+        folder=weights.parent,
+        identity=identity,
+        validate=_validator(validation) if len(validation) > 1 else None,
+    )
+    log.info("training stage %d of %s on %s, seed %d", stage, config["type"], method.device, seed)
+    with _Board(weights.parent / "tensorboard") as board:
+        rows = train(method, job, board.write)
+        board.picture(method, validation or training)
+    write_weights(Weights(config, stage, grid, method.network.state_dict()), weights)
+    with atomic_path(history) as part:
+        rows.to_csv(part, index=False)
+    parameters = sum(p.numel() for p in method.network.parameters())
+    write_record(record, **identity, iterations=len(rows), parameters=parameters, threads=threads)
+    job.checkpoint.unlink(missing_ok=True)
+    log.info("done: %s", weights)
+
+
+def _start_from(method: LearnedMethod, earlier: Path) -> None:
+    """Load the weights of the stage before; only the newest stage's parameters may be missing from them."""
+    newest = {id(p) for p in method.stage_parameters()[0]}
+    expected = {name for name, p in method.network.named_parameters() if id(p) not in newest}
+    state = read_weights(earlier).network
+    if state.keys() != expected:
+        raise InputError(earlier, "its parameters are not those of the stage before", "Train the stages in order")
+    method.network.load_state_dict(state, strict=False)
+
+
+def _validator(subjects: Sequence[SubjectFiles]):
+    """Mean Dice over every ordered pair of the validation subjects."""
+    images = [read_image(s.image).data for s in subjects]
+    labels = [read_labels(s.labels).data.astype(np.uint8) for s in subjects]
+    rois = [present_labels(one, list(roi_names())) for one in labels]
+
+    def validate(method: LearnedMethod) -> float:
+        scores = []
+        for i in range(len(subjects)):
+            for j in range(len(subjects)):
+                if i != j:
+                    fixed, moving = (image_tensor(images[k], method.device) for k in (i, j))
+                    warped = warp_labels(labels[j], method.register(fixed, moving).forward.cpu())
+                    scores.append(dice(labels[i], warped, [roi for roi in rois[i] if roi in rois[j]]).mean())
+        return float(np.mean(scores))
+
+    return validate
+
+
+class _Board:
+    """TensorBoard: a scalar a term, and the middle slice of a warped image at the end."""
+
+    EVERY = 10
+
+    def __init__(self, folder: Path):
+        self._folder, self._writer = folder, None
+
+    def __enter__(self) -> _Board:
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._writer:
+            self._writer.close()
+
+    def write(self, step: int, row: Mapping[str, float]) -> None:
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            # after a resume, what was drawn beyond the checkpoint is taken back
+            self._writer = SummaryWriter(str(self._folder), purge_step=step)
+        if step % self.EVERY == 0 or "validation_dice" in row:
+            for name, value in row.items():
+                if name != "step":
+                    self._writer.add_scalar(name, value, step)
+
+    def picture(self, method: LearnedMethod, subjects: Sequence[SubjectFiles]) -> None:
+        """Fixed, moving and warped side by side."""
+        if self._writer is None:  # the checkpoint was of the last step
+            return
+        fixed, moving = (image_tensor(read_image(s.image).data, method.device) for s in subjects[:2])
+        warped = warp(moving, method.register(fixed, moving).forward)
+        middle = fixed.shape[-1] // 2
+        slices = torch.cat([image[0, :, :, :, middle] for image in (fixed, moving, warped)], dim=1)
+        self._writer.add_image("fixed, moving, warped", slices.flip(2).transpose(1, 2).cpu())
