@@ -3,21 +3,34 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test bench lint env lock clean
+.PHONY: demo test bench lint browser screenshot env lock clean
 .DELETE_ON_ERROR:
 
-demo: env  ## the default config from nothing to Table 1, figures and report
+demo: env  ## the default config from nothing to the tables, the figures and the page
 	$(BIN)/snakemake --cores all
 	$(BIN)/snakemake --report results/report.html >results/report.log 2>&1 || { cat results/report.log; exit 1; }
 	@echo
 	@cat results/embedded/tables/table1.md
 	@echo
-	@echo "tables:  results/embedded/tables/table1.{md,csv,tex}"
-	@echo "figures: $$(ls results/embedded/figures/*.png | tr '\n' ' ')"
-	@echo "report:  results/report.html"
+	@cat results/embedded/tables/table2.md
+	@echo
+	@cat results/embedded/tables/table3.md
+	@echo
+	@echo "tables:  results/embedded/tables/{table1,table2,table3,comparisons}.{md,csv,tex}"
+	@echo "figures: results/embedded/figures/*.{png,pdf}"
+	@echo "audit:   results/audit.md"
+	@echo "run:     results/report.html (Snakemake's report: jobs, times, software)"
+	@echo
+	@echo "Open this page first: $(CURDIR)/results/embedded/report/index.html"
 
-test: env lint  ## every test and check
+test: env lint browser  ## every test and check
 	$(BIN)/python -m pytest
+
+browser:  ## Chromium for the tests of the page, where there is none (Debian and Ubuntu, as root or with sudo)
+	tests/install_chromium.sh || echo "Without a browser the tests of the page are skipped."
+
+screenshot: env browser  ## the picture of the page in the README, from the results of `make demo`
+	$(BIN)/python -m smgicnet.report.screenshot results/embedded/report/index.html docs/images/report.png
 
 lint: env
 	$(BIN)/ruff check .

@@ -14,8 +14,13 @@ report: "workflow/report/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/cohort.smk"
+include: "rules/affine.smk"
+include: "rules/weights.smk"
 include: "rules/train.smk"
 include: "rules/register.smk"
+include: "rules/tables.smk"
+include: "rules/figures.smk"
+include: "rules/ablations.smk"
 include: "rules/report.smk"
 
 
@@ -23,5 +28,10 @@ rule all:
     default_target: True
     input:
         rules.table1.input,
+        rules.table2.input,
+        rules.table3.input,
+        rules.comparisons.input,
         rules.figures.input,
+        rules.audit.output,
+        rules.page.input,
         rules.cohorts.input,

@@ -131,7 +131,8 @@ def join_levels(one, two):
 
 def bench_dag() -> None:
     """``snakemake -n`` of two cohorts of 360 with 60 test subjects, 1,770 pairs each, and ten methods."""
-    methods = {"initial": {"type": "initial"}} | {f"method-{n}": {"type": "smgicnet"} for n in range(9)}
+    methods = {kind: {"type": kind} for kind in METHODS}  # in the arms where they run
+    methods |= {f"variant-{n}": {"type": "smgicnet"} for n in range(10 - len(methods))}
     splits = ["train"] * 280 + ["val"] * 20 + ["test"] * 60
     with tempfile.TemporaryDirectory() as folder:
         rows = ["subject\timage\tlabels\tsplit"]

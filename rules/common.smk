@@ -1,13 +1,17 @@
 # Config validation, what it means for the DAG, and helpers. No rules.
+import os
 import sys
+from functools import cache
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir)))  # the package of this checkout, whatever is installed
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
+from smgicnet.affine import choose_engine
 from smgicnet.cohort import plan_cohort, shards, unordered_pairs
-from smgicnet.config import complete
+from smgicnet.config import complete, schema, stage_block
 from smgicnet.errors import InputError
 from smgicnet.preprocessing import LABEL_TABLE
 from smgicnet.provenance import source_digest
@@ -17,14 +21,31 @@ try:
     COHORTS = {
         name: plan_cohort(dataset["source"], f"results/{name}/cohort") for name, dataset in CONFIG["datasets"].items()
     }
+    DATASETS = CONFIG["datasets"]
+    PUBLISHED = {name: block["published"] for name, block in CONFIG["methods"].items() if "published" in block}
+    # decided once, like the engine below: weights that arrive while others run change nothing in this run
+    missing = ",".join(name for name, weights in PUBLISHED.items() if not Path(weights["file"]).is_file())
+    ABSENT = [
+        name for name in os.environ.setdefault("SMGICNET_ABSENT_WEIGHTS", missing).split(",") if name in PUBLISHED
+    ]
+    RUNS = [(name, arm) for name, method in CONFIG["methods"].items() if name not in ABSENT for arm in method["arms"]]
+    ENGINE, ENGINE_REASON = os.environ.get("SMGICNET_AFFINE_ENGINE", ""), ""
+    if not ENGINE and any(arm == "affine" for _, arm in RUNS):
+        with_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+        ENGINE, ENGINE_REASON = choose_engine(CONFIG["affine"]["engine"], conda=with_conda)
+    # decided once: a job on a node with other software is told, and does not choose again
+    os.environ["SMGICNET_AFFINE_ENGINE"] = ENGINE
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-DATASETS = CONFIG["datasets"]
-METHODS = CONFIG["methods"]
-ARMS = ["raw"]
 SHARD_SIZE = CONFIG["evaluation"]["shard_size"]
-LEARNED = [name for name, method in METHODS.items() if method["stages"]]
+FULL_MODEL, VARIANTS = CONFIG["ablations"]["method"], CONFIG["ablations"]["variants"]
+METHODS = {**CONFIG["methods"], **{name: variant["method"] for name, variant in VARIANTS.items()}}
+TRAINED = [name for name, method in METHODS.items() if method["stages"] and not method["weights"]]
+REGISTERING = [run for run in RUNS if METHODS[run[0]]["type"] != "initial"]
+REFERENCE = (CONFIG["evaluation"]["reference"]["method"], CONFIG["evaluation"]["reference"]["arm"])
+TRAINED_RUNS = [run for run in RUNS if run[0] in TRAINED]
+AFFINE = {**CONFIG["affine"], "engine": ENGINE}
 
 
 def subjects(dataset, *splits):
@@ -35,7 +56,6 @@ def subjects(dataset, *splits):
 
 PAIRS = {dataset: unordered_pairs(subjects(dataset, "test")) for dataset in DATASETS}
 SHARDS = {dataset: shards(subjects(dataset, "test"), SHARD_SIZE) for dataset in DATASETS}
-FIGURE_PAIRS = {dataset: pairs[: CONFIG["evaluation"]["figure_pairs"]] for dataset, pairs in PAIRS.items()}
 
 
 def names(values):
@@ -48,15 +68,30 @@ def of_kind(kind):
     return [name for name, dataset in DATASETS.items() if dataset["source"]["kind"] == kind]
 
 
-def unlabelled(method, stages=None):
-    """A method's block up to a stage, without its name in tables: another name changes no result."""
-    block = {key: value for key, value in METHODS[method].items() if key != "label"}
-    return {**block, "stages": block["stages"][:stages]}
+def untitled(method):
+    """A method's block without what changes no result: its name in tables, its arms, where its weights come from."""
+    block = stage_block(METHODS[method], len(METHODS[method]["stages"]))
+    return block | {"published": {"sha256": PUBLISHED[method]["sha256"]}} if method in PUBLISHED else block
+
+
+@cache
+def trained_as(method, level):
+    """The first method whose training as far as this level is the same: what variants share is trained once."""
+    block = stage_block(METHODS[method], level)
+    return next(
+        name for name in TRAINED if len(METHODS[name]["stages"]) >= level and stage_block(METHODS[name], level) == block
+    )
+
+
+def label(run):
+    """The name of a method in an arm, in tables and figures."""
+    method, arm = run
+    return METHODS[method]["label"] + (" w.affine" if arm == "affine" else "")
 
 
 def seeds(method):
-    """Seeds of a method: the config's for a learned one, else a single 0."""
-    return CONFIG["seeds"] if METHODS[method]["stages"] else [0]
+    """Seeds of a method: the config's for one that is trained, else a single 0."""
+    return CONFIG["seeds"] if method in TRAINED else [0]
 
 
 def recipe(dataset):
@@ -88,15 +123,40 @@ def truth_files(dataset, chosen):
 
 def stage_weights(wildcards, stage):
     """Weights of a stage of the training that the wildcards name."""
-    return (
-        f"results/{wildcards.dataset}/{wildcards.arm}/{wildcards.method}/seed-{wildcards.seed}/level-{stage}/weights.pt"
-    )
+    files = stage_files(wildcards.dataset, (wildcards.method, wildcards.arm), "weights.pt", wildcards.seed)
+    return files[stage - 1]
 
 
 def final_weights(wildcards):
-    """Weights of the last stage; nothing for a method that is not learned."""
-    stages = METHODS[wildcards.method]["stages"]
-    return [stage_weights(wildcards, len(stages))] if stages else []
+    """Weights of the last stage, or those that the config names; nothing for a method that is not learned."""
+    method = METHODS[wildcards.method]
+    if method["weights"] or "published" in method:
+        return [method["weights"] or method["published"]["file"]]
+    return [stage_weights(wildcards, len(method["stages"]))] if method["stages"] else []
+
+
+def alignments(wildcards, name):
+    """A file of the alignment of a shard's pairs, in the affine arm."""
+    folder = f"results/{wildcards.dataset}/affine/alignments"
+    chosen = [wildcards.shard] if hasattr(wildcards, "shard") else range(len(SHARDS[wildcards.dataset]))
+    return [f"{folder}/{shard}/{name}" for shard in chosen] if wildcards.arm == "affine" else []
+
+
+def environment(method):
+    """The conda environment in which a method registers, by its schema."""
+    kind = METHODS[method]["type"]
+    return f"../envs/{schema(f'methods/{kind}').get('environment', 'torch')}.yaml"
+
+
+def is_network(method):
+    """Whether a GPU is of use in registering."""
+    return bool(METHODS[method]["stages"]) or method in PUBLISHED
+
+
+def code_of(method, *files):
+    """Digest of the given source files and of those that this method is made of."""
+    kind = METHODS[method]["type"]
+    return source_digest(*files, f"methods/{kind}.py", *schema(f"methods/{kind}").get("code", []))
 
 
 def shard_subjects(wildcards):
@@ -110,21 +170,138 @@ def shard_files(wildcards, name):
     return [f"{folder}/{shard}/{name}" for shard in range(len(SHARDS[wildcards.dataset]))]
 
 
-def method_files(dataset, name):
-    """A file of every arm, method and seed of a dataset."""
+def method_files(dataset, name, runs=RUNS):
+    """A file of every method, arm and seed of a dataset."""
+    return [f"results/{dataset}/{arm}/{method}/seed-{seed}/{name}" for method, arm in runs for seed in seeds(method)]
+
+
+def shown_file(dataset, run, name):
+    """A file of a method in an arm, of its first seed: of the pairs that figures show."""
+    return f"results/{dataset}/{run[1]}/{run[0]}/seed-{seeds(run[0])[0]}/{name}"
+
+
+def stage_files(dataset, run, name, seed=None):
+    """A file of each level of a run's training, wherever it was trained."""
+    method, arm = run
+    seed = seeds(method)[0] if seed is None else seed
     return [
-        f"results/{dataset}/{arm}/{method}/seed-{seed}/{name}"
-        for arm in ARMS
-        for method in METHODS
-        for seed in seeds(method)
+        f"results/{dataset}/{arm}/{trained_as(method, level)}/seed-{seed}/level-{level}/{name}"
+        for level in range(1, len(METHODS[method]["stages"]) + 1)
     ]
+
+
+def page_tables(dataset):
+    """The tables of the page: those of the default target, and the ablations if they have been run."""
+    wanted = ["table1", *["table2", "comparisons"] * bool(COMPARED), *["table3"] * bool(PUBLISHED_RUNS)]
+    folder = f"results/{dataset}/tables"
+    wanted += ["ablations"] * Path(folder, "ablations.md").is_file()
+    return [f"{folder}/{name}.{form}" for name in wanted for form in TABLE_FORMS.values()]
+
+
+def page_figures(dataset):
+    """The figures of the page, in its order."""
+    folder = f"results/{dataset}/figures"
+    wanted = ["methods", *["published"] * bool(set(PUBLISHED) - set(ABSENT)), "reciprocal", "registrations", "dice"]
+    wanted += [*["robustness"] * bool(INITIAL), "time", *["comparisons"] * bool(COMPARED)]
+    wanted += ["ablations"] * Path(folder, "ablations.png").is_file()
+    wanted += [f"training-{arm}-{method}" for method, arm in TRAINED_RUNS]
+    return [f"{folder}/{name}.png" for name in wanted]
+
+
+FIGURE_TITLES = {
+    "methods": "Methods side by side (Figure 2)",
+    "published": "With their authors' weights (Figure 5)",
+    "reciprocal": "Both directions of a pair (Figure 3a)",
+    "registrations": "The reference method",
+    "dice": "Dice by region",
+    "robustness": "Dice before and after: who fails where",
+    "time": "Time and accuracy",
+    "comparisons": "Differences by region",
+    "ablations": "Ablations (Figure 3b)",
+}
+
+
+def figure_title(path):
+    """What a figure is called on the page."""
+    name = Path(path).stem
+    run = next((run for run in TRAINED_RUNS if name == f"training-{run[1]}-{run[0]}"), None)
+    return f"Training of {label(run)}" if run else FIGURE_TITLES[name]
+
+
+def page_caption(path):
+    """The caption of a figure, which it has in Snakemake's report too."""
+    name = "training" if Path(path).stem.startswith("training-") else Path(path).stem
+    return f"{workflow.basedir}/workflow/report/{'methods' if name == 'published' else name}.rst"
+
+
+def recorded_config(dataset):
+    """The config as a dataset's results depend on it."""
+    return {**CONFIG, "datasets": {dataset: DATASETS[dataset]}}
+
+
+LABELS = {f"{method}/{arm}": label((method, arm)) for method, arm in RUNS}
+COMPARED = [run for run in RUNS if run != REFERENCE] if REFERENCE in RUNS else []
+VIEWED = sorted(REGISTERING, key=lambda run: run != REFERENCE)  # the reference, or else another, is what one sees first
+INITIAL = [run for run in RUNS if METHODS[run[0]]["type"] == "initial" and run[1] == "raw"][:1]
+PUBLISHED_RUNS = [(method, arm) for method in PUBLISHED for arm in METHODS[method]["arms"]]
+TABLE1_RUNS = [run for run in RUNS if run[0] not in PUBLISHED]
+TABLE3_ROWS = [*PUBLISHED_RUNS, *[run for run in RUNS if run == REFERENCE]]
+TABLE3_RUNS = [run for run in TABLE3_ROWS if run in RUNS]
+FIGURE_CODE = ["plotting.py", "page.py"]
+PAGE_CODE = [f"report/{path.name}" for path in Path(workflow.basedir, "smgicnet/report").glob("*.*")]
+TABLE_CODE = [
+    "tables.py",
+    "paper_tables.py",
+    "comparisons.py",
+    "statistics.py",
+    "provenance.py",
+    "audit/columns.py",
+    "audit/effect_size.py",
+    "audit/text.py",
+]
+AUDIT_CODE = [f"audit/{path.name}" for path in Path(workflow.basedir, "smgicnet/audit").glob("*.py")]
+AUDIT_CODE += ["comparisons.py", "fields.py"]
+TABLE_FORMS = {"md": "md", "csv": "csv", "tex": "tex", "record": "json"}
+
+
+def table(name):
+    """The files of a table: Markdown for the report, CSV, LaTeX, and what it was made from."""
+    return {kind: f"results/{{dataset}}/tables/{name}.{form}" for kind, form in TABLE_FORMS.items() if kind != "md"}
+
+
+def reported(path, name, **labels):
+    """An output that stands in Snakemake's report, by its caption ``workflow/report/NAME.rst``."""
+    category = "Tables" if path.endswith(".md") else "Figures"
+    labels = {"dataset": "{dataset}", "what": name, **labels}
+    return report(path, caption=f"../workflow/report/{name}.rst", category=category, labels=labels)
+
+
+def figure(name, caption=None, **labels):
+    """The files of a figure of a dataset: PNG, in Snakemake's report, and PDF; keys as `NAME_png`, `NAME_pdf`."""
+    path = f"results/{{dataset}}/figures/{name}"
+    key = name.replace("-", "_")
+    return {f"{key}_png": reported(f"{path}.png", caption or name, **labels), f"{key}_pdf": f"{path}.pdf"}
 
 
 wildcard_constraints:
     dataset=names(DATASETS),
-    arm=names(ARMS),
+    arm="raw|affine",
     method=names(METHODS),
     seed=r"\d+",
     level=r"\d+",
     shard=r"\d+",
     subject=r"[A-Za-z0-9_-]+",
+
+
+envvars:
+    "SMGICNET_AFFINE_ENGINE",
+    "SMGICNET_ABSENT_WEIGHTS",
+
+
+onstart:
+    if ENGINE_REASON:
+        logger.info(f"Affine pre-registration: {ENGINE_REASON}")
+    for name in ABSENT:
+        logger.info(
+            f"{name} is left out: no file {PUBLISHED[name]['file']}; `snakemake --cores 1 weights` fetches it"
+        )

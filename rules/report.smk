@@ -1,80 +1,51 @@
-# Tables and figures: derived from the metrics and from nothing else.
+# What one opens first, and the audit of the paper.
 
 
-rule write_table1:
+rule audit:
     input:
-        metrics=lambda w: method_files(w.dataset, "metrics.csv.gz"),
-        records=lambda w: method_files(w.dataset, "metrics.json"),
         paper=f"{workflow.basedir}/config/paper.yaml",
     output:
-        md=report(
-            "results/{dataset}/tables/table1.md",
-            caption="../workflow/report/table1.rst",
-            category="Tables",
-            labels={"dataset": "{dataset}", "table": "Table 1"},
-        ),
-        csv="results/{dataset}/tables/table1.csv",
-        tex="results/{dataset}/tables/table1.tex",
-        record="results/{dataset}/tables/table1.json",
+        md=report("results/audit.md", caption="../workflow/report/audit.rst", category="Audit of the paper"),
+        record="results/audit.json",
     log:
-        "results/{dataset}/logs/table1.log",
+        "results/audit.log",
     conda:
-        "../envs/analysis.yaml"
+        "../envs/torch.yaml"
     params:
-        labels={name: method["label"] for name, method in METHODS.items()},
-        config=lambda w: {"dataset": DATASETS[w.dataset], "methods": METHODS, "seeds": CONFIG["seeds"]},
-        code=source_digest("tables.py", "statistics.py", "provenance.py"),
+        seed=1,
+        code=source_digest(*AUDIT_CODE),
     script:
-        "../workflow/scripts/write_table1.py"
+        "../workflow/scripts/write_audit.py"
 
 
-rule plot_registrations:
+rule write_page:
     input:
-        images=lambda w: prepared(
-            w.dataset, w.arm, sorted({name for pair in FIGURE_PAIRS[w.dataset] for name in pair}), "image"
-        ),
-        metrics="results/{dataset}/{arm}/{method}/seed-{seed}/metrics.csv.gz",
-        initial=lambda w: [
-            f"results/{w.dataset}/{w.arm}/{name}/seed-0/metrics.csv.gz"
-            for name, method in METHODS.items()
-            if method["type"] == "initial"
-        ],
-        fields=lambda w: [
-            f"results/{w.dataset}/{w.arm}/{w.method}/seed-{w.seed}/shards/{index}/fields"
-            for index, pairs in enumerate(SHARDS[w.dataset])
-            if set(pairs) & set(FIGURE_PAIRS[w.dataset])
-        ],
+        tables=lambda w: page_tables(w.dataset),
+        figures=lambda w: page_figures(w.dataset),
+        captions=lambda w: [page_caption(path) for path in page_figures(w.dataset)],
+        audit="results/audit.md",
+        audit_record="results/audit.json",
+        pairs="results/{dataset}/cohort/shown_pairs.json",
+        images=lambda w: prepared(w.dataset, "raw", subjects(w.dataset, "test"), "image"),
+        initial=lambda w: [shown_file(w.dataset, run, "metrics.csv.gz") for run in INITIAL],
+        metrics=lambda w: [shown_file(w.dataset, run, "metrics.csv.gz") for run in VIEWED],
+        shown=lambda w: [shown_file(w.dataset, run, "shown") for run in VIEWED],
     output:
-        png=report(
-            "results/{dataset}/figures/registrations-{arm}-{method}-seed-{seed}.png",
-            caption="../workflow/report/registrations.rst",
-            category="Figures",
-            labels={"dataset": "{dataset}", "figure": "registrations", "method": "{method}"},
-        ),
-        pdf="results/{dataset}/figures/registrations-{arm}-{method}-seed-{seed}.pdf",
+        "results/{dataset}/report/index.html",
     log:
-        "results/{dataset}/logs/figures/registrations-{arm}-{method}-seed-{seed}.log",
+        "results/{dataset}/logs/page.log",
     conda:
         "../envs/analysis.yaml"
     params:
-        pairs=lambda w: FIGURE_PAIRS[w.dataset],
-        code=source_digest("plotting.py", "examples.py", "transforms_io.py"),
+        runs=VIEWED,
+        labels=LABELS,
+        reference=(VIEWED or RUNS)[0],
+        titles=lambda w: [figure_title(path) for path in page_figures(w.dataset)],
+        code=source_digest(*PAGE_CODE, "examples.py", "transforms_io.py"),
     script:
-        "../workflow/scripts/plot_registrations.py"
+        "../workflow/scripts/write_page.py"
 
 
-rule table1:
+rule page:
     input:
-        expand("results/{dataset}/tables/table1.{form}", dataset=DATASETS, form=["md", "csv", "tex", "json"]),
-
-
-rule figures:
-    input:
-        [
-            f"results/{dataset}/figures/registrations-{arm}-{method}-seed-{seed}.{form}"
-            for dataset in DATASETS
-            for arm in ARMS
-            for method in LEARNED
-            for seed in seeds(method)[:1]
-            for form in ("png", "pdf")
-        ],
+        expand("results/{dataset}/report/index.html", dataset=DATASETS if REGISTERING else []),

@@ -5,8 +5,6 @@ TRAINING_CODE = [
     "sampling.py",
     "losses.py",
     "fields.py",
-    "networks.py",
-    "wavelets.py",
     "train_job.py",
     "device.py",
     "weights.py",
@@ -19,7 +17,7 @@ rule train_level:
         images=lambda w: prepared(w.dataset, w.arm, subjects(w.dataset, "train"), "image"),
         validation=lambda w: prepared(w.dataset, w.arm, subjects(w.dataset, "val"), "image", "labels"),
         # every subject has to be usable, the test subjects too, before hours are spent
-        checked=ancient("results/{dataset}/{arm}/subjects.tsv"),
+        checked=ancient("results/{dataset}/raw/subjects.tsv"),
         earlier=lambda w: [stage_weights(w, int(w.level) - 1)] if int(w.level) > 1 else [],
     output:
         weights="results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/weights.pt",
@@ -30,17 +28,17 @@ rule train_level:
     benchmark:
         "results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/benchmark.tsv"
     wildcard_constraints:
-        method=names(LEARNED),
+        method=names(TRAINED),
     conda:
         "../envs/torch.yaml"
     threads: 2
     resources:
         gpu=1,
     params:
-        method=lambda w: unlabelled(w.method, int(w.level)),
+        method=lambda w: stage_block(METHODS[w.method], int(w.level)),
         grid=lambda w: DATASETS[w.dataset]["grid"],
         training=lambda w: subjects(w.dataset, "train"),
         validation=lambda w: subjects(w.dataset, "val"),
-        code=lambda w: source_digest(*TRAINING_CODE, f"methods/{METHODS[w.method]['type']}.py"),
+        code=lambda w: code_of(w.method, *TRAINING_CODE),
     script:
         "../workflow/scripts/train_level.py"

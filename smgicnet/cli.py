@@ -29,6 +29,18 @@ def _parser() -> argparse.ArgumentParser:
     register.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     register.set_defaults(run=_register)
 
+    imports = commands.add_parser(
+        "import-weights",
+        help="convert published weights of LapIRN or ICNet",
+        description="Convert the .pth file that the authors publish; name the result as a method's `weights`.",
+    )
+    imports.add_argument("method", choices=("lapirn", "icnet"))
+    imports.add_argument("source", type=Path, metavar="FILE.pth", help="the authors' file")
+    imports.add_argument("out", type=Path, metavar="OUT.pt", help="the weights file to write")
+    imports.add_argument("--variant", choices=("diff", "disp"), help="of LapIRN; by default from the file's name")
+    imports.add_argument("--orientation", metavar="AXES", help="of the authors' images, such as LPS (see the docs)")
+    imports.set_defaults(run=_import)
+
     check = commands.add_parser("check", help="check a config file and the cohorts it names, without running anything")
     check.add_argument("configfile", type=Path, metavar="CONFIG.yaml")
     check.set_defaults(run=_check)
@@ -41,6 +53,19 @@ def _register(arguments: argparse.Namespace) -> None:
     files = register_images(arguments.fixed, arguments.moving, arguments.weights, arguments.out)
     for name, path in files.items():
         print(f"{name.replace('_', ' ')}: {path}")
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    from smgicnet.published_weights import import_weights
+
+    count = import_weights(
+        arguments.method,
+        arguments.source,
+        arguments.out,
+        variant=arguments.variant,
+        orientation=arguments.orientation,
+    )
+    print(f"{arguments.out}: {count:,} parameters of {arguments.method}")
 
 
 def _check(arguments: argparse.Namespace) -> None:

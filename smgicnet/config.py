@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import posixpath
 import types
 import typing
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ import yaml
 from smgicnet.errors import InputError
 
 T = TypeVar("T")
+WITH_WEIGHTS = {"type", "label", "arms", "weights"}  # all that a method says whose weights are given
 _PACKAGE = Path(__file__).parent
 # an installed package carries the schemas; in a checkout they stand in config/
 SCHEMAS = _PACKAGE / "schemas" if (_PACKAGE / "schemas").is_dir() else _PACKAGE.parent / "config" / "schemas"
@@ -25,9 +27,33 @@ SCHEMAS = _PACKAGE / "schemas" if (_PACKAGE / "schemas").is_dir() else _PACKAGE.
 
 @cache
 def schema(name: str) -> dict:
-    """The schema ``name`` (``"config"``, ``"methods/smgicnet"``, ``"sources/phantom"``...) as a dict."""
+    """The schema ``name`` (``"config"``, ``"methods/smgicnet"``, ``"sources/phantom"``...) as a dict.
+
+    A ``$ref`` to another schema's file is replaced by its content, in which what stands beside the ``$ref`` wins.
+    """
     with open(SCHEMAS / f"{name}.schema.yaml") as file:
-        return yaml.safe_load(file)
+        return _resolve(yaml.safe_load(file), f"{name}.schema.yaml")
+
+
+def _resolve(part: Any, file: str) -> Any:
+    if isinstance(part, list):
+        return [_resolve(item, file) for item in part]
+    if not isinstance(part, dict):
+        return part
+    part = {key: _resolve(value, file) for key, value in part.items()}
+    if "$ref" not in part:
+        return part
+    target = posixpath.normpath(posixpath.join(posixpath.dirname(file), part.pop("$ref")))
+    return _merge(schema(target.removesuffix(".schema.yaml")), part)
+
+
+def _merge(base: Mapping, changes: Mapping) -> dict:
+    """``changes`` over ``base``, at any depth."""
+    merged = deepcopy(dict(base))
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
 
 
 def choices(folder: str) -> list[str]:
@@ -97,35 +123,127 @@ def complete(config: Mapping, source: str = "config") -> dict:
             where = f"{section}.{name}" + (".source" if kind == "dataset" else "")
             if part.get(key) not in choices(folder):
                 raise InputError(source, f"{where}.{key} is {part.get(key)!r}", f"Choose one of {choices(folder)}")
+            beside = sorted(part.keys() - WITH_WEIGHTS) if part.get("weights") else []
             _check(part, f"{folder}/{part[key]}", where, source)
+            if beside:
+                raise InputError(
+                    source, f"{where}: {beside} stand beside weights", "Remove them: the weights file holds its network"
+                )
     _check_consistency(full, source)
+    _add_ablations(full, config.get("ablations", {}), source)
+    if config.get("evaluation", {}).get("reference"):  # the default may be absent: then nothing is compared
+        _check_reference(full, source)
     return full
 
 
-def _check_consistency(config: Mapping, source: str) -> None:
+def complete_method(block: Mapping, source: str) -> dict:
+    """One method's block with every default. Raises `InputError` as `complete` does."""
+    return _check(deepcopy(dict(block)), f"methods/{block['type']}", "", source)
+
+
+def _add_ablations(full: dict, given: Mapping, source: str) -> None:
+    """Complete each variant to a method block of its own, named after its method: ``smgicnet-no-symmetry``.
+
+    ``given`` is what the user wrote: the default variants of a method that is not there, or is not trained, are none,
+    and those that do not fit it or the grids are left out.
+    """
+    name, variants = full["ablations"]["method"], full["ablations"]["variants"]
+    base = full["methods"].get(name)
+    if base is None or base["weights"] or not base["stages"]:
+        if given:
+            raise InputError(source, f"ablations.method: {name} is no method that is trained here", "Name one that is")
+        variants.clear()
+        return
+    for key in list(variants):
+        variant, where = variants.pop(key), f"ablations.variants.{key}"
+        try:
+            block = _variant(base, variant, where, source)
+            if f"{name}-{key}" in full["methods"]:
+                raise InputError(source, f"{where}: there is a method {name}-{key} already", "Rename one of them")
+            _check_consistency({"methods": {key: block}, "datasets": full["datasets"]}, source, "ablations.variants")
+        except InputError:
+            if "variants" in given:
+                raise
+            continue
+        variants[f"{name}-{key}"] = {"study": variant["study"], "method": block}
+
+
+def _variant(base: Mapping, variant: Mapping, where: str, source: str) -> dict:
+    beside = sorted(variant["change"].keys() & WITH_WEIGHTS)
+    if beside:
+        raise InputError(source, f"{where}.change: {beside} cannot differ between variants", "Remove these keys")
+    block = _merge(base, {**variant["change"], "label": variant["label"], "arms": base["arms"][:1]})
+    return _check(block, f"methods/{base['type']}", where, source)
+
+
+def own_settings(method: Mapping) -> dict:
+    """What a completed block says of its method alone: without what any method has."""
+    return {key: value for key, value in method.items() if key not in WITH_WEIGHTS | {"stages", "published"}}
+
+
+def stage_block(method: Mapping, stage: int) -> dict:
+    """A completed method block as far as the training of its stage ``stage`` depends on it.
+
+    Without its names, arms and later stages; what its schema marks ``last_stage_only`` is at its default before the
+    last stage. Stages with equal blocks, in the same place of the same data, end in the same weights.
+    """
+    block = deepcopy({key: value for key, value in method.items() if key not in ("label", "arms")})
+    if stage < len(block["stages"]):
+        parts = schema(f"methods/{method['type']}")["properties"].get("network", {}).get("properties", {})
+        block["network"] |= {key: part["default"] for key, part in parts.items() if part.get("last_stage_only")}
+    return {**block, "stages": block["stages"][:stage]}
+
+
+def _check_reference(config: Mapping, source: str) -> None:
+    reference = config["evaluation"]["reference"]
+    if reference["arm"] not in config["methods"].get(reference["method"], {}).get("arms", []):
+        raise InputError(
+            source,
+            f"evaluation.reference: no method {reference['method']} runs in the arm {reference['arm']}",
+            f"Name one of {', '.join(config['methods'])}, in one of its arms",
+        )
+
+
+def _check_consistency(config: Mapping, source: str, section: str = "methods") -> None:
     """What a schema cannot say."""
     for name, method in config["methods"].items():
-        where = f"methods.{name}"
+        where = f"{section}.{name}"
         for index, stage in enumerate(method["stages"]):
             if (stage["iterations"] is None) == (stage["epochs"] is None):
                 raise InputError(
                     source, f"{where}.stages.{index} needs iterations or epochs", "Give exactly one of them"
                 )
-        if "network" in method:
+        if "levels" in method.get("network", {}):
             _check_levels(method, where, source)
-            stride = grid_stride(method["network"])
-            for dataset_name, dataset in config["datasets"].items():
-                if any(n % stride for n in dataset["grid"]["shape"]):
-                    raise InputError(
-                        source,
-                        f"datasets.{dataset_name}.grid.shape {dataset['grid']['shape']} is not divisible by {stride}, "
-                        f"as {where} needs",
-                        f"Choose multiples of {stride}, or fewer network.levels or a smaller network.depth",
-                    )
+        _check_grids(method, where, config["datasets"], source)
+        if method["weights"] and not Path(method["weights"]).is_file():
+            raise InputError(
+                source, f"{where}.weights: there is no file {method['weights']}", "Correct the path, or remove the key"
+            )
 
 
-def grid_stride(network: Mapping) -> int:
-    """The number by which a grid has to be divisible: each level below the last halves it and has one stride more."""
+def _check_grids(method: Mapping, where: str, datasets: Mapping, source: str) -> None:
+    stride = grid_stride(method)
+    for name, dataset in datasets.items():
+        shape = dataset["grid"]["shape"]
+        if any(n % stride for n in shape):
+            fitting = [math.ceil(n / stride) * stride for n in shape]
+            other = ", or fewer network.levels or a smaller network.depth" if "levels" in method["network"] else ""
+            raise InputError(
+                source,
+                f"datasets.{name}.grid.shape {shape} is not divisible by {stride}, as {where} needs",
+                f"Choose multiples of {stride}, such as {fitting}{other}",
+            )
+
+
+def grid_stride(method: Mapping) -> int:
+    """The number by which the grid of a completed method block has to be divisible: its schema's, or by its levels.
+
+    Each of SM-GICNet's levels below the last halves the grid and has one stride more.
+    """
+    network = method.get("network", {})
+    if "levels" not in network:
+        return schema(f"methods/{method['type']}").get("grid_stride", 1)
     return max(2 ** network["depth"], 2 ** network["levels"] if network["levels"] > 1 else 1)
 
 

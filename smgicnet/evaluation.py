@@ -213,7 +213,7 @@ def score_pair(
     brain = fixed.labels > 0
     if not brain.any():
         raise InputError(fixed.name, "the label map is empty", "Check its file and that its labels are FreeSurfer ids")
-    forward, inverse = (_checked(field, pair) for field in (registration.forward, registration.inverse))
+    forward = _checked(registration.forward, pair)
     scored = {label: rois[label] for label in present_labels(moving.labels, present_labels(fixed.labels, list(rois)))}
     values = _overlap(warp_labels(moving.labels, forward), fixed, scored)
     summary = {
@@ -224,7 +224,8 @@ def score_pair(
     if reverse is not None:
         back = _checked(reverse.forward, f"{fixed.name} to {moving.name}")
         summary["inverse_consistency_mm"] = roundtrip_mm(back, forward, fixed)
-    summary["integration_error_mm"] = roundtrip_mm(inverse, forward, fixed)
+    if registration.inverse is not None:
+        summary["integration_error_mm"] = roundtrip_mm(_checked(registration.inverse, pair), forward, fixed)
     if fixed.to_template is not None and moving.from_template is not None:
         summary["endpoint_error_mm"] = endpoint_error_mm(forward, fixed, moving)
     summary["seconds"] = float(registration.seconds)

@@ -1,8 +1,8 @@
-"""The pairs that figures show: their images, kept fields and scores, read back from the results."""
+"""The pairs that figures show: their images, fields and scores, read back from the results."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +13,7 @@ from smgicnet.transforms_io import read_itk, to_voxels
 
 
 def field_files(folder: str | Path, fixed: str, moving: str) -> tuple[Path, Path]:
-    """Where a kept pair's warped image and displacement (ITK) lie in a shard's folder."""
+    """Where the warped image and the displacement (ITK) of a pair that figures show lie in a run's folder."""
     stem = f"fixed-{fixed}_moving-{moving}"
     return Path(folder) / f"{stem}_warped.nii.gz", Path(folder) / f"{stem}_displacement.nii.gz"
 
@@ -28,23 +28,18 @@ def load_example(
     fixed: str,
     moving: str,
     images: Mapping[str, str | Path],
-    folders: Sequence[str | Path],
+    folder: str | Path,
     metrics: pd.DataFrame,
     initial: pd.DataFrame | None,
 ) -> dict:
     """One row of `smgicnet.plotting.registration_figure`.
 
-    ``images`` maps a subject to its preprocessed image, ``folders`` are those of the shards with kept fields,
-    ``initial`` are the metrics before registration. Raises `InputError` when the pair's field was not kept.
+    ``images`` maps a subject to its preprocessed image, ``folder`` is the run's with the fields of the pairs shown,
+    ``initial`` are the metrics before registration. Raises `InputError` when the pair's field is not there.
     """
-    for folder in folders:
-        warped, field = field_files(folder, fixed, moving)
-        if warped.is_file():
-            break
-    else:
-        raise InputError(
-            f"{fixed}, {moving}", "no field of this pair was kept", "Run the registration of its shard again"
-        )
+    warped, field = field_files(folder, fixed, moving)
+    if not warped.is_file():
+        raise InputError(folder, f"it has no field of {moving} to {fixed}", "Remove it and run the workflow again")
     volumes = {"fixed": read_image(images[fixed]), "moving": read_image(images[moving])}
     displacement = to_voxels(read_itk(field).data, volumes["fixed"].affine, volumes["moving"].affine)
     return {

@@ -106,6 +106,34 @@ def resize(field: Tensor, size: Sequence[int]) -> Tensor:
     return resample(field, size) * field.new_tensor(ratio).view(1, 3, 1, 1, 1)
 
 
+def compose_affine(matrix: Tensor, displacement: Tensor) -> Tensor:
+    """Displacement of ``A o phi_u``: ``A(x + u(x)) - x``, without interpolation.
+
+    ``matrix (4, 4)`` maps voxels to voxels; ``displacement`` and the result are ``(N, 3, D, H, W)`` in voxels.
+    """
+    identity = identity_grid(displacement.shape[2:], device=displacement.device, dtype=displacement.dtype)
+    matrix = matrix.to(displacement)
+    moved = torch.einsum("ij,njdhw->nidhw", matrix[:3, :3], identity + displacement)
+    return moved + matrix[:3, 3].view(1, 3, 1, 1, 1) - identity
+
+
+def affine_field(matrix: Tensor, shape: Sequence[int], device: torch.device | None = None) -> Tensor:
+    """Displacement ``(1, 3, D, H, W)`` in voxels of an affine map ``matrix (4, 4)`` from voxels to voxels."""
+    return compose_affine(matrix, torch.zeros(1, 3, *shape, device=device))
+
+
+def sample_affine(image: Tensor, matrix: Tensor, shape: Sequence[int], *, padding: str = "zeros") -> Tensor:
+    """``image(A x)`` for the voxels ``x`` of another grid of this ``shape``; trilinear.
+
+    ``image`` is ``(N, C, D, H, W)``, ``matrix (4, 4)`` maps voxels of the other grid to those of the image;
+    returns ``(N, C, *shape)``. ``padding`` as in `warp`. The values of a field stay as they are.
+    """
+    positions = identity_grid(shape, device=image.device) + affine_field(matrix, shape, image.device)
+    scale = 2 / positions.new_tensor([max(n - 1, 1) for n in image.shape[2:]])
+    grid = (positions.movedim(1, -1) * scale - 1).flip(-1).expand(len(image), -1, -1, -1, -1)
+    return F.grid_sample(image.to(grid.dtype), grid, mode="bilinear", padding_mode=padding, align_corners=True)
+
+
 def forward_differences(field: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """``f(x + e_j) - f(x)`` for the three array axes ``j``; each is one voxel shorter along its axis."""
     return field.diff(dim=2), field.diff(dim=3), field.diff(dim=4)
@@ -133,3 +161,26 @@ def affine_displacement(matrix: Tensor, translation: Tensor, shape: Sequence[int
     centred = centred - (matrix.new_tensor(list(shape)).view(1, 3, 1, 1, 1) - 1) / 2
     moved = torch.einsum("nij,kjdhw->nidhw", matrix, centred)
     return moved - centred + translation[:, :, None, None, None]
+
+
+def orientation_axes(codes: str) -> tuple[list[int], list[int]]:
+    """For each axis of an array in orientation ``codes``: the RAS axis that it is, and whether it points the same
+    way (1) or the other (-1)."""
+    axes = [next(axis for axis, pair in enumerate(("RL", "AP", "SI")) if code in pair) for code in codes]
+    return axes, [1 if code in "RAS" else -1 for code in codes]
+
+
+def to_orientation(image: Tensor, codes: str) -> Tensor:
+    """An image ``(N, C, D, H, W)`` in RAS axes as an array whose axes point to ``codes`` (``"LPS"``, ``"SPL"``...)."""
+    axes, signs = orientation_axes(codes)
+    flipped = [axis + 2 for axis, sign in enumerate(signs) if sign < 0]
+    return image.permute(0, 1, *(axis + 2 for axis in axes)).flip(flipped)
+
+
+def from_orientation(displacement: Tensor, codes: str) -> Tensor:
+    """A displacement ``(N, 3, D, H, W)`` found on images in orientation ``codes``, back on RAS axes."""
+    axes, signs = orientation_axes(codes)
+    flipped = [axis + 2 for axis, sign in enumerate(signs) if sign < 0]
+    displacement = displacement * displacement.new_tensor(signs).view(1, 3, 1, 1, 1)
+    back = sorted(range(3), key=axes.__getitem__)
+    return displacement.flip(flipped).permute(0, 1, *(axis + 2 for axis in back))[:, back]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smgicnet.fields import compose, forward_differences
+from smgicnet.fields import compose, forward_differences, jacobian_determinant
 
 
 def box_sum(maps: Tensor, window: int) -> Tensor:
@@ -82,6 +82,20 @@ def local_ncc(image: Tensor, other: Tensor, window: int = 9, eps: float = 1e-5) 
 def diffusion(field: Tensor) -> Tensor:
     """Mean squared forward difference of ``field (N, 3, D, H, W)``, summed over axes: smoothness in voxel units."""
     return sum(d.square().mean() for d in forward_differences(field))
+
+
+def antifold(field: Tensor) -> Tensor:
+    """ICNet's anti-folding penalty: mean ``max(0, d)^3`` with ``d = u(x) - u(x + e_j) - 1``, over the axes ``j``.
+
+    As published, all three components of ``field (N, 3, D, H, W)`` are penalised along each axis, not only the one
+    along it (Zhang 2018, "Inverse-consistent deep networks for unsupervised deformable image registration").
+    """
+    return sum((-d - 1).clamp(min=0).pow(3).mean() for d in forward_differences(field)) / 3
+
+
+def folding(displacement: Tensor) -> Tensor:
+    """Mean ``max(0, -det(I + Du))`` of ``displacement (N, 3, D, H, W)`` in voxels (LapIRN's optional penalty)."""
+    return (-jacobian_determinant(displacement)).clamp(min=0).mean()
 
 
 def symmetric_consistency(warped: Tensor, warped_by_inverse: Tensor) -> Tensor:

@@ -9,23 +9,27 @@ from torch import Tensor, nn
 SLOPE = 0.2
 
 
-def conv(channels_in: int, channels_out: int, *, stride: int = 1, kernel: int = 3) -> nn.Conv3d:
+def conv(channels_in: int, channels_out: int, *, stride: int = 1, kernel: int = 3, bias: bool = True) -> nn.Conv3d:
     """A 3D convolution that keeps the grid at stride 1."""
-    return nn.Conv3d(channels_in, channels_out, kernel, stride=stride, padding=kernel // 2)
+    return nn.Conv3d(channels_in, channels_out, kernel, stride=stride, padding=kernel // 2, bias=bias)
 
 
-def conv_pair(channels_in: int, channels_out: int) -> nn.Sequential:
+def conv_pair(channels_in: int, channels_out: int, *, bias: bool = True) -> nn.Sequential:
     """Convolution, leaky ReLU, convolution: the encoder of an input image pair."""
-    return nn.Sequential(conv(channels_in, channels_out), nn.LeakyReLU(SLOPE), conv(channels_out, channels_out))
+    return nn.Sequential(
+        conv(channels_in, channels_out, bias=bias),
+        nn.LeakyReLU(SLOPE),
+        conv(channels_out, channels_out, bias=bias),
+    )
 
 
 class ResidualBlock(nn.Module):
     """``x + conv(act(conv(act(x))))``, then the activation; ``(N, C, D, H, W)`` in and out."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, *, bias: bool = True):
         super().__init__()
-        self.conv1 = conv(channels, channels)
-        self.conv2 = conv(channels, channels)
+        self.conv1 = conv(channels, channels, bias=bias)
+        self.conv2 = conv(channels, channels, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv1(F.leaky_relu(x, SLOPE))

@@ -288,7 +288,7 @@ def make_from_label_map(path: str | Path, index: int, config: LabelMapConfig) ->
     to_source = source.affine.copy()
     to_source[:3, :3] *= step
     shape = tuple(int(n) for n in np.ceil(np.array(source.data.shape) / step))
-    classes = to_classes(ndimage.affine_transform(source.data, step, output_shape=shape, order=0))
+    classes = to_classes(ndimage.affine_transform(source.data, np.diag(step), output_shape=shape, order=0))
     if not to_rois(classes).any():
         raise InputError(path, "none of the 36 ROIs is in it", "Give FreeSurfer labels, or extend config/labels.tsv")
     box = bounding_box(classes > 0)

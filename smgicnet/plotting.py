@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 COLUMN_MM = 85  # a journal's column
+DOUBLE_COLUMN_MM = 180  # and its page
 MM = 1 / 25.4  # inch
 DPI = 300
 PALETTE = "colorblind"
@@ -35,6 +37,7 @@ def style() -> Iterator[None]:
     sizes = dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize"), 6.0)
     sizes |= {"font.size": 7.0, "axes.labelsize": 7.0, "axes.titlesize": 7.0, "figure.titlesize": 8.0}
     lines = {"axes.linewidth": 0.6, "lines.linewidth": 1.0, "xtick.major.width": 0.6, "ytick.major.width": 0.6}
+    lines |= {"hatch.linewidth": 0.35}
     shape = {"figure.figsize": (COLUMN_MM * MM, 0.75 * COLUMN_MM * MM), "figure.dpi": DPI, "savefig.dpi": DPI}
     fonts = {"font.family": ["sans-serif"], "font.sans-serif": ["DejaVu Sans"]}  # matplotlib brings it along
     colours = {"axes.prop_cycle": matplotlib.cycler(color=sns.color_palette(PALETTE))}
@@ -60,6 +63,7 @@ def save(figure: Figure, path: str | Path | Sequence[str | Path]) -> list[Path]:
     unknown = [one.name for one in paths if one.suffix not in _METADATA]
     if unknown:
         raise ValueError(f"figures are saved as {', '.join(_METADATA)}, not as {unknown}")
+    logging.getLogger("fontTools.subset").setLevel(logging.WARNING)  # a hundred lines for each PDF
     with style():  # fonts are looked up while drawing
         for one in paths:
             one.parent.mkdir(parents=True, exist_ok=True)

@@ -70,7 +70,7 @@ def common_affine(volume: Volume, box: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def resample(volume: Volume, affine: np.ndarray, shape: tuple[int, ...], *, order: int, fill: float = 0) -> np.ndarray:
-    """``volume`` at the voxels of another grid with parallel axes, crop, pad and zoom in one interpolation.
+    """``volume`` at the voxels of another grid: crop, pad, zoom and affine in one interpolation.
 
     ``order`` 1 (images) smooths first where the new voxels are larger, against aliasing; ``order`` 0 is for labels.
     """
@@ -120,22 +120,30 @@ class Prepared:
     report: dict
 
 
-def prepare(image_path: str | Path, labels_path: str | Path | None, grid: Grid) -> Prepared:
-    """All steps for one subject. Raises `InputError` for an unusable image or label map."""
+def prepare(
+    image_path: str | Path, labels_path: str | Path | None, grid: Grid, placement: np.ndarray | None = None
+) -> Prepared:
+    """All steps for one subject, with one interpolation.
+
+    ``placement (4, 4)`` maps voxels of the common grid to the scan's world, RAS mm; by default the grid is centred on
+    the brain. Raises `InputError` for an unusable image or label map.
+    """
     original = read_image(image_path)
     volume = to_canonical(original)
     mask = foreground(volume.data)
     if not mask.any():
         raise InputError(image_path, "nothing is brighter than its background", "Give a skull-stripped T1 image")
     box = bounding_box(mask)
-    affine = common_affine(volume, box, grid)
+    affine = common_affine(volume, box, grid) if placement is None else placement
     cut = 100 - 100 * _covered(volume, mask, affine, grid)
     if cut > MAX_CUT_PERCENT:
         extent = ((box[:, 1] - box[:, 0] + 1) * volume.spacing).round().astype(int).tolist()
         raise InputError(
             image_path,
             f"its foreground spans {extent} mm and {cut:.0f} % of it lies beyond the common grid",
-            "Enlarge grid.shape or grid.spacing, or check the skull strip",
+            "Enlarge grid.shape or grid.spacing, or check the skull strip"
+            if placement is None
+            else "Its affine alignment has failed: look at its preprocessed image, or set another affine.engine",
         )
     low, high = np.percentile(volume.data[mask], PERCENTILES)
     low = min(background_level(volume.data), low)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import sys
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +17,8 @@ from smgicnet.images import atomic_path
 
 PACKAGE = Path(__file__).parent
 VERSIONED = ("torch", "numpy", "scipy", "nibabel", "PyWavelets", "pandas", "matplotlib", "seaborn", "snakemake")
+VERSIONED += ("antspyx", "fslpy", "icon-registration", "h5py")
+MERGED = ("versions", "hardware", "affine")  # what a record keeps of those that it derives from
 
 
 def source_digest(*names: str | Path) -> str:
@@ -44,9 +47,8 @@ def hardware() -> str:
                 name = line.split(":", 1)[1].strip()
                 break
     words = f"{os.cpu_count()} cores of {name}"
-    import torch  # of the jobs that compute; what draws tables and figures has none
-
-    if torch.cuda.is_available():
+    torch = sys.modules.get("torch")  # imported by the jobs that compute with it
+    if torch and torch.cuda.is_available():
         words = f"{torch.cuda.get_device_name()}, {words}"
     return words
 
@@ -69,13 +71,14 @@ def write_record(path: str | Path, **facts: object) -> None:
 
 
 def merge_records(paths: Iterable[str | Path], out: str | Path, **facts: object) -> dict:
-    """One record of several: ``facts``, and each distinct ``versions`` and ``hardware`` among them. Returns it."""
+    """One record of several: ``facts``, and each distinct value of ``MERGED`` among them. Returns it."""
     records = [json.loads(Path(path).read_text()) for path in paths]
     merged = dict(facts)
-    for key in ("versions", "hardware"):
-        values = [record[key] for record in records]
+    for key in MERGED:
+        values = [record[key] for record in records if key in record]
         flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
-        merged[key] = [item for index, item in enumerate(flat) if item not in flat[:index]]
+        if flat:
+            merged[key] = [item for index, item in enumerate(flat) if item not in flat[:index]]
     write_text(out, json.dumps(merged, indent=2) + "\n")
     return merged
 

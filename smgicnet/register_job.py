@@ -10,13 +10,17 @@ import numpy as np
 import pandas as pd
 import torch
 
+from smgicnet.affine import Alignment, read_alignments, voxel_matrix
 from smgicnet.cohort import SubjectFiles
 from smgicnet.device import image_tensor, peak_memory, to_device
+from smgicnet.download import check
+from smgicnet.errors import InputError
 from smgicnet.evaluation import ScoredSubject, score_pair
 from smgicnet.examples import field_files
-from smgicnet.fields import warp
+from smgicnet.fields import affine_field, compose, compose_affine, warp
 from smgicnet.images import atomic_path, read_field, read_image, read_labels, write_volume
-from smgicnet.methods import METHODS, Method, Registration
+from smgicnet.methods import METHODS, Method, PublishedMethod, Registration
+from smgicnet.native_grid import OnNativeGrid
 from smgicnet.preprocessing import background_level, prepare, roi_names
 from smgicnet.provenance import files_digest, write_record
 from smgicnet.transforms_io import grid_points, sample, to_world, write_itk
@@ -25,11 +29,27 @@ from smgicnet.weights import read_weights
 log = logging.getLogger(__name__)
 
 
-def load_method(config: Mapping, weights: Path | None) -> Method:
-    """The method of a config block, with its weights if it has any, on the device there is."""
+def load_method(config: Mapping, weights: Path | None, spacing: float) -> tuple[Method, Mapping]:
+    """The method of a config block on the device there is, and the block as it was trained.
+
+    ``weights`` are this project's or, for a `PublishedMethod`, its authors'; ``spacing`` (mm) is the common grid's.
+    Raises `InputError` when the weights are of another type of method.
+    """
     if weights is None:
-        return METHODS[config["type"]].from_config(config, 0)
-    return to_device(read_weights(weights).build())
+        return METHODS[config["type"]].from_config(config, 0), config
+    if issubclass(METHODS[config["type"]], PublishedMethod):
+        check(weights, config["published"]["sha256"])
+        method = METHODS[config["type"]].from_config(config, 0)
+        method.load(weights)
+        return OnNativeGrid(to_device(method), spacing), config
+    trained = read_weights(weights)
+    if trained.method["type"] != config["type"]:
+        raise InputError(
+            weights,
+            f"it holds the weights of {trained.method['type']}",
+            f"Give those of a method of type {config['type']}",
+        )
+    return to_device(trained.build()), trained.method
 
 
 def register_shard(
@@ -38,44 +58,42 @@ def register_shard(
     pairs: Sequence[tuple[str, str]],
     subjects: Mapping[str, SubjectFiles],
     *,
-    keep: Sequence[tuple[str, str]],
+    alignments: Path | None,
     columns: Mapping[str, object],
     metrics: Path,
-    fields: Path,
     record: Path,
     code: str,
     threads: int = 1,
 ) -> None:
     """Register each unordered pair in both directions, score it, and write a row a pair, direction, metric and ROI.
 
-    ``columns`` (dataset, arm, method, seed) are set in every row. Of the pairs in ``keep`` the warped image and the
-    displacement (ITK) of the first direction are written to the folder ``fields``.
+    ``columns`` (dataset, arm, method, seed) are set in every row. ``alignments`` are those of the affine arm: a moving
+    image is aligned before it is registered, and affine and deformation are scored as one field.
     """
     torch.set_num_threads(threads)
-    method = load_method(config, weights)
     names = sorted({name for pair in pairs for name in pair})
     loaded = {name: _load_scored(subjects[name]) for name in names}
-    images = {name: read_image(subjects[name].image).data for name in names}
-    fields.mkdir(parents=True, exist_ok=True)
+    volumes = {name: read_image(subjects[name].image) for name in names}
+    affine = read_alignments(alignments) if alignments else {}
+    method, block = load_method(config, weights, volumes[names[0]].spacing[0])
     rows: list[dict] = []
     for number, (first, second) in enumerate(pairs):
-        one, two = (image_tensor(images[name], method.device) for name in (first, second))
+        tensors = {name: image_tensor(volumes[name].data, method.device) for name in (first, second)}
         if number == 0:
-            method.register(one, two)  # warm up: neither kernels nor caches are timed
-        results, memory = {}, {}
-        for name, images_of in ((first, (one, two)), (second, (two, one))):
+            method.warm_up(tensors[first], tensors[second])
+        results, extra = {}, {}
+        for fixed, moving in ((first, second), (second, first)):
+            alignment = affine[fixed, moving] if alignments else None
             with peak_memory(method.device) as peak:
-                results[name] = method.register(*images_of)
-            memory[name] = peak.mib
-        there, back = results[first], results[second]
-        for fixed, moving, result, reverse in ((first, second, there, back), (second, first, back, there)):
-            scored = score_pair(loaded[fixed], loaded[moving], result, reverse, roi_names())
-            scored.append(
-                {"fixed": fixed, "moving": moving, "metric": "peak_memory_mib", "roi": "", "value": memory[fixed]}
-            )
-            rows += scored
-        if (first, second) in keep:
-            _keep_fields(fields, loaded[first], loaded[second], two, there)
+                matrices = volumes[fixed].affine, volumes[moving].affine
+                results[fixed] = _register(method, tensors[fixed], tensors[moving], *matrices, alignment)
+            extra[fixed] = {"peak_memory_mib": peak.mib}
+            if alignment:
+                extra[fixed]["affine_seconds"] = alignment.seconds
+        for fixed, moving in ((first, second), (second, first)):
+            rows += score_pair(loaded[fixed], loaded[moving], results[fixed], results[moving], roi_names())
+            pair = {"fixed": fixed, "moving": moving}
+            rows += [{**pair, "metric": name, "roi": "", "value": value} for name, value in extra[fixed].items()]
         log.info("pair %d/%d: %s, %s", number + 1, len(pairs), first, second)
     frame = pd.DataFrame(rows)
     for index, (name, value) in enumerate(columns.items()):
@@ -83,20 +101,62 @@ def register_shard(
     with atomic_path(metrics) as part:
         frame.to_csv(part, index=False)
     digest = files_digest([weights]) if weights else None
-    write_record(record, **columns, method_config=config, weights=digest, code=code, threads=threads)
+    write_record(record, **columns, method_config=block, weights=digest, code=code, threads=threads)
+
+
+def register_shown(
+    config: Mapping,
+    weights: Path | None,
+    pairs: Sequence[tuple[str, str]],
+    images: Mapping[str, Path],
+    *,
+    alignments: Sequence[Path],
+    fields: Path,
+    threads: int = 1,
+) -> None:
+    """Register the few pairs that figures show, in both directions, as `register_shard` does.
+
+    The warped image and the displacement (ITK) of each go to the folder ``fields``; ``alignments``: of all shards.
+    """
+    torch.set_num_threads(threads)
+    affine = {pair: one for path in alignments for pair, one in read_alignments(path).items()}
+    volumes = {name: read_image(images[name]) for pair in pairs for name in pair}
+    method, _ = load_method(config, weights, next(iter(volumes.values())).spacing[0])
+    tensors = {name: image_tensor(volume.data, method.device) for name, volume in volumes.items()}
+    fields.mkdir(parents=True, exist_ok=True)
+    for fixed, moving in [ordered for pair in pairs for ordered in (pair, pair[::-1])]:
+        matrices = volumes[fixed].affine, volumes[moving].affine
+        alignment = affine[fixed, moving] if alignments else None
+        result = _register(method, tensors[fixed], tensors[moving], *matrices, alignment)
+        warped_path, field_path = field_files(fields, fixed, moving)
+        write_volume(warped_path, warp(tensors[moving], result.forward)[0, 0].cpu().numpy(), matrices[0])
+        write_itk(field_path, to_world(result.forward[0].cpu().numpy(), *matrices), matrices[0])
+        log.info("registered %s to %s", moving, fixed)
+
+
+def _register(
+    method: Method,
+    fixed: torch.Tensor,
+    moving: torch.Tensor,
+    fixed_affine: np.ndarray,
+    moving_affine: np.ndarray,
+    alignment: Alignment | None,
+) -> Registration:
+    """Register, after an affine alignment if there is one; its time is added, its map composed with the fields."""
+    if alignment is None:
+        return method.register(fixed, moving)
+    matrix = torch.from_numpy(voxel_matrix(alignment.matrix, fixed_affine, moving_affine))
+    result = method.register(fixed, warp(moving, affine_field(matrix, fixed.shape[2:], method.device)))
+    inverse = result.inverse
+    if inverse is not None:
+        inverse = compose(inverse, affine_field(matrix.inverse(), moving.shape[2:], method.device))
+    return Registration(compose_affine(matrix, result.forward), inverse, result.seconds + alignment.seconds)
 
 
 def _load_scored(files: SubjectFiles) -> ScoredSubject:
     labels = read_labels(files.labels)
     to_template, from_template = (read_field(path) for path in files.truth) if files.truth else (None, None)
     return ScoredSubject(files.name, labels.data.astype(np.uint8), labels.affine, to_template, from_template)
-
-
-def _keep_fields(folder: Path, fixed: ScoredSubject, moving: ScoredSubject, image: torch.Tensor, result: Registration):
-    warped_path, field_path = field_files(folder, fixed.name, moving.name)
-    write_volume(warped_path, warp(image, result.forward)[0, 0].cpu().numpy(), fixed.affine)
-    world = to_world(result.forward[0].cpu().numpy(), fixed.affine, moving.affine)
-    write_itk(field_path, world, fixed.affine)
 
 
 def register_images(fixed_path: Path, moving_path: Path, weights: Path, out: Path) -> dict[str, Path]:
@@ -110,8 +170,11 @@ def register_images(fixed_path: Path, moving_path: Path, weights: Path, out: Pat
     fixed, moving = (prepare(path, None, trained.grid) for path in (fixed_path, moving_path))
     native_fixed, native_moving = read_image(fixed_path), read_image(moving_path)
     method = to_device(trained.build())
-    result = method.register(*(image_tensor(p.image, method.device) for p in (fixed, moving)))
-    forward, inverse = (u[0].cpu().numpy() for u in (result.forward, result.inverse))
+    images = [image_tensor(p.image, method.device) for p in (fixed, moving)]
+    result = method.register(*images)
+    # a method without an inverse of its own is run the other way round
+    back = result.inverse if result.inverse is not None else method.register(*images[::-1]).forward
+    forward, inverse = (u[0].cpu().numpy() for u in (result.forward, back))
     displacement = to_world(forward, fixed.affine, moving.affine, native_fixed)
     files = {name: out / f"{name}.nii.gz" for name in ("warped", "displacement", "inverse_displacement")}
     files["record"] = out / "registration.json"

@@ -11,7 +11,7 @@ import torch
 
 from smgicnet.cohort import SubjectFiles
 from smgicnet.config import build
-from smgicnet.device import image_tensor, to_device
+from smgicnet.device import image_tensor, peak_memory, to_device
 from smgicnet.errors import InputError
 from smgicnet.evaluation import dice, present_labels, warp_labels
 from smgicnet.fields import warp
@@ -71,14 +71,15 @@ def train_stage(
         validate=_validator(validation) if len(validation) > 1 else None,
     )
     log.info("training stage %d of %s on %s, seed %d", stage, config["type"], method.device, seed)
-    with _Board(weights.parent / "tensorboard") as board:
+    with _Board(weights.parent / "tensorboard") as board, peak_memory(method.device) as peak:
         rows = train(method, job, board.write)
         board.picture(method, validation or training)
     write_weights(Weights(config, stage, grid, method.network.state_dict()), weights)
     with atomic_path(history) as part:
         rows.to_csv(part, index=False)
     parameters = sum(p.numel() for p in method.network.parameters())
-    write_record(record, **identity, iterations=len(rows), parameters=parameters, threads=threads)
+    cost = {"seconds": round(float(rows["seconds"].sum()), 3), "peak_memory_mib": round(peak.mib, 1)}
+    write_record(record, **identity, iterations=len(rows), parameters=parameters, threads=threads, **cost)
     job.checkpoint.unlink(missing_ok=True)
     log.info("done: %s", weights)
 

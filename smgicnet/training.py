@@ -31,10 +31,10 @@ PROGRESS_SECONDS = 10
 @dataclass(frozen=True)
 class TrainingConfig:
     """What all stages of a method share. The rate is multiplied by ``decay_factor`` at ``decay_after`` iterations
-    and then every ``decay_every``."""
+    (None: never) and then every ``decay_every``."""
 
     batch_size: int
-    decay_after: int
+    decay_after: int | None
     decay_every: int
     decay_factor: float
     checkpoint_every: int
@@ -65,7 +65,9 @@ class Job:
 
 def learning_rate(step: int, stage: Stage, config: TrainingConfig) -> float:
     """Section 4.2: constant, then halved every 50k iterations after the first 60k (at 60k, 110k, ...)."""
-    halvings = 0 if step < config.decay_after else 1 + (step - config.decay_after) // config.decay_every
+    if config.decay_after is None or step < config.decay_after:
+        return stage.learning_rate
+    halvings = 1 + (step - config.decay_after) // config.decay_every
     return stage.learning_rate * config.decay_factor**halvings
 
 

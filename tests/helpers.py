@@ -1,36 +1,50 @@
 """Small methods and images that several tests use."""
 
+from copy import deepcopy
+
 import torch
 
 from smgicnet import config as configuration
-from smgicnet.methods import METHODS, LearnedMethod
+from smgicnet.methods import METHODS, LearnedMethod, PublishedMethod
+from smgicnet.native_grid import OnNativeGrid
 
 SHAPE = (16, 32, 16)
 
 
+SMALL = {
+    "smgicnet": {"network": {"channels": 4, "blocks": 1}},
+    "icnet": {"network": {"channels": 2}},
+    "lapirn": {"network": {"channels": 4}},
+    "synthmorph": {"features": 4, "grid": {"shape": [32, 32, 32], "spacing": 1.0}},
+    "gradicon": {"grid": {"shape": [65, 65, 65], "spacing": None}},  # the smallest that its network takes
+    "syn": {"iterations": [10, 5], "search_degrees": 0},  # blobs have odd best rotations
+}
+LEARNED = [kind for kind, method in METHODS.items() if issubclass(method, LearnedMethod)]
+
+
 def block(kind="smgicnet", **network):
-    """A completed config block of a small network."""
-    part = {"type": kind}
-    if kind == "smgicnet":
-        part |= {"network": {"channels": 4, "blocks": 1, **network}}
-        levels = network.get("levels", 4)
-        if levels != 4:
-            part["stages"] = [{"iterations": 1}] * levels
-            part["objective"] = {key: [1.0] * levels for key in ("alpha", "beta")} | {"windows": [5] * levels}
-        if network.get("symmetric") is False:
-            part.setdefault("objective", {})["weights"] = {"symmetric": 0, "inverse": 0, "gradient_inverse": 0}
-    source = {"source": {"kind": "phantom"}, "grid": {"shape": list(SHAPE)}}
-    return configuration.complete({"datasets": {"d": source}, "methods": {"m": part}})["methods"]["m"]
+    """A completed config block of a small method."""
+    part = {"type": kind, **deepcopy(SMALL.get(kind, {}))}
+    if network:
+        part["network"] |= network
+    levels = network.get("levels", 4)
+    if levels != 4:
+        part["stages"] = [{"iterations": 1}] * levels
+        part["objective"] = {key: [1.0] * levels for key in ("alpha", "beta")} | {"windows": [5] * levels}
+    if network.get("symmetric") is False:
+        part.setdefault("objective", {})["weights"] = {"symmetric": 0, "inverse": 0, "gradient_inverse": 0}
+    return configuration.complete_method(part, "test")
 
 
 def build(kind="smgicnet", stage=None, **network):
     torch.manual_seed(0)
     part = block(kind, **network)
     method = METHODS[kind].from_config(part, len(part["stages"]) if stage is None else stage)
-    if isinstance(method, LearnedMethod):
+    heads = {"smgicnet": lambda level: level.head.output, "lapirn": lambda level: level.head[2]}
+    if kind in heads:
         for level in method.network.levels:  # a fresh head is almost silent
-            torch.nn.init.normal_(level.head.output.weight, std=0.05)
-    return method
+            torch.nn.init.normal_(heads[kind](level).weight, std=0.05)
+    return OnNativeGrid(method, 1.0) if isinstance(method, PublishedMethod) else method
 
 
 def blobs(seed, detail=(5, 6, 5)):

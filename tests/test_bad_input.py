@@ -289,6 +289,18 @@ CONFIG_FAULTS = {
     "one test subject": (
         {"datasets": {"d": {"source": {"kind": "phantom", "subjects": {"test": 1}}}}}, "subjects.test: 1",
     ),
+    "weights and a network": (
+        {"methods": {"m": {"type": "lapirn", "weights": "w.pt", "network": {"channels": 8}}}}, "['network'] stand",
+    ),
+    "weights that are not there": ({"methods": {"m": {"type": "lapirn", "weights": "none.pt"}}}, "no file none.pt"),
+    "reference that does not run": (
+        {"evaluation": {"reference": {"method": "smgicnt"}}}, "no method smgicnt runs in the arm raw",
+    ),
+    "unknown arm": ({"methods": {"m": {"type": "icnet", "arms": ["rigid"]}}}, "arms.0"),
+    "unknown engine": ({"affine": {"engine": "elastix"}}, "affine.engine"),
+    "a window that a coarser scale cannot have": (
+        {"methods": {"m": {"type": "lapirn", "objective": {"windows": [3, 3, 7]}}}}, "objective.windows.1",
+    ),
     "no datasets": ({"datasets": {}}, "datasets"),
     "not a number": (
         {"methods": {"m": {"type": "smgicnet", "objective": {"weights": {"smoothness": float("nan")}}}}}, "is nan",

@@ -1,5 +1,6 @@
 """Fields against closed forms and SciPy."""
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -138,3 +139,36 @@ def test_affine_displacement_turns_about_the_centre():
 def test_gradients_flow_through_exp():
     v = smooth_velocity((6, 6, 6), 0.3).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: fields.exp(x, 2).square().sum(), v, atol=1e-4, fast_mode=True)
+
+
+def test_compose_affine_is_exact():
+    matrix = torch.tensor([[1.1, 0.1, 0, 2], [-0.1, 0.9, 0.05, -1], [0, 0.02, 1.2, 0.5], [0, 0, 0, 1.0]])
+    u = torch.randn(1, 3, 4, 5, 6, generator=torch.Generator().manual_seed(0))
+    phi = (fields.identity_grid((4, 5, 6)) + u)[0].reshape(3, -1)
+    expected = (matrix[:3, :3] @ phi + matrix[:3, 3:]).reshape(1, 3, 4, 5, 6) - fields.identity_grid((4, 5, 6))
+    torch.testing.assert_close(fields.compose_affine(matrix, u), expected)
+    torch.testing.assert_close(
+        fields.affine_field(matrix, (4, 5, 6)), fields.compose_affine(matrix, torch.zeros_like(u))
+    )
+    determinant = torch.linalg.det(matrix[:3, :3])
+    torch.testing.assert_close(
+        fields.jacobian_determinant(fields.affine_field(matrix, (4, 5, 6))),
+        determinant.expand(1, 4, 5, 6),
+        rtol=1e-4,
+        atol=0,
+    )
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "SPL", "AIR"])
+def test_orientations(codes):
+    """Warping in other axes and coming back is warping in RAS axes by the field that came back."""
+    image = torch.rand(1, 1, 4, 5, 6, generator=torch.Generator().manual_seed(0))
+    turned = fields.to_orientation(image, codes)
+    nifti = nib.Nifti1Image(image[0, 0].numpy(), np.eye(4))
+    to_codes = nib.orientations.ornt_transform(nib.io_orientation(np.eye(4)), nib.orientations.axcodes2ornt(codes))
+    np.testing.assert_array_equal(turned[0, 0], nifti.as_reoriented(to_codes).get_fdata(dtype=np.float32))
+    u = torch.randn(1, 3, *turned.shape[2:], generator=torch.Generator().manual_seed(1))
+    back = fields.warp(image, fields.from_orientation(u, codes), padding="border")
+    torch.testing.assert_close(
+        fields.to_orientation(back, codes), fields.warp(turned, u, padding="border"), rtol=1e-4, atol=1e-4
+    )

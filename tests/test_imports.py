@@ -8,15 +8,21 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "smgicnet"
+JOBS = ("train_job", "register_job", "align_job")
 FORBIDDEN = {
     "errors": {"*"},
     "fields": {"*"},
-    "losses": {"networks", "methods", "training", "evaluation", "train_job", "register_job"},
-    "networks": {"losses", "methods", "training", "evaluation", "train_job", "register_job"},
-    "methods": {"training", "evaluation", "train_job", "register_job", "cohort", "images"},
-    "training": {"evaluation", "train_job", "register_job", "cohort", "plotting", "tables"},
-    "evaluation": {"training", "train_job", "register_job", "plotting", "tables"},
-    "preprocessing": {"methods", "training", "evaluation", "train_job", "register_job"},
+    "losses": {"networks", "methods", "training", "evaluation", *JOBS},
+    "networks": {"losses", "methods", "training", "evaluation", *JOBS},
+    "methods": {"training", "evaluation", *JOBS, "cohort", "images", "preprocessing"},
+    "training": {"evaluation", *JOBS, "cohort", "plotting", "tables"},
+    "evaluation": {"training", *JOBS, "plotting", "tables"},
+    **{key: {"fields", "methods", "training", "evaluation", *JOBS} for key in ("affine", "flirt", "ants_affine")},
+    "native_grid": {"training", "evaluation", *JOBS, "cohort", "images", "preprocessing"},
+    "report": {"fields", "methods", "training", "evaluation", *JOBS},
+    "comparisons": {"fields", "methods", "training", "evaluation", "tables", *JOBS},
+    "audit": {"methods", "training", "evaluation", "preprocessing", "paper_tables", *JOBS},
+    "preprocessing": {"methods", "training", "evaluation", *JOBS},
 }
 
 
@@ -30,7 +36,7 @@ def imported(path):
 
 @pytest.mark.parametrize("module", FORBIDDEN)
 def test_direction(module):
-    files = [PACKAGE / f"{module}.py"] if module != "methods" else sorted((PACKAGE / "methods").glob("*.py"))
+    files = sorted((PACKAGE / module).glob("*.py")) or [PACKAGE / f"{module}.py"]
     for path in files:
         found = set(imported(path))
         forbidden = FORBIDDEN[module]
@@ -39,7 +45,10 @@ def test_direction(module):
 
 def test_statistics_tables_plotting_and_help_do_not_import_torch():
     code = (
-        "import sys, smgicnet.statistics, smgicnet.tables, smgicnet.plotting, smgicnet.examples, smgicnet.cli,"
-        " smgicnet.preprocessing, smgicnet.cohort; sys.exit('torch' in sys.modules)"
+        "import sys, smgicnet.statistics, smgicnet.comparisons, smgicnet.paper_tables, smgicnet.score_figures,"
+        " smgicnet.plotting, smgicnet.examples, smgicnet.cli, smgicnet.preprocessing, smgicnet.cohort, smgicnet.audit,"
+        " smgicnet.affine, smgicnet.ablations, smgicnet.published_table, smgicnet.download, smgicnet.pair_figures,"
+        " smgicnet.run_figures, smgicnet.training_figures, smgicnet.report;"
+        " sys.exit(bool({'torch', 'ants'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

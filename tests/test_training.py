@@ -12,7 +12,7 @@ from smgicnet.images import write_volume
 from smgicnet.methods import Stage
 from smgicnet.sampling import Augmentation, ImageSet, PairSampler, augment
 from smgicnet.training import Job, TrainingConfig, learning_rate, train
-from tests.helpers import SHAPE, blobs, build
+from tests.helpers import LEARNED, SHAPE, blobs, build
 
 STAGE = Stage(iterations=6, epochs=None, learning_rate=1e-3, frozen_iterations=2, earlier_rate=0.5)
 CONFIG = TrainingConfig(
@@ -50,14 +50,14 @@ def state_of(method):
     return {name: value.clone() for name, value in method.network.state_dict().items()}
 
 
-@pytest.mark.parametrize("at", [1, 2, 4, 5])
-def test_resuming_is_bit_identical(job, at):
-    undisturbed = build()
+@pytest.mark.parametrize(("kind", "at"), [("smgicnet", 1), *((kind, at) for kind in LEARNED for at in (2, 4, 5))])
+def test_resuming_is_bit_identical(job, kind, at):
+    undisturbed = build(kind)
     history = train(undisturbed, replace(job, folder=job.folder / "a"))
     interrupted = replace(job, folder=job.folder / "b")
     with pytest.raises(Killed):
-        train(build(), interrupted, killer(at))
-    resumed = build()
+        train(build(kind), interrupted, killer(at))
+    resumed = build(kind)
     again = train(resumed, interrupted)
     for name, value in state_of(undisturbed).items():
         assert torch.equal(value, resumed.network.state_dict()[name]), name
@@ -129,6 +129,7 @@ def test_learning_rate_halves_at_60k_and_every_50k():
     stage = replace(STAGE, learning_rate=1e-4)
     rates = [learning_rate(step, stage, CONFIG) for step in (0, 59_999, 60_000, 109_999, 110_000, 160_000)]
     assert rates == pytest.approx([1e-4, 1e-4, 5e-5, 5e-5, 2.5e-5, 1.25e-5])
+    assert learning_rate(10**6, stage, replace(CONFIG, decay_after=None)) == 1e-4
 
 
 def test_epochs_are_ordered_pairs():

@@ -9,18 +9,26 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from zipfile import ZipFile
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
+from nibabel.affines import apply_affine
 
 from smgicnet import cli
+from smgicnet.affine import read_alignments
 from smgicnet.cohort import plan_cohort
 from smgicnet.config import load
-from smgicnet.images import Volume, read_image
+from smgicnet.flirt import find_flirt
+from smgicnet.images import Volume, read_image, read_labels
 from smgicnet.transforms_io import apply_field, grid_points, read_itk, sample
+from tests.test_baselines import published_lapirn
+from tests.test_synthmorph import keras
+from tests.test_synthmorph import write as write_h5
 
 ROOT = Path(__file__).parent.parent
 RUN = Path("results/mini/raw/smgicnet/seed-1")
@@ -34,7 +42,7 @@ CONFIG = {
         }
     },
     "methods": {
-        "initial": {"type": "initial"},
+        "initial": {"type": "initial", "arms": ["raw"]},
         "smgicnet": {
             "type": "smgicnet",
             "network": {"channels": 4, "blocks": 1},
@@ -42,8 +50,43 @@ CONFIG = {
             "training": {"checkpoint_every": 5, "validate_every": 20},
         },
     },
-    "evaluation": {"shard_size": 2, "figure_pairs": 2},
+    "evaluation": {"shard_size": 2, "figure_pairs": ["median", "worst"]},
 }  # fmt: skip
+BASELINES = {
+    "initial": {"type": "initial"},
+    "syn": {"type": "syn", "iterations": [4, 2]},
+    "icnet": {"type": "icnet", "network": {"channels": 2}, "stages": [{"iterations": 4}]},
+    "lapirn": {"type": "lapirn", "network": {"channels": 4}, "stages": [{"iterations": 3}] * 3},
+    "lapirn-disp": {
+        "type": "lapirn", "label": "LapIRN disp", "arms": ["raw"], "network": {"channels": 4, "variant": "disp"},
+        "stages": [{"iterations": 2}] * 3,
+    },
+}  # fmt: skip
+PUBLISHED = {
+    "synthmorph": {
+        "type": "synthmorph", "features": 2, "grid": {"shape": [32, 32, 32], "spacing": 6},
+        "published": {"file": "resources/weights/brains.h5"},
+    },
+    "gradicon": {"type": "gradicon"},  # its weights are not there
+}  # fmt: skip
+ABLATIONS = {
+    "variants": {
+        "no-gate": {"label": "without gate", "change": {"network": {"attention_gate": False}}},
+        "one-level": {
+            "label": "one level",
+            "change": {
+                "network": {"levels": 1, "channels": 6}, "objective": {"windows": [5], "alpha": [1.0], "beta": [1.0]},
+                "stages": [{"iterations": 3}],
+            },
+        },
+    }
+}  # fmt: skip
+FULL = {**CONFIG, "methods": CONFIG["methods"] | BASELINES | PUBLISHED, "affine": {"engine": "ants"}}
+FULL["evaluation"] = {"shard_size": 3, "figure_pairs": ["median", "worst"]}  # one shard: fewer jobs
+FULL["ablations"] = ABLATIONS
+TABLE1 = ["syn", "icnet", "icnet w.affine", "lapirn", "lapirn w.affine", "smgicnet", "initial", "initial w.affine"]
+TABLE1 += ["lapirn-disp"]
+RUNS = [*TABLE1, "synthmorph", "synthmorph w.affine"]
 
 
 def snakemake(folder, *arguments, check=True):
@@ -66,14 +109,22 @@ def write_config(folder, content=CONFIG):
 def finished(tmp_path_factory):
     """A finished run of the miniature config."""
     folder = tmp_path_factory.mktemp("mini")
-    snakemake(folder, "--configfile", write_config(folder))
+    write_published(folder)
+    snakemake(folder, "--configfile", write_config(folder, FULL))
     return folder
 
 
-def timeless(folder):
+def write_published(folder):
+    """A miniature of SynthMorph's published file, where the config expects it."""
+    path = folder / PUBLISHED["synthmorph"]["published"]["file"]
+    path.parent.mkdir(parents=True)
+    write_h5(path, keras(PUBLISHED["synthmorph"]["features"]))
+
+
+def timeless(folder, run=RUN):
     """The metrics of a run without what a clock or the memory decides."""
-    metrics = pd.read_csv(folder / RUN / "metrics.csv.gz", keep_default_na=False)
-    return metrics[~metrics["metric"].isin(["seconds", "peak_memory_mib"])]
+    metrics = pd.read_csv(folder / run / "metrics.csv.gz", keep_default_na=False)
+    return metrics[~metrics["metric"].isin(["seconds", "affine_seconds", "peak_memory_mib"])]
 
 
 def test_ends_in_the_table_and_the_figure(finished):
@@ -83,17 +134,80 @@ def test_ends_in_the_table_and_the_figure(finished):
     assert "SM-GICNet" in text
     assert "0.797" in text  # the paper's
     numbers = pd.read_csv(table / "table1.csv")
-    dice = numbers[(numbers["metric"] == "dice") & (numbers["source"] == "measured")].set_index("method")
-    assert dice["n"].tolist() == [6, 6]
+    measured = numbers[numbers["source"] == "measured"].set_index(["method", "arm"])
+    dice = measured[measured["metric"] == "dice"]
+    assert [method + (" w.affine" if arm == "affine" else "") for method, arm in dice.index] == TABLE1
+    assert set(dice["n"]) == {6}
     metrics = timeless(finished)
     means = metrics[(metrics["metric"] == "dice") & (metrics["roi"] == "mean")]["value"].astype(float)
-    assert dice.loc["smgicnet", "mean"] == pytest.approx(means.mean())
+    assert dice.loc[("smgicnet", "raw"), "mean"] == pytest.approx(means.mean(), rel=1e-5)
+    seconds, affine = (measured.loc[measured["metric"] == name, "mean"] for name in ("seconds", "affine_seconds"))
+    assert set(affine.index) == {(method, "affine") for method in ("icnet", "lapirn", "initial")}
+    assert (seconds[affine.index] > affine).all()
+    assert "antspyx" in text
     record = json.loads((table / "table1.json").read_text())
     assert record["config"]["methods"]["smgicnet"]["network"]["channels"] == 4
     assert {"torch", "python"} <= record["versions"][0].keys()
     assert len(record["hardware"]) == 1
     for form in ("png", "pdf"):
-        assert (finished / f"results/mini/figures/registrations-raw-smgicnet-seed-1.{form}").stat().st_size > 5000
+        assert (finished / f"results/mini/figures/registrations.{form}").stat().st_size > 5000
+
+
+def test_ends_in_table_2_the_comparisons_and_the_audit(finished):
+    results = finished / "results"
+    assert "SM-GICNet" in (results / "mini/tables/table2.md").read_text()
+    numbers = pd.read_csv(results / "mini/tables/comparisons.csv")
+    overall = numbers[numbers["roi"] == "mean"]
+    assert len(overall) == len(RUNS) - 1
+    assert (overall["low"] <= overall["difference"]).all()
+    assert (overall["difference"] <= overall["high"]).all()
+    assert (overall["p_holm"] >= overall["p"]).all()
+    assert "Cohen" in (results / "audit.md").read_text()
+    figures = ["comparisons", "dice", "methods", "published", "reciprocal", "robustness", "time"]
+    for name in [*figures, "training-raw-smgicnet", "training-affine-lapirn"]:
+        for form in ("png", "pdf"):
+            assert (results / f"mini/figures/{name}.{form}").stat().st_size > 5000
+
+
+def test_the_affine_arm_is_one_map_of_the_subjects_as_they_are(finished):
+    """Aligning alone brings the points nearer; the scored field is the alignment itself."""
+    error = {}
+    for arm in ("raw", "affine"):
+        metrics = timeless(finished, f"results/mini/{arm}/initial/seed-0")
+        error[arm] = metrics[metrics["metric"] == "endpoint_error_mm"]["value"].astype(float).mean()
+    assert error["affine"] < error["raw"]
+    alignments = read_alignments(finished / "results/mini/affine/alignments/0/alignments.json")
+    fixed, moving = json.loads((finished / "results/mini/cohort/shown_pairs.json").read_text())["worst"]
+    alignment = alignments[fixed, moving]
+    subjects = finished / "results/mini/raw/subjects"
+    one, two = (read_image(subjects / name / "image.nii") for name in (fixed, moving))
+    kept = finished / "results/mini/affine/initial/seed-0/shown"
+    snakemake(finished, str(kept.relative_to(finished)), "--configfile", str(finished / "config.yaml"))
+    field = read_itk(next(kept.glob(f"fixed-{fixed}_moving-{moving}_displacement.nii.gz")))
+    points = grid_points(one.data.shape, one.affine)
+    np.testing.assert_allclose(points + field.data, apply_affine(alignment.matrix, points), atol=1e-3)
+    warped = read_image(next(kept.glob(f"fixed-{fixed}_moving-{moving}_warped.nii.gz")))
+    expected = sample(two, points + field.data)
+    assert np.mean(np.abs(warped.data - expected) < 1e-2) > 0.95  # they differ in how they fade out at the border
+
+
+def test_training_subjects_of_the_affine_arm_lie_on_the_reference(finished):
+    arms = finished / "results/mini/raw/subjects", finished / "results/mini/affine/subjects"
+    reference = read_image(arms[0] / "sub-001/image.nii")
+    overlap, agree = {}, {}
+    for arm in arms:
+        images = [read_image(arm / f"sub-{number:03d}/image.nii") for number in (1, 2, 3, 4)]
+        overlap[arm] = np.mean([np.corrcoef(images[0].data.ravel(), i.data.ravel())[0, 1] for i in images[1:]])
+        labels = [read_labels(arm / f"sub-{number:03d}/labels.nii").data for number in (1, 4, 5)]
+        agree[arm] = np.mean([(labels[0] == one)[labels[0] > 0].mean() for one in labels[1:]])
+    assert overlap[arms[1]] > overlap[arms[0]]
+    assert agree[arms[1]] > agree[arms[0]]
+    aligned = read_image(arms[1] / "sub-003/image.nii")
+    np.testing.assert_allclose(aligned.affine, reference.affine, atol=1e-5)
+    assert not (arms[1] / "sub-006").exists()  # a test subject: aligned pair by pair
+    report = json.loads((arms[1] / "sub-003/preprocessing.json").read_text())
+    assert report["engine"] == "ants"
+    assert report["seconds"] > 0
 
 
 def test_metrics_have_every_pair_direction_and_metric(finished):
@@ -111,13 +225,18 @@ def test_nothing_is_left_to_do(finished):
 
 
 def test_the_same_seed_gives_the_same_table_and_bytes(finished, tmp_path):
-    snakemake(tmp_path, "--configfile", write_config(tmp_path))
-    assert timeless(tmp_path).equals(timeless(finished))
-    for level in range(1, 5):
-        name = RUN / f"level-{level}" / "weights.pt"
+    write_published(tmp_path)
+    snakemake(tmp_path, "--configfile", write_config(tmp_path, FULL))
+    found = sorted(p.parent.relative_to(finished) for p in (finished / "results").rglob("metrics.csv.gz"))
+    assert len(found) == len(RUNS)
+    for run in found:
+        assert timeless(tmp_path, run).equals(timeless(finished, run)), run
+    names = sorted(p.relative_to(finished) for p in (finished / "results").rglob("weights.pt"))
+    assert len(names) == 4 + 2 * (1 + 3) + 3
+    for name in names:
         assert filecmp.cmp(tmp_path / name, finished / name, shallow=False), name
     cohort = sorted(p.relative_to(finished) for p in (finished / "results/mini/cohort").rglob("*") if p.is_file())
-    assert len(cohort) == 8 * 4 + 2
+    assert len(cohort) == 8 * 4 + 3
     for name in cohort:
         assert filecmp.cmp(tmp_path / name, finished / name, shallow=False), name
 
@@ -207,7 +326,7 @@ def test_a_bad_config_fails_while_the_dag_is_built(tmp_path, change, problem):
 
 
 def test_changing_one_thing_reruns_only_what_depends_on_it(finished):
-    content = json.loads(json.dumps(CONFIG))
+    content = json.loads(json.dumps(FULL))
     content["methods"]["smgicnet"]["stages"][3]["iterations"] = 5
     config = finished / "changed.yaml"
     config.write_text(yaml.safe_dump(content))
@@ -216,11 +335,15 @@ def test_changing_one_thing_reruns_only_what_depends_on_it(finished):
     assert "train_level" in said
     assert "level=4" in said
     assert not any(f"level={level}," in said or f"level={level}\n" in said for level in (1, 2, 3))
-    assert "preprocess" not in said.split("Job stats")[1]
+    jobs = said.split("Job stats")[1]
+    assert "preprocess" not in jobs
+    assert "align" not in jobs
+    assert re.search(r"register_shard +1\n", jobs)
+    assert re.search(r"train_level +1\n", jobs)
 
 
 def test_another_name_in_the_table_trains_nothing(finished):
-    content = json.loads(json.dumps(CONFIG))
+    content = json.loads(json.dumps(FULL))
     content["methods"]["smgicnet"]["label"] = "Ours"
     config = finished / "renamed.yaml"
     config.write_text(yaml.safe_dump(content))
@@ -232,7 +355,7 @@ def test_another_name_in_the_table_trains_nothing(finished):
 
 
 def test_another_test_subject_renders_and_trains_nothing_else(finished):
-    content = json.loads(json.dumps(CONFIG))
+    content = json.loads(json.dumps(FULL))
     content["datasets"]["mini"]["source"]["subjects"]["test"] = 4
     config = finished / "more.yaml"
     config.write_text(yaml.safe_dump(content))
@@ -241,6 +364,98 @@ def test_another_test_subject_renders_and_trains_nothing_else(finished):
     assert re.search(r"render_phantom +1\n", jobs)
     assert re.search(r"preprocess +1\n", jobs)
     assert "train_level" not in jobs
+    assert "align_subject" not in jobs
+
+
+def test_published_weights_run_in_the_pipeline_without_training(finished):
+    torch.save(published_lapirn(), finished / "LapIRN_diff_fea7.pth")
+    assert cli.main(["import-weights", "lapirn", str(finished / "LapIRN_diff_fea7.pth"), str(finished / "l.pt")]) == 0
+    content = json.loads(json.dumps(CONFIG))
+    official = {"type": "lapirn", "label": "LapIRN (official)", "weights": str(finished / "l.pt"), "arms": ["raw"]}
+    content["methods"] = {"lapirn-official": official}
+    config = finished / "official.yaml"
+    config.write_text(yaml.safe_dump(content))
+    run = "results/mini/raw/lapirn-official/seed-0"
+    done = snakemake(finished, f"{run}/metrics.csv.gz", "--configfile", str(config))
+    assert "train_level" not in done.stdout
+    assert len(timeless(finished, run)[["fixed", "moving"]].drop_duplicates()) == 6
+
+
+def test_table_3_says_which_weights_are_not_there(finished):
+    text = (finished / "results/mini/tables/table3.md").read_text()
+    lines = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("|")}
+    assert "weights not present" in lines["GradICON"]
+    assert "weights not present" in lines["GradICON w.affine"]
+    numbers = pd.read_csv(finished / "results/mini/tables/table3.csv")
+    dice = numbers[(numbers["metric"] == "dice") & (numbers["source"] == "measured")].set_index(["method", "arm"])
+    assert list(dice.index) == [("synthmorph", "raw"), ("synthmorph", "affine"), ("smgicnet", "raw")]
+    assert (dice["n"] == 6).all()
+    assert not list((finished / "results/mini").glob("*/gradicon"))
+
+
+def test_ablations_train_only_what_they_do_not_share(finished):
+    config = str(finished / "config.yaml")
+    before = {path: path.stat().st_mtime_ns for path in (finished / RUN).rglob("*") if path.is_file()}
+    said = snakemake(finished, "ablations", "--configfile", config).stdout
+    assert re.search(r"train_level +2\n", said)
+    assert before == {path: path.stat().st_mtime_ns for path in (finished / RUN).rglob("*") if path.is_file()}
+    raw = finished / "results/mini/raw"
+    trained = {str(path.parent.relative_to(raw)) for path in raw.glob("smgicnet-*/*/*/weights.pt")}
+    assert trained == {"smgicnet-no-gate/seed-1/level-4", "smgicnet-one-level/seed-1/level-1"}
+    rows = pd.read_csv(finished / "results/mini/tables/ablations.csv").set_index("label")
+    assert list(rows.index) == ["SM-GICNet", "without gate", "one level"]
+    for name, method in (("without gate", "smgicnet-no-gate"), ("one level", "smgicnet-one-level")):
+        metrics = timeless(finished, f"results/mini/raw/{method}/seed-1")
+        means = metrics[(metrics["metric"] == "dice") & (metrics["roi"] == "mean")]["value"].astype(float)
+        assert rows.at[name, "dice"] == pytest.approx(means.mean(), rel=1e-5)
+        assert rows.at[name, "difference"] == pytest.approx(means.mean() - rows.at["SM-GICNet", "dice"], abs=1e-5)
+    assert rows.at["without gate", "parameters"] < rows.at["SM-GICNet", "parameters"]
+    assert (rows["train_seconds"] > 0).all()
+    # the page has them from now on
+    snakemake(finished, "--configfile", config)
+    assert "Ablations of SM-GICNet" in (finished / "results/mini/report/index.html").read_text()
+
+
+def test_snakemakes_report_has_every_table_and_figure(finished):
+    snakemake(finished, "--report", "report.zip", "--configfile", str(finished / "config.yaml"))
+    with ZipFile(finished / "report.zip") as archive:
+        page = next(archive.read(name).decode() for name in archive.namelist() if name.endswith("report.html"))
+        names = {Path(name).name for name in archive.namelist()}
+    assert {"table1.md", "table3.md", "methods.png", "training-raw-smgicnet.png", "audit.md"} <= names
+    for words in ("Tables", "Figures", "Training", "Audit of the paper", "authors' weights"):
+        assert words in page, words
+
+
+def test_weights_are_fetched_on_request_and_then_run(tmp_path):
+    source = tmp_path / "upstream.h5"
+    write_h5(source, keras(2))
+    content = json.loads(json.dumps(CONFIG))
+    content["methods"]["synthmorph"] = json.loads(json.dumps(PUBLISHED["synthmorph"]))
+    content["methods"]["synthmorph"]["published"]["url"] = source.as_uri()
+    config = write_config(tmp_path, content)
+    plan = snakemake(tmp_path, "-n", "--configfile", config).stdout
+    assert "synthmorph/seed-0/shards" not in plan
+    said = snakemake(tmp_path, "weights", "--configfile", config).stdout
+    assert "resources/weights/brains.h5" in said
+    assert filecmp.cmp(tmp_path / "resources/weights/brains.h5", source, shallow=False)
+    assert "synthmorph/seed-0/shards" in snakemake(tmp_path, "-n", "--configfile", config).stdout
+    source.unlink()  # it is there, and not fetched again
+    snakemake(tmp_path, "weights", "--configfile", config)
+    content["methods"]["synthmorph"]["published"]["file"] = "resources/weights/other.h5"
+    done = snakemake(tmp_path, "weights", "--configfile", write_config(tmp_path, content), check=False)
+    assert done.returncode != 0
+    assert f"Fetch {source.as_uri()} by hand and save it as resources/weights/other.h5" in done.stdout
+
+
+def test_flirt_that_is_asked_for_and_missing_stops_before_anything_runs(tmp_path):
+    if find_flirt():
+        pytest.skip("this machine has FLIRT")
+    content = {**FULL, "affine": {"engine": "flirt"}}
+    done = snakemake(tmp_path, "--configfile", write_config(tmp_path, content), check=False)
+    assert done.returncode != 0
+    for word in ("FSLDIR", "--use-conda", "engine: ants"):
+        assert word in done.stdout
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize("config", sorted(p.name for p in (ROOT / "config").glob("*.yaml") if p.name != "paper.yaml"))

@@ -167,10 +167,6 @@ class SMGICNet(LearnedMethod):
         inverse = exp(-last.velocity, self.config.integration_steps)
         return resize(last.displacement, fixed.shape[2:]), resize(inverse, fixed.shape[2:])
 
-    def stage_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        *earlier, newest = self.network.levels
-        return list(newest.parameters()), [p for level in earlier for p in level.parameters()]
-
     def objective(self, image_a: Tensor, image_b: Tensor) -> dict[str, Tensor]:
         """Terms summed over the levels with alpha (similarity, consistency) and beta (smoothness)."""
         moving, fixed = image_a, image_b

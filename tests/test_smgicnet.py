@@ -1,39 +1,14 @@
-"""Every method: the output contract, A-B-A purity; SM-GICNet: levels, symmetry, objective, that it learns."""
+"""SM-GICNet: levels, symmetry, objective."""
 
 import pytest
 import torch
 
 from smgicnet import config as configuration
-from smgicnet.fields import compose, jacobian_determinant, warp
 from smgicnet.methods import METHODS
 from smgicnet.methods.smgicnet import NetworkConfig, difference_map
 from smgicnet.networks import AttentionGate, GatedEncoderDecoder, ResidualBlock
 from smgicnet.training import weighted_total
 from tests.helpers import SHAPE, blobs, block, build
-
-
-@pytest.mark.parametrize("kind", METHODS)
-def test_contract(kind):
-    fixed, moving = blobs(1), blobs(2)
-    result = build(kind).register(fixed, moving)
-    for field in (result.forward, result.inverse):
-        assert field.shape == (1, 3, *SHAPE)
-        assert field.dtype == torch.float32
-        assert torch.isfinite(field).all()
-        assert not field.requires_grad
-    assert (jacobian_determinant(result.forward) > 0).float().mean() > 0.99
-    assert result.seconds > 0
-    there_and_back = compose(result.forward, result.inverse)[..., 3:-3, 3:-3, 3:-3].norm(dim=1).mean()
-    assert there_and_back < 0.1 + 0.1 * result.forward.norm(dim=1).mean()
-
-
-@pytest.mark.parametrize("kind", METHODS)
-def test_a_b_a_purity(kind):
-    method = build(kind)
-    a, b, c = blobs(1), blobs(2), blobs(3)
-    first = method.register(a, b).forward.clone()
-    method.register(b, c)
-    assert torch.equal(method.register(a, b).forward, first)
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3, 4])
@@ -88,32 +63,6 @@ def test_unweighted_terms_are_not_computed_and_mismatches_are_errors():
 def test_one_direction():
     method = build(symmetric=False)
     assert set(method.objective(blobs(1), blobs(2))) == {"similarity", "energy_similarity", "multi_level", "smoothness"}
-
-
-def test_every_parameter_gets_a_gradient():
-    method = build()
-    weighted_total(method.objective(blobs(1), blobs(2)), method.weights).backward()
-    silent = [name for name, p in method.network.named_parameters() if p.grad is None or not p.grad.any()]
-    assert not silent
-
-
-def test_overfits_one_pair():
-    method = build(channels=8)
-    fixed = blobs(1, (8, 16, 8))
-    shift = torch.zeros(1, 3, *SHAPE)
-    shift[:, 1] = 2.0
-    moving = warp(fixed, shift, padding="border")
-    before = (moving - fixed).square().mean()
-    optimizer = torch.optim.Adam(method.network.parameters(), 2e-3)
-    for _ in range(80):
-        optimizer.zero_grad()
-        weighted_total(method.objective(fixed, moving), method.weights).backward()
-        optimizer.step()
-    result = method.register(fixed, moving)
-    after = (warp(moving, result.forward, padding="border") - fixed).square().mean()
-    assert after < 0.3 * before
-    centre = result.forward[0, :, 6:10, 12:20, 6:10].mean((1, 2, 3))
-    assert centre[1] == pytest.approx(-2.0, abs=0.7)
 
 
 def test_velocity_is_bounded_in_voxels():

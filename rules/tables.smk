@@ -1,0 +1,116 @@
+# Tables: derived from the metrics and from nothing else.
+
+
+rule write_table1:
+    input:
+        metrics=lambda w: method_files(w.dataset, "metrics.csv.gz", TABLE1_RUNS),
+        records=lambda w: method_files(w.dataset, "metrics.json", TABLE1_RUNS),
+        paper=f"{workflow.basedir}/config/paper.yaml",
+    output:
+        **table("table1"),
+        md=reported("results/{dataset}/tables/table1.md", "table1"),
+    log:
+        "results/{dataset}/logs/table1.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        labels=LABELS,
+        config=lambda w: recorded_config(w.dataset),
+        code=source_digest(*TABLE_CODE),
+    script:
+        "../workflow/scripts/write_table1.py"
+
+
+rule write_table2:
+    input:
+        metrics=lambda w: method_files(w.dataset, "metrics.csv.gz", [REFERENCE, *COMPARED]),
+        records=lambda w: method_files(w.dataset, "metrics.json", [REFERENCE, *COMPARED]),
+        paper=f"{workflow.basedir}/config/paper.yaml",
+    output:
+        **table("table2"),
+        md=reported("results/{dataset}/tables/table2.md", "table2"),
+    log:
+        "results/{dataset}/logs/table2.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        labels=LABELS,
+        reference=REFERENCE,
+        config=lambda w: recorded_config(w.dataset),
+        code=source_digest(*TABLE_CODE),
+    script:
+        "../workflow/scripts/write_table2.py"
+
+
+rule write_table3:
+    input:
+        metrics=lambda w: method_files(w.dataset, "metrics.csv.gz", TABLE3_RUNS),
+        records=lambda w: method_files(w.dataset, "metrics.json", TABLE3_RUNS),
+        paper=f"{workflow.basedir}/config/paper.yaml",
+    output:
+        **table("table3"),
+        md=reported("results/{dataset}/tables/table3.md", "table3"),
+    log:
+        "results/{dataset}/logs/table3.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        labels={f"{method}/{arm}": label((method, arm)) for method, arm in TABLE3_ROWS},
+        absent=[run for run in PUBLISHED_RUNS if run[0] in ABSENT],
+        published=PUBLISHED,
+        config=lambda w: recorded_config(w.dataset),
+        code=source_digest(*TABLE_CODE, "published_table.py"),
+    script:
+        "../workflow/scripts/write_table3.py"
+
+
+rule compare_methods:
+    input:
+        metrics=lambda w: method_files(w.dataset, "metrics.csv.gz", [REFERENCE, *COMPARED]),
+        records=lambda w: method_files(w.dataset, "metrics.json", [REFERENCE, *COMPARED]),
+    output:
+        **table("comparisons"),
+        md=reported("results/{dataset}/tables/comparisons.md", "comparisons"),
+    log:
+        "results/{dataset}/logs/comparisons.log",
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        labels=LABELS,
+        reference=REFERENCE,
+        resamples=CONFIG["evaluation"]["resamples"],
+        seed=0,
+        merge_sides=CONFIG["evaluation"]["merge_sides"],
+        config=lambda w: recorded_config(w.dataset),
+        code=source_digest(*TABLE_CODE, "comparison_tables.py", "preprocessing.py", LABEL_TABLE),
+    script:
+        "../workflow/scripts/compare_methods.py"
+
+
+rule table1:
+    input:
+        expand("results/{dataset}/tables/table1.{form}", dataset=DATASETS, form=TABLE_FORMS.values()),
+
+
+rule table2:
+    input:
+        expand(
+            "results/{dataset}/tables/table2.{form}", dataset=DATASETS if COMPARED else [], form=TABLE_FORMS.values()
+        ),
+
+
+rule table3:
+    input:
+        expand(
+            "results/{dataset}/tables/table3.{form}",
+            dataset=DATASETS if PUBLISHED_RUNS else [],
+            form=TABLE_FORMS.values(),
+        ),
+
+
+rule comparisons:
+    input:
+        expand(
+            ["results/{dataset}/tables/comparisons.md", "results/{dataset}/figures/comparisons.png"],
+            dataset=DATASETS if COMPARED else [],
+        ),

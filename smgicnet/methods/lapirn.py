@@ -1,0 +1,181 @@
+"""LapIRN: network, objective and levels (Mok and Chung 2020, "Large deformation diffeomorphic image registration with
+Laplacian pyramid networks"). ``docs/baselines.md`` says what is as published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from smgicnet import losses
+from smgicnet.config import build
+from smgicnet.fields import exp, from_orientation, to_orientation, warp
+from smgicnet.methods.contract import LearnedMethod
+from smgicnet.networks import SLOPE, ResidualBlock, conv, conv_pair, half_width
+
+LEVELS = 3
+PUBLISHED_SMOOTHNESS = {"diff": 3.5, "disp": 1.0}
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """``variant`` ``"diff"`` (a stationary velocity, integrated) or ``"disp"`` (a displacement); ``channels`` of every
+    level (28 as published); ``velocity_range`` of a level in half-widths of the grid; ``orientation`` of the
+    arrays that the network sees."""
+
+    variant: str
+    channels: int
+    velocity_range: float
+    integration_steps: int
+    orientation: str
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """NCC ``windows`` of the levels; ``weights`` of the named terms, ``smoothness`` None: the variant's published."""
+
+    windows: tuple[int, ...]
+    weights: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class LevelOutput:
+    """What a level compares and finds: its images, its velocity (of ``disp``: the displacement) and displacement in
+    its own voxels."""
+
+    moving: Tensor
+    fixed: Tensor
+    velocity: Tensor
+    displacement: Tensor
+
+
+class Level(nn.Module):
+    """One level: features at its own resolution, residual blocks at half of it, and a field in half-widths."""
+
+    def __init__(self, channels_in: int, config: NetworkConfig):
+        super().__init__()
+        c = config.channels
+        self.velocity_range = config.velocity_range
+        self.encoder = conv_pair(channels_in, c, bias=False)
+        self.down = conv(c, c, stride=2, bias=False)
+        self.blocks = nn.Sequential(*[ResidualBlock(c, bias=False) for _ in range(5)])
+        self.up = nn.ConvTranspose3d(c, c, 2, stride=2, bias=False)
+        self.head = nn.Sequential(conv(2 * c, c, bias=False), nn.LeakyReLU(SLOPE), conv(c, 3, bias=False))
+        nn.init.normal_(self.head[2].weight, std=1e-4)  # a level starts from the result of the level below
+
+    def forward(self, inputs: Tensor, embedding: Tensor | None) -> tuple[Tensor, Tensor]:
+        """``embedding`` is the level below's second output: the features that its blocks gave, upsampled."""
+        features = self.encoder(inputs)
+        x = self.down(features)
+        x = self.up(self.blocks(x if embedding is None else x + embedding))
+        return F.softsign(self.head(torch.cat([x, features], dim=1))) * self.velocity_range, x
+
+
+def pool(image: Tensor) -> Tensor:
+    """Half the size, by the published average pooling."""
+    return F.avg_pool3d(image, 3, stride=2, padding=1, count_include_pad=False)
+
+
+def enlarge(field: Tensor) -> Tensor:
+    """Twice the size, as published. A field in half-widths of the grid keeps its values."""
+    return F.interpolate(field, scale_factor=2, mode="trilinear", align_corners=False)
+
+
+class PyramidNetwork(nn.Module):
+    """Levels 1 to ``stage`` of three, the first at a quarter of the resolution; the grid is divisible by 8.
+
+    Between levels, fields are in half-widths of the grid, which is what the published weights expect.
+    """
+
+    def __init__(self, config: NetworkConfig, stage: int):
+        super().__init__()
+        self.config = config
+        self.levels = nn.ModuleList(Level(2 if level == 0 else 5, config) for level in range(stage))
+
+    def forward(self, moving: Tensor, fixed: Tensor) -> list[LevelOutput]:
+        """Images ``(N, 1, D, H, W)`` in [0, 1]; one output a level, coarsest first."""
+        pyramid = [(moving, fixed)]
+        for _ in range(LEVELS - 1):
+            pyramid.insert(0, tuple(map(pool, pyramid[0])))
+        outputs: list[LevelOutput] = []
+        velocity = displacement = embedding = None
+        for level, (level_moving, level_fixed) in zip(self.levels, pyramid, strict=False):
+            scale = half_width(level_fixed)
+            inputs = [level_moving, level_fixed]
+            if velocity is not None:
+                velocity, displacement = enlarge(velocity), enlarge(displacement)
+                inputs = [warp(level_moving, displacement * scale, padding="border"), level_fixed, velocity]
+            found, embedding = level(torch.cat(inputs, dim=1), embedding)
+            velocity = found if velocity is None else velocity + found
+            displacement = velocity
+            if self.config.variant == "diff":
+                displacement = exp(velocity * scale, self.config.integration_steps) / scale
+            outputs.append(LevelOutput(level_moving, level_fixed, velocity * scale, displacement * scale))
+        return outputs
+
+
+def normalise(image: Tensor) -> Tensor:
+    """Each image of ``(N, 1, D, H, W)`` from its minimum and maximum to [0, 1]."""
+    low, high = image.amin((1, 2, 3, 4), keepdim=True), image.amax((1, 2, 3, 4), keepdim=True)
+    return (image - low) / (high - low).clamp(min=torch.finfo(image.dtype).eps)
+
+
+class LapIRN(LearnedMethod):
+    """The method; ``disp`` gives no inverse of its own."""
+
+    def __init__(self, network: NetworkConfig, objective: ObjectiveConfig, stage: int):
+        self.config, self.windows = network, objective.windows
+        published = {"smoothness": PUBLISHED_SMOOTHNESS[network.variant]}
+        weights = {name: published[name] if weight is None else weight for name, weight in objective.weights.items()}
+        self.weights = {name: weight for name, weight in weights.items() if weight > 0}
+        self.network = PyramidNetwork(network, stage)
+
+    @classmethod
+    def from_config(cls, config: Mapping, stage: int) -> LapIRN:
+        return cls(build(NetworkConfig, config["network"]), build(ObjectiveConfig, config["objective"]), stage)
+
+    def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor | None]:
+        moving, fixed = self._prepare(moving), self._prepare(fixed)
+        last = self.network(moving, fixed)[-1]
+        found = [last.displacement]
+        if self.config.variant == "diff":
+            found.append(exp(-last.velocity, self.config.integration_steps))
+        forward, *inverse = (from_orientation(_to_grid(u, fixed), self.config.orientation) for u in found)
+        return forward, inverse[0] if inverse else None
+
+    def _prepare(self, image: Tensor) -> Tensor:
+        return to_orientation(normalise(image), self.config.orientation)
+
+    def objective(self, image_a: Tensor, image_b: Tensor) -> dict[str, Tensor]:
+        """Terms of the newest level, from ``image_a`` (moving) to ``image_b``."""
+        outputs = self.network(self._prepare(image_a), self._prepare(image_b))
+        last = outputs[-1]
+        warped = warp(last.moving, last.displacement, padding="border")
+        terms = {
+            "similarity": multi_resolution_ncc(warped, last.fixed, self.windows[len(outputs) - 1], len(outputs)),
+            # as published, of a field in units of half a voxel, averaged over the axes
+            "smoothness": losses.diffusion(2 * last.velocity) / 3,
+        }
+        if "folding" in self.weights:
+            terms["folding"] = losses.folding(last.displacement)
+        return {name: terms[name] for name in self.weights}
+
+
+def _to_grid(field: Tensor, image: Tensor) -> Tensor:
+    """A level's field in voxels on the image's grid, in its voxels; the same field for the last level."""
+    ratio = half_width(image) / half_width(field)
+    while field.shape[2:] != image.shape[2:]:
+        field = enlarge(field)
+    return field * ratio
+
+
+def multi_resolution_ncc(image: Tensor, other: Tensor, window: int, scales: int) -> Tensor:
+    """Local NCC at ``scales`` resolutions, window and weight falling: ``sum_i 2^-i NCC(window - 2 i)``, in [-2, 0]."""
+    total = image.new_zeros(())
+    for scale in range(scales):
+        total = total + losses.local_ncc(image, other, window - 2 * scale) / 2**scale
+        image, other = pool(image), pool(other)
+    return total

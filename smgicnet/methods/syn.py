@@ -1,0 +1,95 @@
+"""SyN, symmetric normalisation (Avants et al. 2008), by ANTs itself: affine, then diffeomorphic.
+
+ANTs gets both images with unit spacing and identity direction: its physical space is the voxel space of the common
+grid, and its displacements are in voxels already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smgicnet.ants_affine import find_affine, import_ants, pyramid, read_itk_affine, run_ants
+from smgicnet.config import build, own_settings
+from smgicnet.fields import affine_field, compose, compose_affine
+from smgicnet.methods.contract import Method
+
+
+@dataclass(frozen=True)
+class SyNConfig:
+    """See ``config/schemas/methods/syn.schema.yaml``; iterations run from coarse to fine."""
+
+    iterations: tuple[int, ...]
+    affine_iterations: tuple[int, ...]
+    radius: int
+    gradient_step: float
+    flow_sigma: float
+    total_sigma: float
+    search_degrees: float
+    threads: int
+    seed: int
+
+
+class Transforms(NamedTuple):
+    """ANTs' files of one registration: fixed point ``x`` goes to ``affine(x + warp(x))``, moving point ``y`` to
+    ``z + inverse_warp(z)`` with ``z = affine^-1(y)``."""
+
+    affine: Path
+    warp: Path
+    inverse_warp: Path
+
+
+class SyN(Method):
+    """Cross-correlation SyN after an affine registration, with the schedule of antsRegistrationSyN.sh by default.
+
+    The affine stage and its search over rotations are those of `smgicnet.ants_affine`. Both stages drop the coarse
+    levels on which the grid would have fewer than 12 voxels along an axis.
+    """
+
+    def __init__(self, config: SyNConfig):
+        self.config = config
+
+    @classmethod
+    def from_config(cls, config: Mapping, stage: int = 0) -> SyN:
+        return cls(build(SyNConfig, own_settings(config)))
+
+    def warm_up(self, fixed: Tensor, moving: Tensor) -> None:
+        import_ants(self.config.threads)
+
+    def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+        """Raises ``RuntimeError`` when ITK gives up, as for an image without content."""
+        ants = import_ants(self.config.threads)
+        with TemporaryDirectory() as folder:
+            files = self._run(fixed, moving, Path(folder))
+            matrix = torch.from_numpy(read_itk_affine(files.affine))
+            warp, inverse_warp = (_read_warp(ants.image_read(str(path)).numpy()) for path in files[1:])
+        forward = compose_affine(matrix, warp)
+        inverse = compose(inverse_warp, affine_field(matrix.inverse(), moving.shape[2:]))
+        return forward.to(fixed.device), inverse.to(fixed.device)
+
+    def _run(self, fixed: Tensor, moving: Tensor, folder: Path) -> Transforms:
+        """Register and leave ANTs' files in ``folder``."""
+        ants, config = import_ants(self.config.threads), self.config
+        images = [ants.from_numpy(image[0, 0].cpu().numpy()) for image in (fixed, moving)]
+        affine = find_affine(
+            *images, folder, degrees=config.search_degrees, iterations=config.affine_iterations, seed=config.seed
+        )
+        # antspyx makes shrink factors 2^k and smoothing sigmas k of the number of levels, as the script has them
+        run_ants(
+            *images, "SyNOnly", folder / "syn", seed=config.seed, initial_transform=[str(affine)],
+            syn_metric="CC", syn_sampling=config.radius, reg_iterations=pyramid(config.iterations, images[0]),
+            grad_step=config.gradient_step, flow_sigma=config.flow_sigma, total_sigma=config.total_sigma,
+        )  # fmt: skip
+        return Transforms(*(folder / f"syn{n}" for n in ("0GenericAffine.mat", "1Warp.nii.gz", "1InverseWarp.nii.gz")))
+
+
+def _read_warp(displacement: np.ndarray) -> Tensor:
+    """ANTs' displacement ``(D, H, W, 3)`` as ``(1, 3, D, H, W)``, both in voxels."""
+    return torch.from_numpy(np.moveaxis(displacement, -1, 0).astype(np.float32))[None].contiguous()

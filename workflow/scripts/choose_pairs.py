@@ -1,0 +1,9 @@
+from pathlib import Path
+
+from smgicnet.scripts import job_log
+from smgicnet.shown_pairs import write_shown_pairs
+
+with job_log(snakemake.log[0]):
+    labels = {Path(path).parent.name: Path(path) for path in snakemake.input}
+    pairs = [tuple(pair) for pair in snakemake.params.pairs]
+    write_shown_pairs(labels, pairs, snakemake.params.rules, Path(snakemake.output[0]))
