@@ -314,13 +314,13 @@ def test_viewer_flickers_swipes_and_blends(small):
     tab.uncheck("#automatic")
     for mode in ("swipe", "blend"):
         tab.locator(f".choice:has(input[value={mode}])").click()
-        pictures = set()
+        shown = []
         for share in ("0", "30", "100"):
             tab.locator("#share").fill(share)
-            pictures.add(picture(tab, lambda now: now not in pictures))
+            shown.append(picture(tab, lambda now, before=tuple(shown): now not in before))
         tab.select_option("#image-a", "moving")
         tab.locator("#share").fill("30")
-        picture(tab, lambda now: now not in pictures)
+        picture(tab, lambda now, before=tuple(shown): now not in before)
         tab.select_option("#image-a", "fixed")
     assert tab.heard == []
 
