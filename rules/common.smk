@@ -96,7 +96,7 @@ def seeds(method):
 
 def recipe(dataset):
     """A generated dataset's source without who is in which split: another test subject renders nothing anew."""
-    return {key: value for key, value in DATASETS[dataset]["source"].items() if key not in ("subjects", "path")}
+    return {key: value for key, value in DATASETS[dataset]["source"].items() if key not in ("subjects", "path", "renderings")}
 
 
 def source_files(wildcards):

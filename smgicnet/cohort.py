@@ -176,21 +176,27 @@ def plan_cohort(source: Mapping, folder: str | Path) -> pd.DataFrame:
         files |= {column: f"{column}.nii" for column in TRUTH_COLUMNS}  # noise does not compress
         table = pd.DataFrame({"subject": names, "split": splits})
     else:
-        maps = sorted(Path(source["path"]).glob("*.nii.gz"))
-        if not maps:
-            raise InputError(
-                source["path"], "no *.nii.gz label maps in this folder", "Correct source.path in the config"
-            )
-        names = [path.name.removesuffix(".nii.gz") for path in maps]
         files = {"image": "rendered.nii.gz", "labels": "rois.nii.gz"}
-        counts = dict(source["subjects"])
-        if counts["train"] is None:
-            counts["train"] = max(len(names) - counts["val"] - counts["test"], 0)
-        splits = draw_splits(names, counts, source["seed"], source=source["path"])
-        table = pd.DataFrame({"subject": names, "split": splits, "label_map": list(map(str, maps))})
-        table = table[table["split"] != ""]
-        _check_sizes(table["split"], source["path"])
+        table = _plan_label_maps(source)
     _check_subjects(table["subject"], Path(folder))
     for column, file in files.items():
         table[column] = [f"{folder}/{name}/{file}" for name in table["subject"]]
     return table.set_index("subject")
+
+
+def _plan_label_maps(source: Mapping) -> pd.DataFrame:
+    """A row an image: one of each map of val and test, ``renderings`` of each that trains."""
+    maps = sorted(Path(source["path"]).glob("*.nii.gz"))
+    if not maps:
+        raise InputError(source["path"], "no *.nii.gz label maps in this folder", "Correct source.path in the config")
+    names = [path.name.removesuffix(".nii.gz") for path in maps]
+    counts = dict(source["subjects"])
+    if counts["train"] is None:
+        counts["train"] = max(len(names) - counts["val"] - counts["test"], 0)
+    splits = draw_splits(names, counts, source["seed"], source=source["path"])
+    table = pd.DataFrame({"subject": names, "split": splits, "label_map": list(map(str, maps))})
+    _check_sizes(table["split"], source["path"])
+    training = table[table["split"] == "train"]
+    numbers = range(2, source["renderings"] + 1)
+    more = [training.assign(subject=training["subject"] + f"-rendering-{number}") for number in numbers]
+    return pd.concat([table[table["split"] != ""], *more], ignore_index=True)

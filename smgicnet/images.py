@@ -14,6 +14,7 @@ import numpy as np
 from smgicnet.errors import InputError
 
 MAX_AFFINE_DIFFERENCE_MM = 1e-2
+UNIT_STEP = 2.0**-15  # of a stored intensity in [0, 1]: a power of two, so that reading rounds nothing
 
 
 @dataclass(frozen=True)
@@ -109,17 +110,23 @@ def check_same_grid(image: Volume, labels: Volume, image_path: str | Path, label
     )
 
 
-def write_volume(path: str | Path, data: np.ndarray, affine: np.ndarray, *, intent: str | None = None) -> None:
+def write_volume(
+    path: str | Path, data: np.ndarray, affine: np.ndarray, *, intent: str | None = None, unit: bool = False
+) -> None:
     """Write ``.nii`` or ``.nii.gz`` atomically, the same bytes for the same data; the dtype is kept.
 
-    ``intent`` is a NIfTI intent such as ``"vector"`` for displacement fields.
+    ``intent`` is a NIfTI intent such as ``"vector"`` for displacement fields. ``unit``: intensities in [0, 1] are
+    stored as uint16 in steps of `UNIT_STEP`, which is half of float32's size.
     """
-    image = nib.Nifti1Image(data, affine)
+    stored = np.rint(data / UNIT_STEP).astype(np.uint16) if unit else data
+    image = nib.Nifti1Image(stored, affine)
     image.set_sform(affine, code="scanner")
     image.set_qform(affine, code="scanner")
     image.header.set_xyzt_units("mm")
     if intent:
         image.header.set_intent(intent)
+    if unit:
+        image.header.set_slope_inter(UNIT_STEP, 0)
     with atomic_path(path) as part:
         nib.save(image, part)
 

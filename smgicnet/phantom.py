@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 
 from smgicnet.errors import InputError
 from smgicnet.images import Volume, read_image, read_labels
-from smgicnet.preprocessing import bounding_box
+from smgicnet.preprocessing import LABEL_TABLE, bounding_box
 from smgicnet.rendering import UNLABELLED, RenderConfig, Tissue, measure_tissues, render, to_classes, to_rois
 from smgicnet.transforms_io import apply_field, grid_points
 
@@ -290,7 +290,7 @@ def make_from_label_map(path: str | Path, index: int, config: LabelMapConfig) ->
     shape = tuple(int(n) for n in np.ceil(np.array(source.data.shape) / step))
     classes = to_classes(ndimage.affine_transform(source.data, np.diag(step), output_shape=shape, order=0))
     if not to_rois(classes).any():
-        raise InputError(path, "none of the 36 ROIs is in it", "Give FreeSurfer labels, or extend config/labels.tsv")
+        raise InputError(path, "none of the 36 ROIs is in it", f"Give FreeSurfer labels, or extend {LABEL_TABLE.name}")
     box = bounding_box(classes > 0)
     margin = int(np.ceil(config.margin / config.spacing))
     start, stop = np.maximum(box[:, 0] - margin, 0), box[:, 1] + 1 + margin

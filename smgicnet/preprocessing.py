@@ -17,9 +17,12 @@ from smgicnet.errors import InputError
 from smgicnet.images import Volume, atomic_path, check_same_grid, read_image, read_labels, write_volume
 
 _PACKAGE = Path(__file__).parent
-LABEL_TABLE = next(p for p in (_PACKAGE / "labels.tsv", _PACKAGE.parent / "config" / "labels.tsv") if p.is_file())
+# an installed package carries the tables; in a checkout they stand in config/
+_TABLES = _PACKAGE / "labels" if (_PACKAGE / "labels").is_dir() else _PACKAGE.parent / "config" / "labels"
+LABEL_TABLE = _TABLES / "freesurfer.tsv"
 FOREGROUND_FRACTION = 0.05  # of the robust intensity range above the background
 PERCENTILES = (0.5, 99.5)  # of the foreground
+_QUANTILES = np.concatenate([[0, 0.5], np.arange(1, 100), [99.5, 100]])
 MAX_CUT_PERCENT = 5.0
 
 
@@ -89,10 +92,30 @@ def scale_intensity(data: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.clip((data - low) / (high - low), 0, 1).astype(np.float32)
 
 
+def label_file(mapping: str) -> Path:
+    """The table of a label protocol: ``"freesurfer"``, ``"seg35"`` (neurite-OASIS), or the path of one's own."""
+    return Path(mapping) if mapping.endswith(".tsv") else _TABLES / f"{mapping}.tsv"
+
+
 @cache
-def label_table() -> pd.DataFrame:
-    """``config/labels.tsv``: source ``label``, target ``roi`` (FreeSurfer id) and its ``name``."""
-    return pd.read_csv(LABEL_TABLE, sep="\t")
+def label_table(mapping: str = "freesurfer") -> pd.DataFrame:
+    """A table of ``config/labels/``: source ``label``, target ``roi`` (FreeSurfer id) and its ``name``.
+
+    Raises `InputError` for a table that is missing or maps a label twice or to none of the 36 ROIs.
+    """
+    path = label_file(mapping)
+    if not path.is_file():
+        known = sorted(one.stem for one in _TABLES.glob("*.tsv"))
+        raise InputError(path, "no such table of labels", f"Use one of {known}, or the path of a .tsv")
+    try:
+        table = pd.read_csv(path, sep="\t", dtype={"label": int, "roi": int})[["label", "roi", "name"]]
+    except (ValueError, KeyError) as error:
+        raise InputError(path, f"not a table of labels ({error})", "Give the columns label, roi and name") from error
+    unknown = [] if path == LABEL_TABLE else sorted(set(table["roi"]) - roi_names().keys())
+    if unknown or table["label"].duplicated().any():
+        problem = f"{unknown} are none of the 36 ROIs" if unknown else "a label is mapped twice"
+        raise InputError(path, problem, f"Map each label once, to a roi of {LABEL_TABLE.name}")
+    return table
 
 
 @cache
@@ -102,12 +125,50 @@ def roi_names() -> dict[int, str]:
     return dict(zip(table["roi"], table["name"]))
 
 
-def map_labels(labels: np.ndarray) -> np.ndarray:
+def map_labels(labels: np.ndarray, mapping: str = "freesurfer") -> np.ndarray:
     """Source labels to the 36 ROIs, uint8; what is not listed becomes 0."""
-    table = label_table()
+    table = label_table(mapping)
     values, inverse = np.unique(labels, return_inverse=True)
     targets = dict(zip(table["label"], table["roi"]))
     return np.array([targets.get(int(v), 0) for v in values], dtype=np.uint8)[inverse].reshape(labels.shape)
+
+
+@dataclass(frozen=True)
+class Intensities:
+    """What scaling and histogram matching go by: the ``background`` and ``quantiles`` (0 to 100 %) of the brain."""
+
+    background: float
+    quantiles: np.ndarray
+
+    @classmethod
+    def of(cls, data: np.ndarray, mask: np.ndarray) -> Intensities:
+        return cls(background_level(data), np.percentile(data[mask], _QUANTILES))
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """What becomes 0 and 1: robust, and not above the background."""
+        low, high = np.interp(PERCENTILES, _QUANTILES, self.quantiles)
+        return min(self.background, float(low)), float(high)
+
+
+def read_intensities(path: str | Path) -> Intensities:
+    """`Intensities` of a skull-stripped image, to which others are matched. Raises `InputError` if it is unusable."""
+    volume = read_image(path)
+    return Intensities.of(volume.data, _brain(volume, path))
+
+
+def match_histogram(data: np.ndarray, own: Intensities, reference: Intensities) -> np.ndarray:
+    """``data`` with the brain's quantiles brought to the reference's, background to background."""
+    source, unique = np.unique([own.background, *own.quantiles], return_index=True)
+    target = np.maximum.accumulate(np.array([reference.background, *reference.quantiles])[unique])
+    return np.interp(data, source, target).astype(np.float32)
+
+
+def _brain(volume: Volume, path: str | Path) -> np.ndarray:
+    mask = foreground(volume.data)
+    if not mask.any():
+        raise InputError(path, "nothing is brighter than its background", "Give a skull-stripped T1 image")
+    return mask
 
 
 @dataclass(frozen=True)
@@ -121,18 +182,27 @@ class Prepared:
 
 
 def prepare(
-    image_path: str | Path, labels_path: str | Path | None, grid: Grid, placement: np.ndarray | None = None
+    image_path: str | Path,
+    labels_path: str | Path | None,
+    grid: Grid,
+    placement: np.ndarray | None = None,
+    *,
+    mapping: str = "freesurfer",
+    reference: Intensities | None = None,
 ) -> Prepared:
     """All steps for one subject, with one interpolation.
 
-    ``placement (4, 4)`` maps voxels of the common grid to the scan's world, RAS mm; by default the grid is centred on
-    the brain. Raises `InputError` for an unusable image or label map.
+    Parameters
+    ----------
+    placement : ``(4, 4)``, voxels of the common grid to the scan's world, RAS mm; by default centred on the brain
+    mapping : the label map's protocol, see `label_file`
+    reference : intensities that the image's histogram is matched to
+
+    Raises `InputError` for an unusable image or label map.
     """
     original = read_image(image_path)
     volume = to_canonical(original)
-    mask = foreground(volume.data)
-    if not mask.any():
-        raise InputError(image_path, "nothing is brighter than its background", "Give a skull-stripped T1 image")
+    mask = _brain(volume, image_path)
     box = bounding_box(mask)
     affine = common_affine(volume, box, grid) if placement is None else placement
     cut = 100 - 100 * _covered(volume, mask, affine, grid)
@@ -145,12 +215,15 @@ def prepare(
             if placement is None
             else "Its affine alignment has failed: look at its preprocessed image, or set another affine.engine",
         )
-    low, high = np.percentile(volume.data[mask], PERCENTILES)
-    low = min(background_level(volume.data), low)
+    intensities = Intensities.of(volume.data, mask)
+    if reference:
+        volume = Volume(match_histogram(volume.data, intensities, reference), volume.affine)
+        intensities = reference
+    low, high = intensities.range
     resampled = resample(volume, affine, grid.shape, order=1, fill=low)
     labels, missing = None, None
     if labels_path:
-        labels = _prepare_labels(original, image_path, labels_path, affine, grid)
+        labels = _prepare_labels(original, image_path, labels_path, affine, grid, mapping)
         missing = [name for roi, name in roi_names().items() if not (labels == roi).any()]
     report = {
         "image": str(image_path),
@@ -161,7 +234,8 @@ def prepare(
         "bounding_box": box.tolist(),
         "foreground_ml": round(float(mask.sum() * np.prod(volume.spacing) / 1000), 1),
         "cut_percent": round(float(cut), 3),
-        "intensity_range": [float(low), float(high)],
+        "intensity_range": [low, high],
+        "histogram_matched": reference is not None,
         "grid_shape": list(grid.shape),
         "grid_spacing_mm": grid.spacing,
         "rois_missing": missing,
@@ -176,13 +250,17 @@ def _covered(volume: Volume, mask: np.ndarray, affine: np.ndarray, grid: Grid) -
     return float(((index > -0.5) & (index < np.array(grid.shape) - 0.5)).all(axis=1).mean())
 
 
-def _prepare_labels(image: Volume, image_path, labels_path, affine: np.ndarray, grid: Grid) -> np.ndarray:
+def _prepare_labels(
+    image: Volume, image_path: str | Path, labels_path: str | Path, affine: np.ndarray, grid: Grid, mapping: str
+) -> np.ndarray:
     labels = read_labels(labels_path)
     check_same_grid(image, labels, image_path, labels_path)
-    mapped = map_labels(labels.data)
+    mapped = map_labels(labels.data, mapping)
     if not mapped.any():
         raise InputError(
-            labels_path, "none of the 36 ROIs is in it", "Give FreeSurfer labels, or extend config/labels.tsv"
+            labels_path,
+            f"none of the 36 ROIs is in it by {label_file(mapping).name}",
+            "Name its protocol, or a table of your own, in preprocessing.labels",
         )
     resampled = resample(to_canonical(Volume(mapped, labels.affine)), affine, grid.shape, order=0)
     if not resampled.any():
@@ -199,7 +277,7 @@ def write_prepared(
 ) -> None:
     """Write a subject's image, labels (all zero where there are none) and the record of what was done."""
     labels = prepared.labels if prepared.labels is not None else np.zeros(prepared.image.shape, np.uint8)
-    write_volume(image_path, prepared.image, prepared.affine)
+    write_volume(image_path, prepared.image, prepared.affine, unit=True)
     write_volume(labels_path, labels, prepared.affine)
     with atomic_path(report_path) as part:
         part.write_text(json.dumps(prepared.report, indent=2) + "\n")

@@ -40,7 +40,7 @@ class Tissue:
 
 
 def to_classes(labels: np.ndarray) -> np.ndarray:
-    """Source labels to classes: the ROIs of ``config/labels.tsv`` and `OTHER_TISSUE`; the rest is no brain, 0."""
+    """Source labels to classes: the ROIs of ``config/labels/`` and `OTHER_TISSUE`; the rest is no brain, 0."""
     classes = map_labels(labels)
     classes[np.isin(labels, OTHER_TISSUE_IDS)] = OTHER_TISSUE
     return classes

@@ -38,14 +38,21 @@ class ImageSet:
     """Preprocessed images, memory-mapped: the operating system's page cache holds what fits."""
 
     def __init__(self, paths: Sequence[str | Path]):
-        self._arrays = [np.asanyarray(nib.load(path).dataobj) for path in paths]
+        stored = [nib.load(path).dataobj for path in paths]
+        self._arrays = [one.get_unscaled() for one in stored]  # whole numbers; scaling them would read the files
+        self._scales = [(np.float32(one.slope), np.float32(one.inter)) for one in stored]
 
     def __len__(self) -> int:
         return len(self._arrays)
 
     def batch(self, indices: Sequence[int]) -> Tensor:
         """``(N, 1, D, H, W)`` float32."""
-        return torch.from_numpy(np.stack([self._arrays[i] for i in indices])[:, None].astype(np.float32))
+        images = np.empty((len(indices), 1, *self._arrays[0].shape), np.float32)
+        for image, index in zip(images, indices, strict=True):
+            slope, inter = self._scales[index]
+            np.multiply(self._arrays[index], slope, out=image[0])
+            image += inter
+        return torch.from_numpy(images)
 
 
 class PairSampler:

@@ -331,13 +331,26 @@ def test_config_files_that_are_none(tmp_path):
 
 def test_label_map_folder_without_maps(tmp_path):
     counts = {"train": None, "val": 0, "test": 2}
-    source = {"kind": "label-maps", "path": str(tmp_path), "subjects": counts, "seed": 1}
+    source = {"kind": "label-maps", "path": str(tmp_path), "subjects": counts, "seed": 1, "renderings": 1}
     with pytest.raises(InputError, match=r"no \*\.nii\.gz label maps"):
         plan_cohort(source, "x")
     for number in range(3):
         (tmp_path / f"m{number}.nii.gz").touch()
     with pytest.raises(InputError, match=r"1 train subject\(s\)"):
         plan_cohort(source, "x")
+
+
+def test_several_images_of_each_training_map(tmp_path):
+    for number in range(6):
+        (tmp_path / f"m{number}.nii.gz").touch()
+    counts = {"train": None, "val": 2, "test": 2}
+    source = {"kind": "label-maps", "path": str(tmp_path), "subjects": counts, "seed": 1, "renderings": 3}
+    once, table = plan_cohort({**source, "renderings": 1}, "x"), plan_cohort(source, "x")
+    assert table["split"].value_counts().to_dict() == {"train": 6, "val": 2, "test": 2}
+    assert table.loc[once.index].equals(once)  # the others are added: nothing that was there is drawn anew
+    first = once.index[once["split"] == "train"][0]
+    assert table.at[f"{first}-rendering-3", "label_map"] == once.at[first, "label_map"]
+    assert table["image"].is_unique
 
 
 class Payload:

@@ -7,22 +7,27 @@ import numpy as np
 import pytest
 
 from smgicnet.errors import InputError
-from smgicnet.images import Volume, read_image, read_labels, write_volume
+from smgicnet.images import UNIT_STEP, Volume, read_image, read_labels, write_volume
 from smgicnet.preprocessing import (
+    LABEL_TABLE,
     Grid,
+    Intensities,
     background_level,
     bounding_box,
     common_affine,
     foreground,
     label_table,
     map_labels,
+    match_histogram,
     prepare,
+    read_intensities,
     resample,
     roi_names,
     scale_intensity,
     to_canonical,
     write_prepared,
 )
+from smgicnet.sampling import ImageSet
 
 GRID = Grid((16, 16, 16), 4.0)
 
@@ -129,6 +134,11 @@ def test_prepare_and_its_record(tmp_path):
     paths = [tmp_path / "out" / name for name in ("image.nii", "labels.nii", "preprocessing.json")]
     write_prepared(prepared, *paths)
     np.testing.assert_allclose(read_image(paths[0]).affine, prepared.affine, atol=1e-5)
+    stored = read_image(paths[0]).data
+    np.testing.assert_allclose(stored, prepared.image, atol=UNIT_STEP / 2)
+    assert stored.max() <= 1
+    assert nib.load(paths[0]).header.get_data_dtype() == np.uint16
+    assert np.array_equal(ImageSet(paths[:1]).batch([0, 0])[1, 0].numpy(), stored)
     np.testing.assert_array_equal(read_labels(paths[1]).data, prepared.labels)
     assert json.loads(paths[2].read_text()) == report
 
@@ -152,3 +162,41 @@ def test_a_brain_beyond_the_grid_is_an_error(tmp_path):
     write_volume(tmp_path / "i.nii.gz", image.data, image.affine)
     with pytest.raises(InputError, match=r"spans \[22, 34, 36\] mm and \d+ % of it lies beyond.*Enlarge grid"):
         prepare(tmp_path / "i.nii.gz", None, Grid((16, 16, 16), 1.5))
+
+
+def test_a_matched_histogram_is_the_references(tmp_path):
+    """The same anatomy with another contrast, background and scale is the same image when it is matched."""
+    image, labels = head()
+    other = np.where(labels.data > 0, (image.data / 100) ** 3 - 5, -5).astype(np.float32)
+    matched = match_histogram(
+        other, Intensities.of(other, labels.data > 0), Intensities.of(image.data, labels.data > 0)
+    )
+    np.testing.assert_allclose(matched, image.data, atol=0.5)
+    write_volume(tmp_path / "i.nii.gz", image.data, image.affine)
+    write_volume(tmp_path / "o.nii.gz", other, image.affine)
+    plain = prepare(tmp_path / "i.nii.gz", None, GRID)
+    alone = prepare(tmp_path / "o.nii.gz", None, GRID)
+    together = prepare(tmp_path / "o.nii.gz", None, GRID, reference=read_intensities(tmp_path / "i.nii.gz"))
+    assert np.abs(together.image - plain.image).max() < 0.02 < np.abs(alone.image - plain.image).max()
+    assert together.report["histogram_matched"]
+
+
+def test_label_protocols(tmp_path):
+    """The 35 labels of neurite-OASIS are FreeSurfer's in its own order; a table of one's own is checked."""
+    assert map_labels(np.array([[[0, 1, 11, 13, 21, 35, 36]]]), "seg35").tolist() == [[[0, 2, 14, 16, 42, 63, 0]]]
+    assert set(label_table("seg35")["roi"]) == set(roi_names()) - {24}
+    assert dict(label_table("seg35")[["roi", "name"]].to_numpy()) == {k: v for k, v in roi_names().items() if k != 24}
+    own = tmp_path / "own.tsv"
+    for content, problem in {
+        "label\troi\n1\t2\n": "not a table of labels",
+        "label\troi\tname\nx\t2\ty\n": "not a table of labels",
+        "label\troi\tname\n1\t999\ty\n": "[999] are none of the 36 ROIs",
+        "label\troi\tname\n1\t2\ty\n1\t3\tz\n": "mapped twice",
+    }.items():
+        own.write_text(content)
+        label_table.cache_clear()
+        with pytest.raises(InputError) as caught:
+            label_table(str(own))
+        assert problem in caught.value.problem
+    with pytest.raises(InputError, match=f"Use one of .*{LABEL_TABLE.stem}"):
+        label_table("aal")
