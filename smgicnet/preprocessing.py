@@ -24,6 +24,7 @@ FOREGROUND_FRACTION = 0.05  # of the robust intensity range above the background
 PERCENTILES = (0.5, 99.5)  # of the foreground
 _QUANTILES = np.concatenate([[0, 0.5], np.arange(1, 100), [99.5, 100]])
 MAX_CUT_PERCENT = 5.0
+TAIL = 0.01  # of the brain's voxels
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ def to_canonical(volume: Volume) -> Volume:
 
 def background_level(data: np.ndarray) -> float:
     """The intensity of the background: the median over the volume's six faces (0 for most stripped brains)."""
-    faces = [np.take(data, index, axis).ravel() for axis in range(3) for index in (0, -1)]
+    # np.take would copy a Fortran-ordered volume
+    faces = [np.moveaxis(data, axis, 0)[index].ravel() for axis in range(3) for index in (0, -1)]
     return float(np.median(np.concatenate(faces)))
 
 
@@ -62,13 +64,25 @@ def bounding_box(mask: np.ndarray) -> np.ndarray:
     return np.array([[span[0], span[-1]] for span in spans])
 
 
-def common_affine(volume: Volume, box: np.ndarray, grid: Grid) -> np.ndarray:
-    """Affine of the common grid, its centre on the centre of the brain's bounding box, its axes along the image's."""
+def brain_centre(mask: np.ndarray) -> np.ndarray:
+    """``(3,)``: centre, in voxels, of the box that leaves `TAIL` of the mask outside at each of its six sides.
+
+    What hangs below a brain, cerebrospinal fluid in the neck above all, would pull the centre of the whole box down.
+    """
+    centre = []
+    for axis in range(3):
+        share = np.cumsum(mask.sum(axis=tuple(a for a in range(3) if a != axis))) / mask.sum()
+        centre.append((np.searchsorted(share, TAIL, side="right") + np.searchsorted(share, 1 - TAIL)) / 2)
+    return np.array(centre)
+
+
+def common_affine(volume: Volume, centre: np.ndarray, grid: Grid) -> np.ndarray:
+    """Affine of the common grid, its centre on ``centre (3,)`` in the image's voxels, its axes along the image's."""
     linear = volume.affine[:3, :3] / volume.spacing * grid.spacing
-    centre = volume.affine[:3, :3] @ box.mean(axis=1) + volume.affine[:3, 3]
+    world = volume.affine[:3, :3] @ centre + volume.affine[:3, 3]
     affine = np.eye(4)
     affine[:3, :3] = linear
-    affine[:3, 3] = centre - linear @ ((np.array(grid.shape) - 1) / 2)
+    affine[:3, 3] = world - linear @ ((np.array(grid.shape) - 1) / 2)
     return affine
 
 
@@ -204,7 +218,7 @@ def prepare(
     volume = to_canonical(original)
     mask = _brain(volume, image_path)
     box = bounding_box(mask)
-    affine = common_affine(volume, box, grid) if placement is None else placement
+    affine = common_affine(volume, brain_centre(mask), grid) if placement is None else placement
     cut = 100 - 100 * _covered(volume, mask, affine, grid)
     if cut > MAX_CUT_PERCENT:
         extent = ((box[:, 1] - box[:, 0] + 1) * volume.spacing).round().astype(int).tolist()
@@ -273,18 +287,20 @@ def _prepare_labels(
 
 
 def write_prepared(
-    prepared: Prepared, image_path: str | Path, labels_path: str | Path, report_path: str | Path
+    prepared: Prepared,
+    image_path: str | Path,
+    labels_path: str | Path,
+    report_path: str | Path,
+    *,
+    steps: Iterable[str | Path] = (),
 ) -> None:
-    """Write a subject's image, labels (all zero where there are none) and the record of what was done."""
+    """Write a subject's image, labels (all zero where there are none) and the record of what was done.
+
+    ``steps`` are the records (JSON) of what was done before.
+    """
     labels = prepared.labels if prepared.labels is not None else np.zeros(prepared.image.shape, np.uint8)
     write_volume(image_path, prepared.image, prepared.affine, unit=True)
     write_volume(labels_path, labels, prepared.affine)
+    report = {**prepared.report, "steps": [json.loads(Path(path).read_text(encoding="utf-8")) for path in steps]}
     with atomic_path(report_path) as part:
-        part.write_text(json.dumps(prepared.report, indent=2) + "\n")
-
-
-def tabulate_reports(paths: Iterable[str | Path], out: str | Path) -> None:
-    """One row a subject from the records of `write_prepared`; a subject's name is its folder's."""
-    table = pd.DataFrame([{"subject": Path(path).parent.name, **json.loads(Path(path).read_text())} for path in paths])
-    with atomic_path(out) as part:
-        table.to_csv(part, sep="\t", index=False)
+        part.write_text(json.dumps(report, indent=2) + "\n")

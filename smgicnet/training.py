@@ -113,7 +113,7 @@ def _step(method: LearnedMethod, optimizer, job: Job, sampler: PairSampler, step
     begun = time.perf_counter()
     generator = torch.Generator().manual_seed(int(np.random.SeedSequence([job.seed, step]).generate_state(1)[0]))
     first, second = zip(*sampler.batch(step), strict=True)
-    images = job.images.batch(first + second).to(method.device, non_blocking=True)
+    images = job.images.batch(first + second).to(method.device, non_blocking=True).contiguous()
     image_a, image_b = augment(images, job.config.augmentation, generator).chunk(2)
     rate = learning_rate(step, job.stage, job.config)
     for group, factor in zip(optimizer.param_groups, (1.0, job.stage.earlier_rate), strict=False):

@@ -14,6 +14,7 @@ from smgicnet.preprocessing import (
     Intensities,
     background_level,
     bounding_box,
+    brain_centre,
     common_affine,
     foreground,
     label_table,
@@ -69,12 +70,17 @@ def test_foreground_ignores_specks():
     np.testing.assert_array_equal(foreground(image.data), labels.data > 0)
 
 
-def test_common_grid_is_centred_on_the_box_and_keeps_the_axes():
-    image, _ = head()
-    box = np.array([[8, 29], [10, 43], [12, 35]])
-    affine = common_affine(image, box, GRID)
+def test_common_grid_is_centred_on_the_brain_and_keeps_the_axes():
+    """Also when a thin tail hangs below it, which would move the centre of the whole box by six voxels."""
+    image, labels = head()
+    mask, middle = labels.data > 0, np.array([18.5, 26.5, 23.5])
+    np.testing.assert_allclose(brain_centre(mask), middle)
+    mask[18:20, 26:28, 0:12] = True
+    assert (middle - bounding_box(mask).mean(axis=1)).tolist() == [0, 0, 6]
+    np.testing.assert_allclose(brain_centre(mask), middle, atol=0.5)
+    affine = common_affine(image, middle, GRID)
     centre = affine[:3, :3] @ np.full(3, 7.5) + affine[:3, 3]
-    np.testing.assert_allclose(centre, image.affine[:3, :3] @ box.mean(1) + image.affine[:3, 3])
+    np.testing.assert_allclose(centre, image.affine[:3, :3] @ middle + image.affine[:3, 3])
     np.testing.assert_allclose(affine[:3, :3], np.eye(3) * 4)
 
 
@@ -140,7 +146,7 @@ def test_prepare_and_its_record(tmp_path):
     assert nib.load(paths[0]).header.get_data_dtype() == np.uint16
     assert np.array_equal(ImageSet(paths[:1]).batch([0, 0])[1, 0].numpy(), stored)
     np.testing.assert_array_equal(read_labels(paths[1]).data, prepared.labels)
-    assert json.loads(paths[2].read_text()) == report
+    assert json.loads(paths[2].read_text()) == {**report, "steps": []}
 
 
 def test_orientation_of_the_file_does_not_matter(tmp_path):
