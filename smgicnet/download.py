@@ -1,4 +1,4 @@
-"""Fetch a published weights file once: resumed where it broke off, checked, and recorded beside it."""
+"""Fetch a published file once: resumed where it broke off, checked, and recorded beside it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import http.client
 import json
 import logging
 import os
+import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from smgicnet import __version__
@@ -34,41 +35,43 @@ class _BrokenOffError(OSError):
 _BROKEN_OFF = (_BrokenOffError, ConnectionError, TimeoutError, http.client.IncompleteRead, http.client.BadStatusLine)
 
 
-def download(url: str, path: str | Path, *, sha256: str | None = None, licence: str = "", by_hand: str = "") -> Path:
+def download(
+    url: str,
+    path: str | Path,
+    *,
+    sha256: str | None = None,
+    md5: str | None = None,
+    licence: str = "",
+    by_hand: str = "",
+) -> Path:
     """Fetch ``url`` (http, https or file) to ``path``, unless the file is there already; returns the path.
 
     Until it is whole the file is ``<name>.part``, which a later call resumes. ``<name>.json`` records url, sha256,
-    licence and date. ``by_hand`` adds to the advice of what to do without a network. One process a path at a time.
+    licence, date, and which checksums were known and are right: ``md5`` is for hosts that publish no other. ``by_hand``
+    adds to the advice of what to do without a network. One process a path at a time.
 
-    Raises `InputError` when the file cannot be had, and for a wrong checksum, whose file is kept as ``<name>.wrong``.
+    Raises `InputError` when the file cannot be had or does not fit on the disk, and for a wrong checksum, of which
+    nothing is kept.
     """
-    path = Path(path)
+    path, expected = Path(path), _known(sha256, md5)
     if path.is_file():
-        check(path, sha256)
+        log.info("%s is there already; %s", path, f"checking its {', '.join(expected)}" if expected else "not checked")
+        check(path, sha256, md5)
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = _beside(path, "part")
+    part, record = _beside(path, "part"), _beside(path, "json")
     remedy = ". ".join(filter(None, [f"Fetch {url} by hand and save it as {path}", by_hand]))
-    for attempt in range(TRIES):
-        try:
-            _fetch(url, part)
-            break
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            problem = f"cannot be fetched from {url}: {error or type(error).__name__}"
-            if attempt == TRIES - 1 or not _is_temporary(error):
-                kept = f"; what came ({_mb(part)}) is kept, and resumed where the server can" if part.is_file() else ""
-                raise InputError(path, problem + kept, remedy) from error
-            log.info("%s; trying again", problem)
-            time.sleep(WAIT_S * 2**attempt)
-    found = _sha256(part)
-    _beside(part, "json").unlink()
-    if sha256 and found != sha256:
-        wrong = part.replace(_beside(path, "wrong"))
-        raise InputError(wrong, f"the sha256 of what came from {url} is {found}, not {sha256}", remedy)
-    record = {"url": url, "sha256": found, "licence": licence, "date": datetime.now(UTC).isoformat(timespec="seconds")}
-    write_text(_beside(path, "json"), json.dumps(record, indent=2) + "\n")
+    _fetch_in_tries(url, part, path, remedy)
+    found = _digests(part, {"sha256", *expected})
+    if wrong := _wrong(found, expected):
+        for file in (part, _beside(part, "json"), record):
+            file.unlink(missing_ok=True)
+        raise InputError(path, f"what came from {url} is not the file: {wrong}; it was removed", remedy)
+    facts = {"url": url, **found, "checked": list(expected), "licence": licence}
+    write_text(record, json.dumps({**facts, "date": datetime.now(UTC).isoformat(timespec="seconds")}, indent=2) + "\n")
     part.replace(path)
-    log.info("%s: %s, sha256 %s", path, _mb(path), found)
+    _beside(part, "json").unlink()
+    log.info("%s: %s, sha256 %s", path, _mb(path.stat().st_size), found["sha256"])
     return path
 
 
@@ -92,10 +95,40 @@ def download_all(published: Mapping[str, Mapping[str, str | None]]) -> None:
         raise failures[0]
 
 
-def check(path: str | Path, sha256: str | None) -> None:
-    """Raise `InputError` unless the file has this checksum, where one is known."""
-    if sha256 and (found := _sha256(Path(path))) != sha256:
-        raise InputError(path, f"its sha256 is {found}, not {sha256}", "Fetch it again, or correct published.sha256")
+def check(path: str | Path, sha256: str | None = None, md5: str | None = None) -> None:
+    """Raise `InputError` unless the file has these checksums, where one is known."""
+    expected = _known(sha256, md5)
+    if expected and (wrong := _wrong(_digests(Path(path), expected), expected)):
+        raise InputError(path, wrong, "Remove it, so that it is fetched again, or correct the checksum in the config")
+
+
+def _known(sha256: str | None, md5: str | None) -> dict[str, str]:
+    return {name: digest for name, digest in (("sha256", sha256), ("md5", md5)) if digest}
+
+
+def _wrong(found: Mapping[str, str], expected: Mapping[str, str]) -> str:
+    """What is wrong with the checksums, or ""."""
+    wrong = [name for name, digest in expected.items() if digest != found[name]]
+    return "; ".join(f"its {name} is {found[name]}, not {expected[name]}" for name in wrong)
+
+
+def _fetch_in_tries(url: str, part: Path, path: Path, remedy: str) -> None:
+    """The whole of ``url`` in ``part``. Raises `InputError` when no further try will help, or all are used up."""
+    for attempt in range(TRIES):
+        try:
+            _fetch(url, part)
+            return
+        except InputError:
+            raise
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            problem = f"cannot be fetched from {url}: {error or type(error).__name__}"
+            if attempt == TRIES - 1 or not _is_temporary(error):
+                if part.is_file():
+                    came = _mb(part.stat().st_size)
+                    problem += f"; what came ({came}) is kept, and resumed where the server can"
+                raise InputError(path, problem, remedy) from error
+            log.info("%s; trying again", problem)
+            time.sleep(WAIT_S * 2**attempt)
 
 
 def _fetch(url: str, part: Path) -> None:
@@ -106,7 +139,10 @@ def _fetch(url: str, part: Path) -> None:
     """
     headers, state_file = {"User-Agent": f"smgicnet/{__version__}"}, _beside(part, "json")
     state = json.loads(state_file.read_text()) if state_file.is_file() else {}
-    start = part.stat().st_size if part.is_file() and state.get("url") == url and state.get("version") else 0
+    there = part.stat().st_size if part.is_file() and state.get("url") == url else 0
+    if there and there == state.get("total"):
+        return  # an earlier call was ended between transfer and check
+    start = there if state.get("version") else 0
     if start:
         headers |= {"Range": f"bytes={start}-", "If-Range": state["version"]}
     try:
@@ -123,31 +159,52 @@ def _fetch(url: str, part: Path) -> None:
             if version not in (None, state["version"]) or not offered.startswith(f"bytes {start}-"):
                 part.unlink()  # a server that does not know If-Range
                 raise _BrokenOffError("the file has changed on the server")
-            total = offered.rpartition("/")[2]
+            total = _number(offered.rpartition("/")[2])
+            _check_room(part, start, total)
         else:  # all of it: nothing was there, it has changed, or the server resumes nothing
-            start = 0
-            part.unlink(missing_ok=True)  # before its state is another's
-            write_text(state_file, json.dumps({"url": url, "version": version}))
-            total = response.headers.get("Content-Length", "")
-        _receive(response, part, start, int(total) if total.isdigit() else None)
+            start, total = 0, _number(response.headers.get("Content-Length", ""))
+            for file in (part, state_file):  # the part before its state is another's
+                file.unlink(missing_ok=True)
+            _check_room(part, start, total)
+            write_text(state_file, json.dumps({"url": url, "version": version, "total": total}))
+        size = "a file of unknown size" if total is None else _mb(total)
+        log.info("%s: fetching %s from %s%s", part.name, size, url, f"; {_mb(start)} are there" if start else "")
+        _receive(response, part, start, total)
+
+
+def _check_room(part: Path, start: int, total: int | None) -> None:
+    """Raise `InputError` when what is still missing does not fit on the disk."""
+    free = shutil.disk_usage(part.parent).free
+    if total is not None and total - start > free:
+        problem = f"{_mb(total - start)} are needed for {part.name}, and {_mb(free)} are free"
+        raise InputError(part.parent, problem, "Make room there, or name a place on another disk in the config")
 
 
 def _receive(response, part: Path, start: int, total: int | None) -> None:
     """Write the body to ``part`` from byte ``start``. Raises ``OSError`` when it is not ``total`` bytes then."""
-    done, reported = start, time.monotonic()
+    done, begun = start, time.monotonic()
+    reported = begun
     with open(part, "ab") as file:
         while chunk := response.read(CHUNK):
             file.write(chunk)
             done += len(chunk)
             if time.monotonic() - reported >= PROGRESS_S:
                 reported = time.monotonic()
-                log.info("%s: %.1f MB%s", part.name, done / 1e6, f", {done / total:.0%}" if total else "")
+                log.info("%s: %s", part.name, _progress(done, total, (done - start) / (reported - begun)))
         file.flush()
         os.fsync(file.fileno())
     if total is not None and done != total:
         if done > total:
             part.unlink()
         raise _BrokenOffError(f"the transfer ended after {done:,} of {total:,} bytes")
+
+
+def _progress(done: int, total: int | None, rate: float) -> str:
+    """How much there is, at which ``rate`` (bytes a second) it comes, and how long the rest takes at that."""
+    if not total:
+        return f"{_mb(done)}, {rate / 1e6:.1f} MB/s"
+    left = timedelta(seconds=round((total - done) / rate))
+    return f"{_mb(done)} of {_mb(total)}, {done / total:.0%}, {rate / 1e6:.1f} MB/s, {left} left"
 
 
 def _version(headers) -> str | None:
@@ -167,10 +224,19 @@ def _beside(path: Path, ending: str) -> Path:
     return path.with_name(f"{path.name}.{ending}")
 
 
-def _mb(path: Path) -> str:
-    return f"{path.stat().st_size / 1e6:.1f} MB"
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
-def _sha256(path: Path) -> str:
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
+
+
+def _digests(path: Path, names: Iterable[str]) -> dict[str, str]:
+    """Checksums by name (of `hashlib`), all in one read of the file."""
+    digests = {name: hashlib.new(name, usedforsecurity=False) for name in names}
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(CHUNK):
+            for digest in digests.values():
+                digest.update(chunk)
+    return {name: digests[name].hexdigest() for name in sorted(digests, reverse=True)}

@@ -6,6 +6,7 @@ import logging
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -104,10 +105,27 @@ def test_whole_with_its_record_and_progress(server, path, monkeypatch, caplog):
     assert names(path) == ["weights.h5", "weights.h5.json"]
     record = json.loads(path.with_name("weights.h5.json").read_text())
     assert record.pop("date").startswith("20")
-    assert record == {"url": server.url, "sha256": digest(OLD), "licence": "Apache-2.0"}
+    assert record == {"url": server.url, "sha256": digest(OLD), "checked": ["sha256"], "licence": "Apache-2.0"}
     assert server.requests == [(None, None)]
-    assert re.search(r"weights\.h5\.part: \d\.\d MB, \d+%", caplog.text)
-    assert "3.0 MB, 100%" in caplog.text
+    assert f"weights.h5.part: fetching 3.0 MB from {server.url}" in caplog.text
+    assert re.search(r"weights\.h5\.part: \d\.\d MB of 3\.0 MB, \d\d%, [\d.]+ MB/s, 0:00:00 left", caplog.text)
+    assert "3.0 MB of 3.0 MB, 100%" in caplog.text
+
+
+def test_progress_of_a_large_file():
+    said = module._progress(1_500_000_000, 6_600_000_000, 5e6)
+    assert said == "1,500.0 MB of 6,600.0 MB, 23%, 5.0 MB/s, 0:17:00 left"
+
+
+def test_an_md5_is_checked_and_recorded_where_only_that_is_known(server, path):
+    md5 = hashlib.md5(OLD).hexdigest()
+    download(server.url, path, md5=md5)
+    record = json.loads(path.with_name("weights.h5.json").read_text())
+    assert (record["checked"], record["md5"], record["sha256"]) == (["md5"], md5, digest(OLD))
+    download(server.url, path, md5=md5)
+    with pytest.raises(InputError, match=rf"its md5 is {md5}, not {'0' * 32}\. Remove it"):
+        download(server.url, path, md5="0" * 32)
+    assert path.read_bytes() == OLD
 
 
 def test_a_file_that_is_there_is_not_fetched_again(server, path):
@@ -115,7 +133,7 @@ def test_a_file_that_is_there_is_not_fetched_again(server, path):
     path.write_bytes(NEW)
     for sha256 in (None, digest(NEW)):
         assert download(server.url, path, sha256=sha256) == path
-    with pytest.raises(InputError, match=rf"its sha256 is {digest(NEW)}, not {digest(OLD)}\. Fetch it again"):
+    with pytest.raises(InputError, match=rf"its sha256 is {digest(NEW)}, not {digest(OLD)}\. Remove it"):
         download(server.url, path, sha256=digest(OLD))
     assert not server.requests
     assert path.read_bytes() == NEW
@@ -194,11 +212,48 @@ def test_without_a_length_what_came_is_what_there_is(server, path):
     assert download(server.url, path).read_bytes() == OLD
 
 
-def test_a_wrong_checksum_keeps_the_file_out_of_the_way(server, path):
-    with pytest.raises(InputError, match=rf"{digest(OLD)}, not {digest(NEW)}\. Fetch .* by hand"):
-        download(server.url, path, sha256=digest(NEW))
-    assert names(path) == ["weights.h5.wrong"]
+@pytest.mark.parametrize("checksum", ["sha256", "md5"])
+def test_a_wrong_checksum_leaves_nothing_behind(server, path, checksum):
+    right, wrong = (hashlib.new(checksum, content).hexdigest() for content in (OLD, NEW))
+    download(server.url, path)
+    path.unlink()  # but not the record beside it
+    with pytest.raises(InputError, match=rf"its {checksum} is {right}, not {wrong}; it was removed\. Fetch .* by hand"):
+        download(server.url, path, **{checksum: wrong})
+    assert names(path) == []
+    assert download(server.url, path, **{checksum: right}).read_bytes() == OLD
+
+
+def test_what_does_not_fit_is_not_begun(server, path, monkeypatch):
+    """Only what is still missing has to fit."""
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_999_999))
+    with pytest.raises(InputError) as error:
+        download(server.url, path)
+    assert str(error.value) == (
+        f"{path.parent}: 3.0 MB are needed for weights.h5.part, and 2.0 MB are free. Make room there, or name a place"
+        " on another disk in the config."
+    )
+    assert names(path) == []
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda folder: SimpleNamespace(free=3_000_000))
+    broken_off(server, path)
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_999_999))
+    with pytest.raises(InputError, match=r"2\.0 MB are needed"):
+        download(server.url, path)
+    assert names(path) == ["weights.h5.part", "weights.h5.part.json"]
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2_000_000))
+    assert download(server.url, path).read_bytes() == OLD
+
+
+def test_what_was_ended_during_the_check_is_not_fetched_again(server, path, monkeypatch):
+    def ended(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_digests", ended)
+        with pytest.raises(KeyboardInterrupt):
+            download(server.url, path)
     assert download(server.url, path, sha256=digest(OLD)).read_bytes() == OLD
+    assert len(server.requests) == 1
+    assert names(path) == ["weights.h5", "weights.h5.json"]
 
 
 def test_404_says_what_to_do_at_once(server, path):
