@@ -41,14 +41,19 @@ def _parser() -> argparse.ArgumentParser:
     imports.add_argument("--orientation", metavar="AXES", help="of the authors' images, such as LPS (see the docs)")
     imports.set_defaults(run=_import)
 
-    check = commands.add_parser("check", help="check a config file and the cohorts it names, without running anything")
-    check.add_argument("configfile", type=Path, metavar="CONFIG.yaml")
+    check = commands.add_parser(
+        "check",
+        help="open every file of a cohort, and say all that is wrong",
+        description="Check a config, a participants.tsv or a BIDS folder without running anything; 1 for problems.",
+    )
+    check.add_argument("cohort", type=Path, metavar="COHORT", help="CONFIG.yaml, participants.tsv or a BIDS folder")
+    check.add_argument("--jobs", type=int, metavar="N", help="files opened at a time, by default at most 4")
     check.set_defaults(run=_check)
     return parser
 
 
 def _register(arguments: argparse.Namespace) -> None:
-    from smgicnet.register_job import register_images  # torch costs seconds: not for --help
+    from smgicnet.register_pair import register_images  # torch costs seconds: not for --help
 
     files = register_images(arguments.fixed, arguments.moving, arguments.weights, arguments.out)
     for name, path in files.items():
@@ -68,27 +73,21 @@ def _import(arguments: argparse.Namespace) -> None:
     print(f"{arguments.out}: {count:,} parameters of {arguments.method}")
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    from smgicnet.cohort import plan_cohort
-    from smgicnet.config import load
+def _check(arguments: argparse.Namespace) -> int:
+    from smgicnet.check import main as check
 
-    for name, dataset in load(arguments.configfile)["datasets"].items():
-        splits = plan_cohort(dataset["source"], f"results/{name}/cohort")["split"].value_counts()
-        test = int(splits["test"])
-        counts = ", ".join(f"{splits.get(split, 0)} {split}" for split in ("train", "val", "test"))
-        print(f"{name}: {counts}; {test * (test - 1) // 2} test pairs, each registered in both directions")
+    return check(arguments.cohort, arguments.jobs)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; 2 for what the user can mend, said in one line."""
+    """Run a command; 1 for problems that `check` found, 2 for what the user can mend, said in one line."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     arguments = _parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        return arguments.run(arguments) or 0
     except InputError as error:
         print(f"smgicnet {arguments.command}: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":
