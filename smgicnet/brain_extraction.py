@@ -1,0 +1,137 @@
+"""The skull strip: a scan's brain and its mask, on the scan's own grid, by one of several tools."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from smgicnet.errors import InputError
+from smgicnet.images import Volume, check_same_grid, read_image, read_labels, write_volume
+from smgicnet.preprocessing import background_level, foreground
+from smgicnet.tools import program, run_tool
+
+log = logging.getLogger(__name__)
+FACE_FRACTION = 0.9  # of the voxels on the volume's faces
+CONSTANT_FRACTION = 0.4  # of all voxels: a head that was padded or defaced stays below
+PLAUSIBLE_ML = (300, 3000)
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """``image`` float32 with the background outside ``mask`` (uint8), on the scan's grid; what was done."""
+
+    image: Volume
+    mask: Volume
+    record: dict
+
+
+def is_stripped(volume: Volume) -> bool:
+    """Whether the background has one value: at nearly all voxels of the six faces and at many of all.
+
+    Air around a head has noise; a brain fills less than half of its image.
+    """
+    level = background_level(volume.data)
+    faces = [np.take(volume.data, end, axis).ravel() for axis in range(3) for end in (0, -1)]
+    on_faces = np.mean(np.concatenate(faces) == level)
+    return bool(on_faces > FACE_FRACTION and np.mean(volume.data == level) > CONSTANT_FRACTION)
+
+
+def extract_brain(
+    image_path: str | Path, tool: str, *, mask_path: str | Path | None = None, threads: int = 1
+) -> Extraction:
+    """Strip the skull of a scan.
+
+    Parameters
+    ----------
+    tool : ``auto`` (an image with a constant background stays as it is, another goes to deepbet), ``deepbet``
+        (Fisch et al. 2024), ``bet`` (Smith 2002), ``synthstrip`` (Hoopes et al. 2022), or ``mask``
+    mask_path : of ``mask``, on the scan's grid
+
+    Outside the mask the result is 0, or the scan's minimum if that is negative. Raises `InputError` for an unusable
+    scan or mask, a tool that is missing or fails, or an empty result.
+    """
+    start = time.perf_counter()
+    volume = read_image(image_path)
+    ran = tool
+    if tool == "auto":
+        ran = "none" if is_stripped(volume) else "deepbet"
+    if ran == "none":
+        mask = foreground(volume.data)
+        image = volume.data
+    else:
+        mask = MASKS[ran](volume, image_path, mask_path, threads)
+        image = np.where(mask, volume.data, min(float(volume.data.min()), 0.0)).astype(np.float32)
+    if not mask.any():
+        raise InputError(image_path, f"{ran} finds no brain in it", "Look at the scan, or choose another skull_strip")
+    brain_ml = float(mask.sum() * abs(np.linalg.det(volume.affine[:3, :3])) / 1000)
+    if not PLAUSIBLE_ML[0] < brain_ml < PLAUSIBLE_ML[1]:
+        log.warning("%s: the brain by %s has %.0f ml", image_path, ran, brain_ml)
+    record = {
+        "asked": tool,
+        "tool": ran,
+        "brain_ml": round(brain_ml, 1),
+        "seconds": round(time.perf_counter() - start, 2),
+    }
+    log.info("%s: %.0f ml of brain by %s", image_path, brain_ml, ran)
+    return Extraction(Volume(image, volume.affine), Volume(mask.astype(np.uint8), volume.affine), record)
+
+
+def _by_deepbet(volume: Volume, image_path: str | Path, mask_path: None, threads: int) -> np.ndarray:
+    import torch
+    from deepbet.bet import BrainExtraction
+
+    torch.set_num_threads(threads)
+    canonical = nib.as_closest_canonical(nib.Nifti1Image(volume.data, volume.affine))
+    try:
+        _, mask, _ = BrainExtraction().run(canonical)
+    except (AssertionError, ValueError) as error:  # it raises them where it finds no brain
+        raise InputError(
+            image_path, f"deepbet finds no brain in it ({error})", "Look at the scan, or choose another skull_strip"
+        ) from error
+    return _on_grid(Volume(np.asarray(mask.dataobj), canonical.affine), volume)
+
+
+def _on_grid(mask: Volume, volume: Volume) -> np.ndarray:
+    """A mask with the scan's axes permuted or flipped, as the scan has them."""
+    change = nib.orientations.ornt_transform(
+        nib.orientations.io_orientation(mask.affine), nib.orientations.io_orientation(volume.affine)
+    )
+    return np.ascontiguousarray(nib.orientations.apply_orientation(mask.data, change)) > 0
+
+
+def _by_bet(volume: Volume, image_path: str | Path, mask_path: None, threads: int) -> np.ndarray:
+    return _by_program("bet", lambda exe, scan, out: [exe, scan, out, "-R", "-m", "-n"], "brain_mask", volume)
+
+
+def _by_synthstrip(volume: Volume, image_path: str | Path, mask_path: None, threads: int) -> np.ndarray:
+    return _by_program("synthstrip", lambda exe, scan, out: [exe, "-i", scan, "-m", f"{out}.nii.gz"], "brain", volume)
+
+
+def _by_program(tool: str, command, result: str, volume: Volume) -> np.ndarray:
+    """Run a program on a NIfTI copy of the scan, whatever its format was, and read the mask that it writes."""
+    executable = program(tool)
+    with tempfile.TemporaryDirectory() as folder:
+        scan = Path(folder) / "scan.nii.gz"
+        write_volume(scan, volume.data, volume.affine)
+        mask_path = Path(folder) / f"{result}.nii.gz"
+        run_tool(command(executable, str(scan), str(Path(folder) / "brain")), mask_path, {"FSLOUTPUTTYPE": "NIFTI_GZ"})
+        mask = read_labels(mask_path)
+        check_same_grid(volume, mask, scan, mask_path)
+        return mask.data > 0
+
+
+def _by_mask(volume: Volume, image_path: str | Path, mask_path: str | Path, threads: int) -> np.ndarray:
+    mask = read_labels(mask_path)
+    check_same_grid(volume, mask, image_path, mask_path)
+    if not mask.data.any():
+        raise InputError(mask_path, "the mask is empty", "Give a mask of the brain, or choose another skull_strip")
+    return mask.data > 0
+
+
+MASKS = {"deepbet": _by_deepbet, "bet": _by_bet, "synthstrip": _by_synthstrip, "mask": _by_mask}
