@@ -64,6 +64,7 @@ def write_page(
     initial: str | Path | None = None,
     audit: str | Path | None = None,
     records: Mapping[str, str | Path] | None = None,
+    quality: str | None = None,
     built: datetime | None = None,
 ) -> int:
     """Write the page of ``dataset``; returns its size in bytes.
@@ -77,6 +78,7 @@ def write_page(
     images : preprocessed image by subject
     initial : scores before registration; ``audit``: the audit's Markdown
     records : JSON by title, as `smgicnet.provenance.merge_records` writes them; the first with a config gives it
+    quality : address of the page of quality control, relative to this one
     built : date of the page, now by default
 
     Raises `InputError` when a file or a library of the page is missing.
@@ -97,6 +99,7 @@ def write_page(
         "blobs": blobs,
         "audit": _audit(audit) if audit else None,
         "provenance": _provenance(records or {}),
+        "quality": quality,
         "libraries": library_versions(),
         "licences": _part("licences.txt"),
         "built": (built or datetime.now(UTC)).strftime("%d %B %Y, %H:%M UTC"),
