@@ -1,4 +1,4 @@
-"""Registration and scoring, from files to files: what the workflow's script and the command line call."""
+"""Registration and scoring of a cohort's test pairs, from files to files: what the workflow's scripts call."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from smgicnet.fields import affine_field, compose, compose_affine, warp
 from smgicnet.images import atomic_path, read_field, read_image, read_labels, write_volume
 from smgicnet.methods import METHODS, Method, PublishedMethod, Registration
 from smgicnet.native_grid import OnNativeGrid
-from smgicnet.preprocessing import background_level, prepare, roi_names
+from smgicnet.preprocessing import roi_names
 from smgicnet.provenance import files_digest, write_record
-from smgicnet.transforms_io import grid_points, sample, to_world, write_itk
+from smgicnet.transforms_io import to_world, write_itk
 from smgicnet.weights import read_weights
 
 log = logging.getLogger(__name__)
@@ -71,6 +71,26 @@ def register_shard(
     image is aligned before it is registered, and affine and deformation are scored as one field.
     """
     torch.set_num_threads(threads)
+    block, rows = config, []  # quality control may have left none of the pairs
+    if pairs:
+        block, rows = _register_and_score(config, weights, pairs, subjects, alignments)
+    frame = pd.DataFrame(rows, columns=["fixed", "moving", "metric", "roi", "value"])
+    for index, (name, value) in enumerate(columns.items()):
+        frame.insert(index, name, value)
+    with atomic_path(metrics) as part:
+        frame.to_csv(part, index=False)
+    digest = files_digest([weights]) if weights else None
+    write_record(record, **columns, method_config=block, weights=digest, code=code, threads=threads)
+
+
+def _register_and_score(
+    config: Mapping,
+    weights: Path | None,
+    pairs: Sequence[tuple[str, str]],
+    subjects: Mapping[str, SubjectFiles],
+    alignments: Path | None,
+) -> tuple[Mapping, list[dict]]:
+    """The method's block as it was trained, and the rows of all pairs."""
     names = sorted({name for pair in pairs for name in pair})
     loaded = {name: _load_scored(subjects[name]) for name in names}
     volumes = {name: read_image(subjects[name].image) for name in names}
@@ -95,13 +115,7 @@ def register_shard(
             pair = {"fixed": fixed, "moving": moving}
             rows += [{**pair, "metric": name, "roi": "", "value": value} for name, value in extra[fixed].items()]
         log.info("pair %d/%d: %s, %s", number + 1, len(pairs), first, second)
-    frame = pd.DataFrame(rows)
-    for index, (name, value) in enumerate(columns.items()):
-        frame.insert(index, name, value)
-    with atomic_path(metrics) as part:
-        frame.to_csv(part, index=False)
-    digest = files_digest([weights]) if weights else None
-    write_record(record, **columns, method_config=block, weights=digest, code=code, threads=threads)
+    return block, rows
 
 
 def register_shown(
@@ -157,42 +171,3 @@ def _load_scored(files: SubjectFiles) -> ScoredSubject:
     labels = read_labels(files.labels)
     to_template, from_template = (read_field(path) for path in files.truth) if files.truth else (None, None)
     return ScoredSubject(files.name, labels.data.astype(np.uint8), labels.affine, to_template, from_template)
-
-
-def register_images(fixed_path: Path, moving_path: Path, weights: Path, out: Path) -> dict[str, Path]:
-    """Register two skull-stripped scans in any orientation, spacing and field of view; results in native space.
-
-    Writes to ``out``: ``warped.nii.gz`` (the moving image on the fixed image's grid), ``displacement.nii.gz`` on the
-    same grid and ``inverse_displacement.nii.gz`` on the moving image's grid, both in ITK's convention, and
-    ``registration.json``. Returns their paths. Raises `InputError` for unusable images or weights.
-    """
-    trained = read_weights(weights)
-    fixed, moving = (prepare(path, None, trained.grid) for path in (fixed_path, moving_path))
-    native_fixed, native_moving = read_image(fixed_path), read_image(moving_path)
-    method = to_device(trained.build())
-    images = [image_tensor(p.image, method.device) for p in (fixed, moving)]
-    result = method.register(*images)
-    # a method without an inverse of its own is run the other way round
-    back = result.inverse if result.inverse is not None else method.register(*images[::-1]).forward
-    forward, inverse = (u[0].cpu().numpy() for u in (result.forward, back))
-    displacement = to_world(forward, fixed.affine, moving.affine, native_fixed)
-    files = {name: out / f"{name}.nii.gz" for name in ("warped", "displacement", "inverse_displacement")}
-    files["record"] = out / "registration.json"
-    world = grid_points(native_fixed.data.shape, native_fixed.affine) + displacement
-    warped = sample(native_moving, world, fill=background_level(native_moving.data))
-    write_volume(files["warped"], warped.astype(np.float32), native_fixed.affine)
-    write_itk(files["displacement"], displacement, native_fixed.affine)
-    write_itk(
-        files["inverse_displacement"],
-        to_world(inverse, moving.affine, fixed.affine, native_moving),
-        native_moving.affine,
-    )
-    write_record(
-        files["record"],
-        fixed=fixed.report,
-        moving=moving.report,
-        weights=str(weights),
-        weights_digest=files_digest([weights]),
-        seconds=round(result.seconds, 3),
-    )
-    return files
