@@ -24,7 +24,7 @@ demo: env  ## the default config from nothing to the tables, the figures and the
 	@echo "Open this page first: $(CURDIR)/results/embedded/report/index.html"
 
 test: env lint browser  ## every test and check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 browser:  ## Chromium for the tests of the page, where there is none (Debian and Ubuntu, as root or with sudo)
 	tests/install_chromium.sh || echo "Without a browser the tests of the page are skipped."

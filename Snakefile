@@ -14,6 +14,7 @@ report: "workflow/report/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/cohort.smk"
+include: "rules/preprocess.smk"
 include: "rules/affine.smk"
 include: "rules/weights.smk"
 include: "rules/train.smk"
@@ -34,4 +35,5 @@ rule all:
         rules.figures.input,
         rules.audit.output,
         rules.page.input,
+        rules.quality.input,
         rules.cohorts.input,

@@ -18,8 +18,9 @@ rule align_subject:
         f"../envs/{'fsl' if ENGINE == 'flirt' else 'ants'}.yaml"
     params:
         grid=lambda w: DATASETS[w.dataset]["grid"],
+        mapping=lambda w: preparation(w.dataset)["labels"],
         affine=AFFINE,
-        code=source_digest(*AFFINE_CODE, "preprocessing.py", LABEL_TABLE),
+        code=lambda w: source_digest(*AFFINE_CODE) + preparing_code(w.dataset),
     script:
         "../workflow/scripts/align_subject.py"
 

@@ -1,4 +1,4 @@
-# From a cohort to subjects on the common grid, and the pairs to test.
+# Where subjects come from: rendered, or out of a published archive; who is in which split, and the pairs to test.
 
 RENDERING_CODE = ["phantom.py", "rendering.py", "preprocessing.py", "images.py", "transforms_io.py", LABEL_TABLE]
 
@@ -42,6 +42,47 @@ rule render_label_map:
         "../workflow/scripts/render_label_map.py"
 
 
+rule fetch_archive:
+    output:
+        "results/{dataset}/cohort/archive.tsv",
+    log:
+        "results/{dataset}/logs/archive.log",
+    wildcard_constraints:
+        dataset=names(of_kind("archive")),
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        source=lambda w: archive(w.dataset),
+        code=source_digest("archive.py"),
+    script:
+        "../workflow/scripts/fetch_archive.py"
+
+
+rule extract_scan:
+    input:
+        "results/{dataset}/cohort/archive.tsv",
+    output:
+        image="results/{dataset}/cohort/{subject}/scan.nii.gz",
+    log:
+        "results/{dataset}/logs/cohort/{subject}.log",
+    wildcard_constraints:
+        dataset=names([name for name in of_kind("archive") if not archive(name)["labels"]]),
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        archive=lambda w: archive(w.dataset)["file"],
+    script:
+        "../workflow/scripts/extract_scan.py"
+
+
+use rule extract_scan as extract_labelled_scan with:
+    output:
+        image="results/{dataset}/cohort/{subject}/scan.nii.gz",
+        labels="results/{dataset}/cohort/{subject}/scan-labels.nii.gz",
+    wildcard_constraints:
+        dataset=names([name for name in of_kind("archive") if archive(name)["labels"]]),
+
+
 rule write_cohort:
     output:
         participants="results/{dataset}/cohort/participants.tsv",
@@ -55,37 +96,6 @@ rule write_cohort:
         pairs=lambda w: PAIRS[w.dataset],
     script:
         "../workflow/scripts/write_cohort.py"
-
-
-rule preprocess:
-    input:
-        unpack(source_files),
-    output:
-        image="results/{dataset}/raw/subjects/{subject}/image.nii",
-        labels="results/{dataset}/raw/subjects/{subject}/labels.nii",
-        report="results/{dataset}/raw/subjects/{subject}/preprocessing.json",
-    log:
-        "results/{dataset}/logs/preprocess/{subject}.log",
-    conda:
-        "../envs/analysis.yaml"
-    params:
-        grid=lambda w: DATASETS[w.dataset]["grid"],
-        code=source_digest("preprocessing.py", "images.py", LABEL_TABLE),
-    script:
-        "../workflow/scripts/preprocess_subject.py"
-
-
-rule tabulate_subjects:
-    input:
-        lambda w: prepared(w.dataset, "raw", subjects(w.dataset, "train", "val", "test"), "preprocessing"),
-    output:
-        "results/{dataset}/raw/subjects.tsv",
-    log:
-        "results/{dataset}/logs/subjects.log",
-    conda:
-        "../envs/analysis.yaml"
-    script:
-        "../workflow/scripts/tabulate_subjects.py"
 
 
 rule cohorts:

@@ -10,17 +10,17 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 from smgicnet.affine import choose_engine
-from smgicnet.cohort import plan_cohort, shards, unordered_pairs
+from smgicnet.cohort import SPLITS, shards, unordered_pairs
 from smgicnet.config import complete, schema, stage_block
 from smgicnet.errors import InputError
-from smgicnet.preprocessing import LABEL_TABLE
+from smgicnet.preprocessing import LABEL_TABLE, label_file
 from smgicnet.provenance import source_digest
+from smgicnet.sources import plan_cohort, tools_to_come
+from smgicnet.tools import require_tools
 
 try:
     CONFIG = complete(config, ", ".join(map(str, workflow.configfiles)) or "config")
-    COHORTS = {
-        name: plan_cohort(dataset["source"], f"results/{name}/cohort") for name, dataset in CONFIG["datasets"].items()
-    }
+    COHORTS = {name: plan_cohort(dataset, f"results/{name}/cohort") for name, dataset in CONFIG["datasets"].items()}
     DATASETS = CONFIG["datasets"]
     PUBLISHED = {name: block["published"] for name, block in CONFIG["methods"].items() if "published" in block}
     # decided once, like the engine below: weights that arrive while others run change nothing in this run
@@ -29,10 +29,21 @@ try:
         name for name in os.environ.setdefault("SMGICNET_ABSENT_WEIGHTS", missing).split(",") if name in PUBLISHED
     ]
     RUNS = [(name, arm) for name, method in CONFIG["methods"].items() if name not in ABSENT for arm in method["arms"]]
+    WITH_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
     ENGINE, ENGINE_REASON = os.environ.get("SMGICNET_AFFINE_ENGINE", ""), ""
+    lacking = []  # tools that are missing: said together
     if not ENGINE and any(arm == "affine" for _, arm in RUNS):
-        with_conda = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-        ENGINE, ENGINE_REASON = choose_engine(CONFIG["affine"]["engine"], conda=with_conda)
+        try:
+            ENGINE, ENGINE_REASON = choose_engine(CONFIG["affine"]["engine"], conda=WITH_CONDA)
+        except InputError as error:
+            lacking.append(str(error))
+    try:
+        require_tools(tools_to_come(CONFIG["datasets"], COHORTS), conda=WITH_CONDA)
+    except InputError as error:
+        lacking.append(str(error))
+    if lacking:
+        raise WorkflowError("\n".join(lacking))
+    os.environ["SMGICNET_UNCHECKED_TOOLS"] = "1"  # a job need not look again, nor on another node
     # decided once: a job on a node with other software is told, and does not choose again
     os.environ["SMGICNET_AFFINE_ENGINE"] = ENGINE
 except InputError as error:
@@ -96,13 +107,80 @@ def seeds(method):
 
 def recipe(dataset):
     """A generated dataset's source without who is in which split: another test subject renders nothing anew."""
-    return {key: value for key, value in DATASETS[dataset]["source"].items() if key not in ("subjects", "path", "renderings")}
+    return {
+        key: value
+        for key, value in DATASETS[dataset]["source"].items()
+        if key not in ("subjects", "path", "renderings")
+    }
+
+
+def archive(dataset):
+    """The source of a dataset from a published archive."""
+    return DATASETS[dataset]["source"]
+
+
+def preparation(dataset):
+    """What is done to a dataset's scans before the common grid."""
+    return DATASETS[dataset]["preprocessing"]
+
+
+def scan_files(wildcards):
+    """A subject's image as the cohort has it, and its mask where one is asked for."""
+    row = COHORTS[wildcards.dataset].loc[wildcards.subject]
+    kinds = ["image", "mask"] if preparation(wildcards.dataset)["skull_strip"] == "mask" else ["image"]
+    return {kind: row[kind] for kind in kinds}
+
+
+def stripped_files(wildcards):
+    """A subject's skull-stripped image, and its mask if it was made."""
+    if preparation(wildcards.dataset)["skull_strip"] == "none":
+        return scan_files(wildcards)
+    steps = f"results/{wildcards.dataset}/steps/{wildcards.subject}"
+    return {"image": f"{steps}/brain.nii.gz", "mask": f"{steps}/mask.nii.gz"}
 
 
 def source_files(wildcards):
-    """A subject's image and, where there is one, label map as the cohort has them."""
-    row = COHORTS[wildcards.dataset].loc[wildcards.subject]
-    return {key: row[key] for key in ("image", "labels") if row[key]}
+    """What a subject is prepared from: its image after the last step, its label map, a histogram to match."""
+    options = preparation(wildcards.dataset)
+    steps = f"results/{wildcards.dataset}/steps/{wildcards.subject}"
+    files = {
+        "image": stripped_files(wildcards)["image"] if options["bias_field"] == "none" else f"{steps}/corrected.nii.gz",
+        "labels": COHORTS[wildcards.dataset].at[wildcards.subject, "labels"],
+        "histogram": options["histogram_reference"],
+    }
+    if options["segmentation"] != "given":
+        files["labels"] = f"{steps}/labels.nii.gz"
+    return {key: path for key, path in files.items() if path}
+
+
+STEP_RECORDS = {
+    "skull_strip": ("none", "brain"),
+    "bias_field": ("none", "bias"),
+    "segmentation": ("given", "segmentation"),
+}
+
+
+def step_records(wildcards):
+    """What each step that is done says of itself."""
+    options = preparation(wildcards.dataset)
+    done = [record for key, (off, record) in STEP_RECORDS.items() if options[key] != off]
+    return [f"results/{wildcards.dataset}/steps/{wildcards.subject}/{record}.json" for record in done]
+
+
+def tool_environment(tool):
+    """The conda environment of a tool of the skull strip; FreeSurfer's is the user's own."""
+    return f"../envs/{ {'auto': 'deepbet', 'deepbet': 'deepbet', 'bet': 'fsl'}.get(tool, 'analysis')}.yaml"
+
+
+def preparing_code(dataset):
+    """Digest of what prepares a dataset's subjects: the package's files and the table of its labels."""
+    return source_digest("preprocessing.py", "images.py", label_file(preparation(dataset)["labels"]).absolute())
+
+
+def exclusion(wildcards):
+    """The list of subjects that are left out, where the config says so."""
+    excludes = DATASETS[wildcards.dataset]["quality"]["exclude"]
+    return [f"results/{wildcards.dataset}/raw/excluded.txt"] if excludes else []
 
 
 PREPARED = {"image": "image.nii", "labels": "labels.nii", "preprocessing": "preprocessing.json"}
@@ -296,6 +374,7 @@ wildcard_constraints:
 envvars:
     "SMGICNET_AFFINE_ENGINE",
     "SMGICNET_ABSENT_WEIGHTS",
+    "SMGICNET_UNCHECKED_TOOLS",
 
 
 onstart:

@@ -20,6 +20,7 @@ rule register_shard:
         alignments=lambda w: alignments(w, "alignments.json"),
         truth=lambda w: truth_files(w.dataset, shard_subjects(w)),
         weights=final_weights,
+        excluded=exclusion,
     output:
         metrics="results/{dataset}/{arm}/{method}/seed-{seed}/shards/{shard}/metrics.csv",
         record="results/{dataset}/{arm}/{method}/seed-{seed}/shards/{shard}/registration.json",
@@ -43,7 +44,8 @@ rule register_shard:
 
 rule choose_pairs:
     input:
-        lambda w: prepared(w.dataset, "raw", subjects(w.dataset, "test"), "labels"),
+        labels=lambda w: prepared(w.dataset, "raw", subjects(w.dataset, "test"), "labels"),
+        excluded=exclusion,
     output:
         "results/{dataset}/cohort/shown_pairs.json",
     log:

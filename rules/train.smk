@@ -17,7 +17,8 @@ rule train_level:
         images=lambda w: prepared(w.dataset, w.arm, subjects(w.dataset, "train"), "image"),
         validation=lambda w: prepared(w.dataset, w.arm, subjects(w.dataset, "val"), "image", "labels"),
         # every subject has to be usable, the test subjects too, before hours are spent
-        checked=ancient("results/{dataset}/raw/subjects.tsv"),
+        checked=ancient("results/{dataset}/raw/quality.tsv"),
+        excluded=exclusion,
         earlier=lambda w: [stage_weights(w, int(w.level) - 1)] if int(w.level) > 1 else [],
     output:
         weights="results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/weights.pt",

@@ -11,26 +11,36 @@ import numpy as np
 
 from smgicnet.affine import AffineConfig, align, engine_version, write_alignments
 from smgicnet.images import read_image
-from smgicnet.preprocessing import Grid, Prepared, prepare
+from smgicnet.preprocessing import Grid, Prepared, prepare, read_intensities
 from smgicnet.provenance import write_record
 
 log = logging.getLogger(__name__)
 
 
 def align_subject(
-    source: Path, labels: Path | None, prepared: Path, reference: Path, grid: Grid, config: AffineConfig
+    source: Path,
+    labels: Path | None,
+    prepared: Path,
+    reference: Path,
+    grid: Grid,
+    config: AffineConfig,
+    *,
+    mapping: str = "freesurfer",
+    histogram: Path | None = None,
 ) -> Prepared:
     """A subject on the reference's common grid, resampled from its own scan once.
 
     ``prepared`` and ``reference`` are the preprocessed images of the subject and of the reference, between which the
-    alignment is found; for the reference itself it is the identity. Raises `InputError` when the engine fails.
+    alignment is found; for the reference itself it is the identity. ``mapping`` and ``histogram``, an image to match,
+    are as in `prepare`. Raises `InputError` when the engine fails.
     """
     matrix, seconds = np.eye(4), 0.0
     if prepared != reference:
         found = align(reference, prepared, config)
         matrix, seconds = found.matrix, found.seconds
     target = read_image(reference).affine
-    result = prepare(source, labels, grid, placement=matrix @ target)
+    intensities = read_intensities(histogram) if histogram else None
+    result = prepare(source, labels, grid, placement=matrix @ target, mapping=mapping, reference=intensities)
     report = {
         **result.report,
         "reference": str(reference),

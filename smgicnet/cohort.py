@@ -1,4 +1,4 @@
-"""Who is in a cohort: the participants table, its splits and its pairs."""
+"""Who is in a cohort: the participants table, its splits and its pairs. Where cohorts come from is in `sources`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from smgicnet.images import atomic_path
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("subject", "image", "labels", "split")
+FILE_COLUMNS = ("image", "labels", "mask")
 TRUTH_COLUMNS = ("to_template", "from_template")
 SUBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -32,14 +33,17 @@ class SubjectFiles:
     truth: tuple[Path, ...] = ()
 
 
-def read_participants(path: str | Path, counts: Mapping[str, int] | None = None, seed: int = 0) -> pd.DataFrame:
+def read_participants(
+    path: str | Path, counts: Mapping[str, int] | None = None, seed: int = 0, *, segmented: bool = False
+) -> pd.DataFrame:
     """Read and check a ``participants.tsv``.
 
     Parameters
     ----------
-    path : tab-separated, columns ``subject image labels split`` and, where the true transforms are known,
+    path : tab-separated, columns ``subject image labels mask split`` and, where the true transforms are known,
         ``to_template from_template``; file paths are relative to the table's folder
     counts, seed : when the table has no ``split`` column, draw that many of each split (see `draw_splits`)
+    segmented : whether label maps will be made, so that none have to be given
 
     Returns a frame indexed by subject, in the table's order. Raises `InputError` for anything unusable.
     """
@@ -53,22 +57,30 @@ def read_participants(path: str | Path, counts: Mapping[str, int] | None = None,
     missing = {"subject", "image"} - set(table.columns)
     if missing:
         raise InputError(path, f"columns {sorted(missing)} are missing", f"Give the tab-separated columns {COLUMNS}")
-    _check_subjects(table["subject"], path)
+    for column in {*FILE_COLUMNS, *TRUTH_COLUMNS} & set(table.columns):
+        table[column] = [str(path.parent / value) if value else "" for value in table[column]]
+    return complete_table(table, path, counts, seed, segmented=segmented)
+
+
+def complete_table(
+    table: pd.DataFrame, source: str | Path, counts: Mapping[str, int] | None, seed: int, *, segmented: bool
+) -> pd.DataFrame:
+    """A table of ``subject``, ``image`` and what else there is, with its splits, checked, and indexed by subject."""
+    check_subjects(table["subject"], source)
     if "split" in table and counts:
-        raise InputError(path, "it has a split column, and the config has source.splits", "Remove one of the two")
+        raise InputError(source, "it has a split column, and the config has source.splits", "Remove one of the two")
     if "split" not in table:
         if not counts:
-            raise InputError(path, "there is no split column", "Add one, or give source.splits in the config")
-        table["split"] = draw_splits(table["subject"], counts, seed, source=path)
+            raise InputError(source, "there is no split column", "Add one, or give source.splits in the config")
+        table["split"] = draw_splits(table["subject"], counts, seed, source=source)
     if "labels" not in table:
         table["labels"] = ""
-    for column in {"image", "labels", *TRUTH_COLUMNS} & set(table.columns):
-        table[column] = [str(path.parent / value) if value else "" for value in table[column]]
-    check_cohort(table, path)
+    check_cohort(table, source, segmented=segmented)
     return table.set_index("subject")
 
 
-def _check_subjects(subjects: pd.Series, path: Path) -> None:
+def check_subjects(subjects: Iterable[str], path: str | Path) -> None:
+    """Raise `InputError` for a name that is not safe in a path, a shell and a page."""
     for name in subjects:
         if not SUBJECT_NAME.fullmatch(name):
             raise InputError(
@@ -76,7 +88,7 @@ def _check_subjects(subjects: pd.Series, path: Path) -> None:
             )
 
 
-def check_cohort(table: pd.DataFrame, path: str | Path) -> None:
+def check_cohort(table: pd.DataFrame, path: str | Path, *, segmented: bool = False) -> None:
     """Raise `InputError` unless every subject appears once, in one known split, with files that exist."""
     for name, rows in table[table["subject"].duplicated(keep=False)].groupby("subject"):
         splits = rows["split"].unique()
@@ -85,18 +97,23 @@ def check_cohort(table: pd.DataFrame, path: str | Path) -> None:
     unknown = sorted(set(table["split"]) - {*SPLITS, ""})
     if unknown:
         raise InputError(path, f"unknown split {unknown[0]!r}", f"Use one of {SPLITS}, or leave it empty to exclude")
-    _check_sizes(table["split"], path)
+    check_sizes(table["split"], path)
     used = table[table["split"] != ""]
     unlabelled = used.loc[(used["labels"] == "") & (used["split"] != "train"), "subject"]
-    if len(unlabelled):
-        raise InputError(path, f"{unlabelled.iloc[0]} has no labels to be scored on", "Give labels for val and test")
-    for column in ("image", "labels"):
+    if len(unlabelled) and not segmented:
+        raise InputError(
+            path,
+            f"{unlabelled.iloc[0]} has no labels to be scored on",
+            "Give labels for val and test, or choose a preprocessing.segmentation",
+        )
+    for column in [column for column in FILE_COLUMNS if column in used]:
         for subject, file in zip(used["subject"], used[column]):
             if (file or column == "image") and not Path(file).is_file():
                 raise InputError(path, f"the {column} of {subject}, {file!r}, does not exist", "Correct the path")
 
 
-def _check_sizes(splits: pd.Series, path: str | Path) -> None:
+def check_sizes(splits: pd.Series, path: str | Path) -> None:
+    """Raise `InputError` for a split in which there is no pair."""
     for split in SPLITS:
         have = int((splits == split).sum())
         if have < 2 and not (split == "val" and have == 0):  # without val subjects there is no validation curve
@@ -124,11 +141,21 @@ def draw_splits(
 def write_participants(table: pd.DataFrame, path: str | Path) -> None:
     """Write a participants table (indexed by subject), file paths relative to its folder."""
     folder = Path(path).parent
-    table = table[[column for column in (*COLUMNS, *TRUTH_COLUMNS) if column in table]].copy()
+    table = table[[column for column in (*COLUMNS, "mask", *TRUTH_COLUMNS) if column in table]].copy()
     for column in table.columns.drop("split"):
         table[column] = [Path(os.path.relpath(value, folder)).as_posix() if value else "" for value in table[column]]
     with atomic_path(path) as part:
         table.to_csv(part, sep="\t")
+
+
+def read_excluded(paths: Iterable[str | Path]) -> set[str]:
+    """Names of the subjects that quality control leaves out, a line each in a list; there may be no list."""
+    return {name for path in paths for name in Path(path).read_text(encoding="utf-8").split()}
+
+
+def pairs_without(pairs: Iterable[Sequence[str]], excluded: set[str]) -> list[tuple[str, str]]:
+    """The pairs of which neither subject is excluded."""
+    return [(first, second) for first, second in pairs if not excluded & {first, second}]
 
 
 def unordered_pairs(subjects: Sequence[str]) -> list[tuple[str, str]]:
@@ -158,45 +185,3 @@ def write_pairs(pairs: Iterable[tuple[str, str]], path: str | Path) -> None:
     """Write the test pairs, one unordered pair a row; each is registered in both directions."""
     with atomic_path(path) as part:
         pd.DataFrame(pairs, columns=["first", "second"]).to_csv(part, sep="\t", index=False)
-
-
-def plan_cohort(source: Mapping, folder: str | Path) -> pd.DataFrame:
-    """The participants of a dataset as its completed ``source`` block describes them.
-
-    A cohort that is generated is planned without making it: its files will lie in ``folder``. Returns a frame as
-    `read_participants` does; a label map that images are rendered from is in the column ``label_map``.
-    Raises `InputError` for a source that cannot be used.
-    """
-    if source["kind"] == "participants":
-        return read_participants(source["path"], source["splits"], source["seed"])
-    if source["kind"] == "phantom":
-        names = [f"sub-{number:03d}" for number in range(1, 1 + sum(source["subjects"].values()))]
-        splits = [split for split in SPLITS for _ in range(source["subjects"][split])]
-        files = {"image": "T1w.nii.gz", "labels": "labels.nii.gz"}
-        files |= {column: f"{column}.nii" for column in TRUTH_COLUMNS}  # noise does not compress
-        table = pd.DataFrame({"subject": names, "split": splits})
-    else:
-        files = {"image": "rendered.nii.gz", "labels": "rois.nii.gz"}
-        table = _plan_label_maps(source)
-    _check_subjects(table["subject"], Path(folder))
-    for column, file in files.items():
-        table[column] = [f"{folder}/{name}/{file}" for name in table["subject"]]
-    return table.set_index("subject")
-
-
-def _plan_label_maps(source: Mapping) -> pd.DataFrame:
-    """A row an image: one of each map of val and test, ``renderings`` of each that trains."""
-    maps = sorted(Path(source["path"]).glob("*.nii.gz"))
-    if not maps:
-        raise InputError(source["path"], "no *.nii.gz label maps in this folder", "Correct source.path in the config")
-    names = [path.name.removesuffix(".nii.gz") for path in maps]
-    counts = dict(source["subjects"])
-    if counts["train"] is None:
-        counts["train"] = max(len(names) - counts["val"] - counts["test"], 0)
-    splits = draw_splits(names, counts, source["seed"], source=source["path"])
-    table = pd.DataFrame({"subject": names, "split": splits, "label_map": list(map(str, maps))})
-    _check_sizes(table["split"], source["path"])
-    training = table[table["split"] == "train"]
-    numbers = range(2, source["renderings"] + 1)
-    more = [training.assign(subject=training["subject"] + f"-rendering-{number}") for number in numbers]
-    return pd.concat([table[table["split"] != ""], *more], ignore_index=True)

@@ -19,6 +19,7 @@ import yaml
 from smgicnet.errors import InputError
 
 T = TypeVar("T")
+GENERATED = ("phantom", "label-maps")  # kinds of sources whose images come skull-stripped
 WITH_WEIGHTS = {"type", "label", "arms", "weights"}  # all that a method says whose weights are given
 _PACKAGE = Path(__file__).parent
 # an installed package carries the schemas; in a checkout they stand in config/
@@ -129,6 +130,9 @@ def complete(config: Mapping, source: str = "config") -> dict:
                 raise InputError(
                     source, f"{where}: {beside} stand beside weights", "Remove them: the weights file holds its network"
                 )
+    for block in full["datasets"].values():
+        if block["source"]["kind"] in GENERATED and block["preprocessing"]["skull_strip"] == "auto":
+            block["preprocessing"]["skull_strip"] = "none"
     _check_consistency(full, source)
     _add_ablations(full, config.get("ablations", {}), source)
     if config.get("evaluation", {}).get("reference"):  # the default may be absent: then nothing is compared
@@ -265,8 +269,10 @@ def _check_levels(method: Mapping, where: str, source: str) -> None:
 def load(path: str | Path) -> dict:
     """Read a YAML file and `complete` it. Raises `InputError` when it is missing or not YAML."""
     try:
-        with open(path) as file:
+        with open(path, encoding="utf-8") as file:
             config = yaml.safe_load(file)
+    except UnicodeDecodeError as error:
+        raise InputError(path, f"not text in UTF-8 ({error.reason})", "Save the config as UTF-8") from None
     except FileNotFoundError:
         raise InputError(path, "no such file", "Give the path of a config file such as config/config.yaml") from None
     except yaml.YAMLError as error:

@@ -17,7 +17,7 @@ from smgicnet.images import atomic_path
 
 PACKAGE = Path(__file__).parent
 VERSIONED = ("torch", "numpy", "scipy", "nibabel", "PyWavelets", "pandas", "matplotlib", "seaborn", "snakemake")
-VERSIONED += ("antspyx", "fslpy", "icon-registration", "h5py")
+VERSIONED += ("antspyx", "fslpy", "icon-registration", "h5py", "deepbet", "ancpbids")
 MERGED = ("versions", "hardware", "affine")  # what a record keeps of those that it derives from
 
 

@@ -79,7 +79,10 @@ def train_stage(
         rows.to_csv(part, index=False)
     parameters = sum(p.numel() for p in method.network.parameters())
     cost = {"seconds": round(float(rows["seconds"].sum()), 3), "peak_memory_mib": round(peak.mib, 1)}
-    write_record(record, **identity, iterations=len(rows), parameters=parameters, threads=threads, **cost)
+    names = [subject.name for subject in training]
+    write_record(
+        record, **identity, subjects=names, iterations=len(rows), parameters=parameters, threads=threads, **cost
+    )
     job.checkpoint.unlink(missing_ok=True)
     log.info("done: %s", weights)
 

@@ -6,3 +6,9 @@ import torch
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")  # read once, when ants is imported
+
+FIRST = ("test_workflow.py", "test_cohorts.py")  # minutes each: with two processes neither should be left for the end
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in FIRST)

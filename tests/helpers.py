@@ -1,6 +1,9 @@
 """Small methods and images that several tests use."""
 
+import subprocess
+import sys
 from copy import deepcopy
+from pathlib import Path
 
 import torch
 
@@ -8,6 +11,7 @@ from smgicnet import config as configuration
 from smgicnet.methods import METHODS, LearnedMethod, PublishedMethod
 from smgicnet.native_grid import OnNativeGrid
 
+ROOT = Path(__file__).parent.parent
 SHAPE = (16, 32, 16)
 
 
@@ -52,3 +56,13 @@ def blobs(seed, detail=(5, 6, 5)):
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(1, 1, *detail, generator=generator)
     return torch.nn.functional.interpolate(coarse, SHAPE, mode="trilinear")
+
+
+def snakemake(folder, *arguments, check=True):
+    """Run Snakemake as a user would, in another working folder and with one core; returns the code and all it said."""
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--workflow-profile", str(ROOT / "profiles/default"), "--directory", str(folder), *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder)
+    if check:
+        assert done.returncode == 0, done.stdout
+    return done

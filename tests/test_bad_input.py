@@ -11,10 +11,11 @@ import yaml
 
 from smgicnet import cli
 from smgicnet import config as configuration
-from smgicnet.cohort import draw_splits, plan_cohort, read_participants, shards, unordered_pairs, write_participants
+from smgicnet.cohort import draw_splits, read_participants, shards, unordered_pairs, write_participants
 from smgicnet.errors import InputError
 from smgicnet.images import write_volume
 from smgicnet.preprocessing import Grid, prepare
+from smgicnet.sources import plan_cohort
 from smgicnet.weights import read_weights
 
 GRID = Grid((16, 16, 16), 4.0)
@@ -329,23 +330,48 @@ def test_config_files_that_are_none(tmp_path):
         configuration.load(tmp_path / "list.yaml")
 
 
+def label_maps(path, counts, **changes):
+    source = {"kind": "label-maps", "path": str(path), "subjects": counts, "seed": 1, "renderings": 1, **changes}
+    preprocessing = {
+        "skull_strip": "none",
+        "segmentation": "given",
+        "labels": "freesurfer",
+        "histogram_reference": None,
+    }
+    return {"source": source, "preprocessing": preprocessing}
+
+
 def test_label_map_folder_without_maps(tmp_path):
     counts = {"train": None, "val": 0, "test": 2}
-    source = {"kind": "label-maps", "path": str(tmp_path), "subjects": counts, "seed": 1, "renderings": 1}
+    dataset = label_maps(tmp_path, counts)
     with pytest.raises(InputError, match=r"no \*\.nii\.gz label maps"):
-        plan_cohort(source, "x")
+        plan_cohort(dataset, "x")
     for number in range(3):
         (tmp_path / f"m{number}.nii.gz").touch()
     with pytest.raises(InputError, match=r"1 train subject\(s\)"):
-        plan_cohort(source, "x")
+        plan_cohort(dataset, "x")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [("labels", "gone.tsv", "no such table of labels"), ("histogram_reference", "gone.nii", "no such image")],
+)
+def test_what_steps_start_from_is_there_before_anything_runs(tmp_path, key, value, problem):
+    for number in range(6):
+        (tmp_path / f"m{number}.nii.gz").touch()
+    dataset = label_maps(tmp_path, {"train": None, "val": 2, "test": 2})
+    plan_cohort(dataset, "x")
+    dataset["preprocessing"][key] = value
+    with pytest.raises(InputError, match=problem) as caught:
+        plan_cohort(dataset, "x")
+    assert caught.value.source == value
 
 
 def test_several_images_of_each_training_map(tmp_path):
     for number in range(6):
         (tmp_path / f"m{number}.nii.gz").touch()
     counts = {"train": None, "val": 2, "test": 2}
-    source = {"kind": "label-maps", "path": str(tmp_path), "subjects": counts, "seed": 1, "renderings": 3}
-    once, table = plan_cohort({**source, "renderings": 1}, "x"), plan_cohort(source, "x")
+    once, table = (plan_cohort(label_maps(tmp_path, counts, renderings=number), "x") for number in (1, 3))
     assert table["split"].value_counts().to_dict() == {"train": 6, "val": 2, "test": 2}
     assert table.loc[once.index].equals(once)  # the others are added: nothing that was there is drawn anew
     first = once.index[once["split"] == "train"][0]
@@ -388,8 +414,8 @@ def test_command_line_says_it_in_one_line(tmp_path, capsys):
     assert error.count("\n") == 1
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump({**BASE, "sedes": [1]}))
-    assert cli.main(["check", str(path)]) == 2
-    assert "sedes" in capsys.readouterr().err
+    assert cli.main(["check", str(path)]) == 1
+    assert "sedes" in capsys.readouterr().out
     path.write_text(yaml.safe_dump(BASE))
     assert cli.main(["check", str(path)]) == 0
     assert "16 train, 2 val, 6 test; 15 test pairs" in capsys.readouterr().out

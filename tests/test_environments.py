@@ -14,7 +14,7 @@ from smgicnet.methods import METHODS
 
 ROOT = Path(__file__).parent.parent
 PYPI_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
-NOT_ON_PYPI = ("python", "pip", "fsl-flirt", "fsl-avwutils")
+NOT_ON_PYPI = ("python", "pip", "fsl-flirt", "fsl-avwutils", "fsl-bet2")
 
 
 def locked():
@@ -40,7 +40,7 @@ def test_conda_versions_agree_with_the_lock(path):
 @pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.sh")), ids=lambda path: path.name)
 def test_what_pip_adds_agrees_with_the_lock(path):
     versions = locked()
-    pins = re.findall(r"([a-z-]+)==([0-9.]+)", path.read_text())
+    pins = re.findall(r"([a-z0-9-]+)==([0-9.]+)", path.read_text())
     assert pins
     for name, version in pins:
         assert versions[name] == version, name
@@ -84,7 +84,9 @@ def requirements(script):
 # what a rule runs where: the functions that choose an environment are checked for each of their answers
 ENVIRONMENTS = {
     "render_phantom": ["torch"], "render_label_map": ["analysis"], "write_cohort": ["analysis"],
-    "preprocess_subject": ["analysis"], "tabulate_subjects": ["analysis"], "align_subject": ["fsl", "ants"],
+    "fetch_archive": ["analysis"], "extract_scan": ["analysis"], "extract_brain": ["deepbet", "fsl", "analysis"],
+    "correct_bias": ["ants"], "segment_subject": ["analysis"], "preprocess_subject": ["analysis"],
+    "assess_quality": ["analysis"], "write_quality_page": ["analysis"], "align_subject": ["fsl", "ants"],
     "align_pairs": ["fsl", "ants"], "train_level": ["torch"], "register_shard": ["torch", "ants", "icon"],
     "register_shown": ["torch", "ants", "icon"],
     "choose_pairs": ["torch"], "fetch_weights": ["analysis"],
@@ -105,7 +107,9 @@ def test_every_script_has_its_environments():
     for script, names in ENVIRONMENTS.items():
         conda = blocks[script].split("conda:")[1].split("params:")[0].split("threads:")[0]
         found = set(re.findall(r"envs/(\w+)\.yaml", conda)) | set(re.findall(r"'(fsl|ants)'", conda))
-        if "environment(w.method)" in conda:
+        if "tool_environment(" in conda:
+            found = {"deepbet", "fsl", "analysis"}
+        elif "environment(w.method)" in conda:
             found = {schema(f"methods/{kind}").get("environment", "torch") for kind in METHODS}
         assert found == set(names), script
 
@@ -117,7 +121,7 @@ def test_an_environment_has_what_its_scripts_import(script, environment):
         PYPI_NAMES.get(e.split("=")[0], e.split("=")[0]) for e in yaml.safe_load(path.read_text())["dependencies"]
     }
     pip = path.with_suffix(".post-deploy.sh")
-    brought |= set(re.findall(r"([a-z-]+)==", pip.read_text())) if pip.is_file() else set()
+    brought |= set(re.findall(r"([a-z0-9-]+)==", pip.read_text())) if pip.is_file() else set()
     projects = metadata.packages_distributions()
     for name in requirements(ROOT / "workflow/scripts" / f"{script}.py"):
         assert {project.lower() for project in projects[name]} & {one.lower() for one in brought}, name

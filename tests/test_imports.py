@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "smgicnet"
-JOBS = ("train_job", "register_job", "align_job")
+JOBS = ("train_job", "register_job", "register_pair", "align_job")
 FORBIDDEN = {
     "errors": {"*"},
     "fields": {"*"},
@@ -48,7 +48,8 @@ def test_statistics_tables_plotting_and_help_do_not_import_torch():
         "import sys, smgicnet.statistics, smgicnet.comparisons, smgicnet.paper_tables, smgicnet.score_figures,"
         " smgicnet.plotting, smgicnet.examples, smgicnet.cli, smgicnet.preprocessing, smgicnet.cohort, smgicnet.audit,"
         " smgicnet.affine, smgicnet.ablations, smgicnet.published_table, smgicnet.download, smgicnet.pair_figures,"
-        " smgicnet.run_figures, smgicnet.training_figures, smgicnet.report;"
+        " smgicnet.run_figures, smgicnet.training_figures, smgicnet.report, smgicnet.sources, smgicnet.quality,"
+        " smgicnet.brain_extraction, smgicnet.bias_field, smgicnet.segmentation, smgicnet.overview, smgicnet.check;"
         " sys.exit(bool({'torch', 'ants'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -4,6 +4,7 @@ import filecmp
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,11 +22,12 @@ from nibabel.affines import apply_affine
 
 from smgicnet import cli
 from smgicnet.affine import read_alignments
-from smgicnet.cohort import plan_cohort
 from smgicnet.config import load
 from smgicnet.flirt import find_flirt
 from smgicnet.images import Volume, read_image, read_labels
+from smgicnet.sources import plan_cohort
 from smgicnet.transforms_io import apply_field, grid_points, read_itk, sample
+from tests.helpers import snakemake
 from tests.test_baselines import published_lapirn
 from tests.test_synthmorph import keras
 from tests.test_synthmorph import write as write_h5
@@ -87,16 +89,6 @@ FULL["ablations"] = ABLATIONS
 TABLE1 = ["syn", "icnet", "icnet w.affine", "lapirn", "lapirn w.affine", "smgicnet", "initial", "initial w.affine"]
 TABLE1 += ["lapirn-disp"]
 RUNS = [*TABLE1, "synthmorph", "synthmorph w.affine"]
-
-
-def snakemake(folder, *arguments, check=True):
-    """Run Snakemake as a user would, in another working folder and with one core; returns the code and all it said."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--workflow-profile", str(ROOT / "profiles/default"), "--directory", str(folder), *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder)
-    if check:
-        assert done.returncode == 0, done.stdout
-    return done
 
 
 def write_config(folder, content=CONFIG):
@@ -277,7 +269,7 @@ def test_a_generated_cohort_is_read_as_ones_own(finished, tmp_path):
         "kind": "participants", "path": str(finished / "results/mini/cohort/participants.tsv"),
     }  # fmt: skip
     config = write_config(tmp_path, own)
-    table = plan_cohort(load(config)["datasets"]["mini"]["source"], "unused")
+    table = plan_cohort(load(config)["datasets"]["mini"], "unused")
     assert table["split"].value_counts().to_dict() == {"train": 3, "val": 2, "test": 3}
     snakemake(tmp_path, "--configfile", config, "--until", "preprocess")
     for name in table.index:
@@ -365,6 +357,25 @@ def test_another_test_subject_renders_and_trains_nothing_else(finished):
     assert re.search(r"preprocess +1\n", jobs)
     assert "train_level" not in jobs
     assert "align_subject" not in jobs
+
+
+def test_flagged_subjects_are_left_out_where_the_config_says_so(finished, tmp_path):
+    """A test subject's brain is smaller than the limit, and one that trains lacks an ROI on so coarse a grid."""
+    shutil.copytree(finished, tmp_path / "run")
+    content = json.loads(json.dumps(CONFIG))
+    content["datasets"]["mini"]["quality"] = {"exclude": True, "volume_ml": [1550, 2500]}
+    targets = ["results/mini/raw/initial/seed-0/metrics.csv.gz", f"{RUN}/level-1/training.json"]
+    targets += ["results/mini/cohort/shown_pairs.json"]
+    snakemake(tmp_path / "run", *targets, "--configfile", write_config(tmp_path, content))
+    quality = pd.read_csv(tmp_path / "run/results/mini/raw/quality.tsv", sep="\t", index_col="subject")
+    left_out = {"sub-002", "sub-008"}
+    assert set(quality.index[quality["excluded"]]) == left_out
+    assert "below 1,550 ml" in quality.at["sub-008", "reason"]
+    metrics = pd.read_csv(tmp_path / "run" / targets[0])
+    assert set(metrics["fixed"]) == {"sub-006", "sub-007"}
+    assert json.loads((tmp_path / "run" / targets[1]).read_text())["subjects"] == ["sub-001", "sub-003"]
+    shown = json.loads((tmp_path / "run" / targets[2]).read_text())
+    assert not left_out & {name for pair in shown.values() for name in pair}
 
 
 def test_published_weights_run_in_the_pipeline_without_training(finished):
@@ -459,11 +470,15 @@ def test_flirt_that_is_asked_for_and_missing_stops_before_anything_runs(tmp_path
 
 
 @pytest.mark.parametrize("config", sorted(p.name for p in (ROOT / "config").glob("*.yaml") if p.name != "paper.yaml"))
-def test_every_config_gives_a_dag(config, tmp_path):
+def test_every_config_gives_a_dag(config, tmp_path, monkeypatch):
+    """With the terms of OASIS accepted, and FreeSurfer said to be on other nodes."""
+    monkeypatch.setenv("SMGICNET_UNCHECKED_TOOLS", "1")
+    text = (ROOT / "config" / config).read_text().replace("accept_license: false", "accept_license: true")
+    (tmp_path / "config.yaml").write_text(text)
     (tmp_path / "resources/anatomies").mkdir(parents=True)
     for number in range(20):
         (tmp_path / f"resources/anatomies/map-{number:02d}.nii.gz").touch()
-    done = snakemake(tmp_path, "-n", "--configfile", str(ROOT / "config" / config))
+    done = snakemake(tmp_path, "-n", "--configfile", str(tmp_path / "config.yaml"))
     assert "write_table1" in done.stdout
 
 

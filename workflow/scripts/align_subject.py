@@ -15,5 +15,7 @@ with job_log(snakemake.log[0]):
         Path(snakemake.input.reference),
         build(Grid, snakemake.params.grid),
         build(AffineConfig, snakemake.params.affine),
+        mapping=snakemake.params.mapping,
+        histogram=snakemake.input.get("histogram"),
     )
     write_prepared(prepared, snakemake.output.image, snakemake.output.labels, snakemake.output.report)

@@ -1,9 +1,10 @@
 from pathlib import Path
 
+from smgicnet.cohort import pairs_without, read_excluded
 from smgicnet.scripts import job_log
 from smgicnet.shown_pairs import write_shown_pairs
 
 with job_log(snakemake.log[0]):
-    labels = {Path(path).parent.name: Path(path) for path in snakemake.input}
-    pairs = [tuple(pair) for pair in snakemake.params.pairs]
+    labels = {Path(path).parent.name: Path(path) for path in snakemake.input.labels}
+    pairs = pairs_without(snakemake.params.pairs, read_excluded(snakemake.input.excluded))
     write_shown_pairs(labels, pairs, snakemake.params.rules, Path(snakemake.output[0]))

@@ -1,7 +1,15 @@
 from smgicnet.config import build
-from smgicnet.preprocessing import Grid, prepare, write_prepared
+from smgicnet.preprocessing import Grid, prepare, read_intensities, write_prepared
 from smgicnet.scripts import job_log
 
 with job_log(snakemake.log[0]):
-    prepared = prepare(snakemake.input.image, snakemake.input.get("labels"), build(Grid, snakemake.params.grid))
-    write_prepared(prepared, snakemake.output.image, snakemake.output.labels, snakemake.output.report)
+    given, output = snakemake.input, snakemake.output
+    histogram = given.get("histogram")
+    prepared = prepare(
+        given.image,
+        given.get("labels"),
+        build(Grid, snakemake.params.grid),
+        mapping=snakemake.params.mapping,
+        reference=read_intensities(histogram) if histogram else None,
+    )
+    write_prepared(prepared, output.image, output.labels, output.report, steps=given.records)

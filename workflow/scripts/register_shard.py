@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from smgicnet.cohort import SubjectFiles
+from smgicnet.cohort import SubjectFiles, pairs_without, read_excluded
 from smgicnet.register_job import register_shard
 from smgicnet.scripts import job_log
 
@@ -13,7 +13,7 @@ with job_log(snakemake.log[0]):
     register_shard(
         snakemake.params.method,
         Path(snakemake.input.weights[0]) if snakemake.input.weights else None,
-        [tuple(pair) for pair in snakemake.params.pairs],
+        pairs_without(snakemake.params.pairs, read_excluded(snakemake.input.excluded)),
         subjects,
         alignments=Path(snakemake.input.alignments[0]) if snakemake.input.alignments else None,
         columns={key: snakemake.wildcards[key] for key in ("dataset", "arm", "method", "seed")},

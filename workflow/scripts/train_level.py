@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from smgicnet.cohort import SubjectFiles
+from smgicnet.cohort import SubjectFiles, read_excluded
 from smgicnet.config import build
 from smgicnet.preprocessing import Grid
 from smgicnet.scripts import job_log
@@ -9,13 +9,16 @@ from smgicnet.train_job import train_stage
 with job_log(snakemake.log[0]):
     count = len(snakemake.params.validation)
     images, labels = snakemake.input.validation[:count], snakemake.input.validation[count:]
+    excluded = read_excluded(snakemake.input.excluded)
+    training = [SubjectFiles(n, Path(i)) for n, i in zip(snakemake.params.training, snakemake.input.images)]
+    validation = [SubjectFiles(n, Path(i), Path(s)) for n, i, s in zip(snakemake.params.validation, images, labels)]
     train_stage(
         snakemake.params.method,
         int(snakemake.wildcards.level),
         seed=int(snakemake.wildcards.seed),
         grid=build(Grid, snakemake.params.grid),
-        training=[SubjectFiles(n, Path(i)) for n, i in zip(snakemake.params.training, snakemake.input.images)],
-        validation=[SubjectFiles(n, Path(i), Path(s)) for n, i, s in zip(snakemake.params.validation, images, labels)],
+        training=[subject for subject in training if subject.name not in excluded],
+        validation=[subject for subject in validation if subject.name not in excluded],
         earlier=Path(snakemake.input.earlier[0]) if snakemake.input.earlier else None,
         weights=Path(snakemake.output.weights),
         history=Path(snakemake.output.history),

@@ -29,5 +29,6 @@ with job_log(snakemake.log[0]):
         images={Path(path).parent.name: path for path in given.images},
         initial=given.initial[0] if given.initial else None,
         audit=given.audit,
+        quality="quality.html",
         records={"audit": given.audit_record, **{name: files["json"] for name, files in tables.items()}},
     )

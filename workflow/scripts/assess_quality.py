@@ -1,0 +1,10 @@
+from smgicnet.config import build
+from smgicnet.provenance import write_text
+from smgicnet.quality import QualityConfig, excluded_subjects, write_quality
+from smgicnet.scripts import job_log
+
+with job_log(snakemake.log[0]):
+    given, params, table = snakemake.input, snakemake.params, snakemake.output.table
+    config = build(QualityConfig, params.quality)
+    write_quality(params.subjects, params.splits, given.images, given.labels, given.reports, config, table)
+    write_text(snakemake.output.excluded, "".join(f"{name}\n" for name in sorted(excluded_subjects(table))))

@@ -1,0 +1,13 @@
+from pathlib import Path
+
+from smgicnet.images import write_volume
+from smgicnet.provenance import write_record
+from smgicnet.scripts import job_log
+from smgicnet.segmentation import segment
+
+with job_log(snakemake.log[0]):
+    image, subject = snakemake.input.image, snakemake.wildcards.subject
+    folder = Path(snakemake.params.folder)
+    labels, record = segment(image, snakemake.params.tool, subject=subject, folder=folder, threads=snakemake.threads)
+    write_volume(snakemake.output.labels, labels.data, labels.affine)
+    write_record(snakemake.output.record, step="segmentation", image=image, **record)
