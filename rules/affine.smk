@@ -37,8 +37,11 @@ rule align_pairs:
         "results/{dataset}/affine/alignments/{shard}/benchmark.tsv"
     conda:
         f"../envs/{'fsl' if ENGINE == 'flirt' else 'ants'}.yaml"
+    resources:
+        mem_mb=lambda w, attempt: registering_needs(w, attempt)[0],
+        runtime=lambda w, attempt: registering_needs(w, attempt)[1],
     params:
-        pairs=lambda w: SHARDS[w.dataset][int(w.shard)],
+        pairs=shard_pairs,
         affine=AFFINE,
         code=source_digest(*AFFINE_CODE),
     script:

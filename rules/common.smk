@@ -12,6 +12,15 @@ from snakemake.settings.types import DeploymentMethod
 from smgicnet.affine import choose_engine
 from smgicnet.cohort import SPLITS, shards, unordered_pairs
 from smgicnet.config import complete, schema, stage_block
+from smgicnet.costs import (
+    ALIGNMENT,
+    Layout,
+    memory_mb,
+    of_method,
+    pair_seconds,
+    read_costs,
+    runtime_minutes,
+)
 from smgicnet.errors import InputError
 from smgicnet.preprocessing import LABEL_TABLE, label_file
 from smgicnet.provenance import source_digest
@@ -19,6 +28,7 @@ from smgicnet.sources import plan_cohort, tools_to_come
 from smgicnet.tools import require_tools
 
 try:
+    JOB_MINUTES = float(config.pop("job_minutes", 20))  # wished length of a registration job, from the profile
     CONFIG = complete(config, ", ".join(map(str, workflow.configfiles)) or "config")
     COHORTS = {name: plan_cohort(dataset, f"results/{name}/cohort") for name, dataset in CONFIG["datasets"].items()}
     DATASETS = CONFIG["datasets"]
@@ -46,15 +56,20 @@ try:
     os.environ["SMGICNET_UNCHECKED_TOOLS"] = "1"  # a job need not look again, nor on another node
     # decided once: a job on a node with other software is told, and does not choose again
     os.environ["SMGICNET_AFFINE_ENGINE"] = ENGINE
+    MEASURED = read_costs()
+    LAYOUTS = {
+        name: Layout(f"results/{name}/cohort/shards.json", CONFIG["evaluation"]["shard_size"]) for name in DATASETS
+    }
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-SHARD_SIZE = CONFIG["evaluation"]["shard_size"]
 FULL_MODEL, VARIANTS = CONFIG["ablations"]["method"], CONFIG["ablations"]["variants"]
 METHODS = {**CONFIG["methods"], **{name: variant["method"] for name, variant in VARIANTS.items()}}
 TRAINED = [name for name, method in METHODS.items() if method["stages"] and not method["weights"]]
 REGISTERING = [run for run in RUNS if METHODS[run[0]]["type"] != "initial"]
 REFERENCE = (CONFIG["evaluation"]["reference"]["method"], CONFIG["evaluation"]["reference"]["arm"])
+NETWORKS = [name for name in METHODS if METHODS[name]["stages"] or name in PUBLISHED]  # a GPU is of use to them
+OTHERS = [name for name in METHODS if name not in NETWORKS]
 TRAINED_RUNS = [run for run in RUNS if run[0] in TRAINED]
 AFFINE = {**CONFIG["affine"], "engine": ENGINE}
 
@@ -66,7 +81,53 @@ def subjects(dataset, *splits):
 
 
 PAIRS = {dataset: unordered_pairs(subjects(dataset, "test")) for dataset in DATASETS}
-SHARDS = {dataset: shards(subjects(dataset, "test"), SHARD_SIZE) for dataset in DATASETS}
+
+
+def seconds_a_pair(dataset, name):
+    """Of a method, or of ``affine`` for the alignment; a variant is taken for as fast as what it varies."""
+    name = FULL_MODEL if name in VARIANTS else name
+    cost = ALIGNMENT if name == "affine" else of_method(METHODS[name])
+    return pair_seconds(name, cost, dataset, DATASETS[dataset]["grid"], MEASURED)
+
+
+@cache
+def shards_of(dataset, name):
+    """The test pairs of each job of a method, or of ``affine``."""
+    size = LAYOUTS[dataset].pairs(name, seconds_a_pair(dataset, name), JOB_MINUTES)
+    return shards(subjects(dataset, "test"), size)
+
+
+def shard_pairs(wildcards):
+    """The pairs of the job that the wildcards name."""
+    return shards_of(wildcards.dataset, getattr(wildcards, "method", "affine"))[int(wildcards.shard)]
+
+
+@cache
+def aligned_in(dataset):
+    """The job of the alignments that holds each test pair."""
+    return {pair: number for number, pairs in enumerate(shards_of(dataset, "affine")) for pair in pairs}
+
+
+def registering_needs(wildcards, attempt):
+    """Memory (MB) and time (minutes) to ask for, to register a job's pairs, or those that figures show."""
+    name = getattr(wildcards, "method", "affine")
+    cost = ALIGNMENT if name == "affine" else of_method(METHODS[name])
+    pairs = len(shard_pairs(wildcards)) if hasattr(wildcards, "shard") else len(CONFIG["evaluation"]["figure_pairs"])
+    seconds = pairs * seconds_a_pair(wildcards.dataset, name)
+    memory = memory_mb(cost["pair_memory"], DATASETS[wildcards.dataset]["grid"], attempt)
+    return memory, runtime_minutes(seconds, attempt)
+
+
+def training_memory(wildcards, attempt):
+    """Memory (MB) to ask for, to train a method; the time is for a profile to say: a training that is cut goes on."""
+    return memory_mb(
+        of_method(METHODS[wildcards.method])["training_memory"], DATASETS[wildcards.dataset]["grid"], attempt
+    )
+
+
+def cohort_memory(wildcards, attempt):
+    """Memory (MB) to ask for, where all images of a dataset are gone through, with 20 bytes a voxel of each."""
+    return memory_mb(20 * len(COHORTS[wildcards.dataset]), DATASETS[wildcards.dataset]["grid"], attempt)
 
 
 def names(values):
@@ -214,21 +275,19 @@ def final_weights(wildcards):
 
 
 def alignments(wildcards, name):
-    """A file of the alignment of a shard's pairs, in the affine arm."""
-    folder = f"results/{wildcards.dataset}/affine/alignments"
-    chosen = [wildcards.shard] if hasattr(wildcards, "shard") else range(len(SHARDS[wildcards.dataset]))
-    return [f"{folder}/{shard}/{name}" for shard in chosen] if wildcards.arm == "affine" else []
+    """A file of the alignments of a job's pairs, or of all pairs, in the affine arm."""
+    if wildcards.arm != "affine":
+        return []
+    where = aligned_in(wildcards.dataset)
+    pairs = shard_pairs(wildcards) if hasattr(wildcards, "shard") else where
+    chosen = sorted({where[pair] for pair in pairs})
+    return [f"results/{wildcards.dataset}/affine/alignments/{shard}/{name}" for shard in chosen]
 
 
 def environment(method):
     """The conda environment in which a method registers, by its schema."""
     kind = METHODS[method]["type"]
     return f"../envs/{schema(f'methods/{kind}').get('environment', 'torch')}.yaml"
-
-
-def is_network(method):
-    """Whether a GPU is of use in registering."""
-    return bool(METHODS[method]["stages"]) or method in PUBLISHED
 
 
 def code_of(method, *files):
@@ -239,13 +298,13 @@ def code_of(method, *files):
 
 def shard_subjects(wildcards):
     """Names of the subjects in a shard's pairs."""
-    return sorted({name for pair in SHARDS[wildcards.dataset][int(wildcards.shard)] for name in pair})
+    return sorted({name for pair in shard_pairs(wildcards) for name in pair})
 
 
 def shard_files(wildcards, name):
     """A file of every shard of a method."""
     folder = f"results/{wildcards.dataset}/{wildcards.arm}/{wildcards.method}/seed-{wildcards.seed}/shards"
-    return [f"{folder}/{shard}/{name}" for shard in range(len(SHARDS[wildcards.dataset]))]
+    return [f"{folder}/{shard}/{name}" for shard in range(len(shards_of(wildcards.dataset, wildcards.method)))]
 
 
 def method_files(dataset, name, runs=RUNS):
@@ -378,6 +437,8 @@ envvars:
 
 
 onstart:
+    for layout in LAYOUTS.values():
+        layout.keep()
     if ENGINE_REASON:
         logger.info(f"Affine pre-registration: {ENGINE_REASON}")
     for name in ABSENT:

@@ -13,6 +13,8 @@ rule extract_brain:
     conda:
         lambda w: tool_environment(preparation(w.dataset)["skull_strip"])
     threads: 2
+    resources:
+        mem_mb=lambda w, attempt: 6000 * attempt,
     params:
         tool=lambda w: preparation(w.dataset)["skull_strip"],
         code=source_digest("brain_extraction.py", "images.py", "tools.py"),
@@ -47,6 +49,9 @@ rule segment:
     conda:
         "../envs/analysis.yaml"
     threads: 4
+    resources:
+        mem_mb=lambda w, attempt: 8000 * attempt,
+        runtime=lambda w, attempt: 60 * (24 if preparation(w.dataset)["segmentation"] == "recon-all" else 2) * attempt,
     params:
         tool=lambda w: preparation(w.dataset)["segmentation"],
         folder=lambda w: f"results/{w.dataset}/segmentation",  # of the tool, which resumes there
@@ -87,6 +92,8 @@ rule assess_quality:
         "results/{dataset}/logs/quality.log",
     conda:
         "../envs/analysis.yaml"
+    resources:
+        mem_mb=cohort_memory,
     params:
         subjects=lambda w: subjects(w.dataset, *SPLITS),
         splits=lambda w: COHORTS[w.dataset].loc[subjects(w.dataset, *SPLITS), "split"].tolist(),
@@ -107,6 +114,8 @@ rule write_quality_page:
         "results/{dataset}/logs/quality_page.log",
     conda:
         "../envs/analysis.yaml"
+    resources:
+        mem_mb=cohort_memory,
     params:
         subjects=lambda w: subjects(w.dataset, *SPLITS),
         code=source_digest(*PAGE_CODE, "quality.py"),

@@ -12,6 +12,7 @@ REGISTERING_CODE = [
 SCORING_CODE = [*REGISTERING_CODE, "evaluation.py", "preprocessing.py", LABEL_TABLE]
 
 
+# a rule for networks, which ask for a GPU, and one for the others
 rule register_shard:
     input:
         # in the affine arm too: an image or label map is resampled once, through affine and deformation
@@ -28,18 +29,31 @@ rule register_shard:
         "results/{dataset}/logs/register/{arm}-{method}-seed-{seed}-shard-{shard}.log",
     benchmark:
         "results/{dataset}/{arm}/{method}/seed-{seed}/shards/{shard}/benchmark.tsv"
+    wildcard_constraints:
+        method=names(NETWORKS),
     conda:
         lambda w: environment(w.method)
     threads: lambda w: METHODS[w.method].get("threads", 2)
     resources:
-        gpu=lambda w: int(is_network(w.method)),
+        gpu=1,
+        mem_mb=lambda w, attempt: registering_needs(w, attempt)[0],
+        runtime=lambda w, attempt: registering_needs(w, attempt)[1],
     params:
         method=lambda w: untitled(w.method),
         subjects=shard_subjects,
-        pairs=lambda w: SHARDS[w.dataset][int(w.shard)],
+        pairs=shard_pairs,
         code=lambda w: code_of(w.method, *SCORING_CODE),
     script:
         "../workflow/scripts/register_shard.py"
+
+
+use rule register_shard as register_shard_on_cpu with:
+    wildcard_constraints:
+        method=names(OTHERS),
+    resources:
+        gpu=0,
+        mem_mb=lambda w, attempt: registering_needs(w, attempt)[0],
+        runtime=lambda w, attempt: registering_needs(w, attempt)[1],
 
 
 rule choose_pairs:
@@ -52,6 +66,8 @@ rule choose_pairs:
         "results/{dataset}/logs/shown_pairs.log",
     conda:
         "../envs/torch.yaml"
+    resources:
+        mem_mb=cohort_memory,
     params:
         pairs=lambda w: PAIRS[w.dataset],
         rules=CONFIG["evaluation"]["figure_pairs"],
@@ -71,16 +87,29 @@ rule register_shown:
         directory("results/{dataset}/{arm}/{method}/seed-{seed}/shown"),
     log:
         "results/{dataset}/logs/register/{arm}-{method}-seed-{seed}-shown.log",
+    wildcard_constraints:
+        method=names(NETWORKS),
     conda:
         lambda w: environment(w.method)
     threads: lambda w: METHODS[w.method].get("threads", 2)
     resources:
-        gpu=lambda w: int(is_network(w.method)),
+        gpu=1,
+        mem_mb=lambda w, attempt: registering_needs(w, attempt)[0],
+        runtime=lambda w, attempt: registering_needs(w, attempt)[1],
     params:
         method=lambda w: untitled(w.method),
         code=lambda w: code_of(w.method, *REGISTERING_CODE),
     script:
         "../workflow/scripts/register_shown.py"
+
+
+use rule register_shown as register_shown_on_cpu with:
+    wildcard_constraints:
+        method=names(OTHERS),
+    resources:
+        gpu=0,
+        mem_mb=lambda w, attempt: registering_needs(w, attempt)[0],
+        runtime=lambda w, attempt: registering_needs(w, attempt)[1],
 
 
 rule gather_metrics:

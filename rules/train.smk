@@ -35,6 +35,7 @@ rule train_level:
     threads: 2
     resources:
         gpu=1,
+        mem_mb=training_memory,
     params:
         method=lambda w: stage_block(METHODS[w.method], int(w.level)),
         grid=lambda w: DATASETS[w.dataset]["grid"],

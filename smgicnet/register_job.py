@@ -58,7 +58,7 @@ def register_shard(
     pairs: Sequence[tuple[str, str]],
     subjects: Mapping[str, SubjectFiles],
     *,
-    alignments: Path | None,
+    alignments: Sequence[Path],
     columns: Mapping[str, object],
     metrics: Path,
     record: Path,
@@ -67,8 +67,9 @@ def register_shard(
 ) -> None:
     """Register each unordered pair in both directions, score it, and write a row a pair, direction, metric and ROI.
 
-    ``columns`` (dataset, arm, method, seed) are set in every row. ``alignments`` are those of the affine arm: a moving
-    image is aligned before it is registered, and affine and deformation are scored as one field.
+    ``columns`` (dataset, arm, method, seed) are set in every row. ``alignments`` hold those of the
+    pairs in the affine arm: a moving image is aligned before it is registered, and affine and deformation are scored as
+    one field.
     """
     torch.set_num_threads(threads)
     block, rows = config, []  # quality control may have left none of the pairs
@@ -88,13 +89,13 @@ def _register_and_score(
     weights: Path | None,
     pairs: Sequence[tuple[str, str]],
     subjects: Mapping[str, SubjectFiles],
-    alignments: Path | None,
+    alignments: Sequence[Path],
 ) -> tuple[Mapping, list[dict]]:
     """The method's block as it was trained, and the rows of all pairs."""
     names = sorted({name for pair in pairs for name in pair})
     loaded = {name: _load_scored(subjects[name]) for name in names}
     volumes = {name: read_image(subjects[name].image) for name in names}
-    affine = read_alignments(alignments) if alignments else {}
+    affine = _read_all(alignments)
     method, block = load_method(config, weights, volumes[names[0]].spacing[0])
     rows: list[dict] = []
     for number, (first, second) in enumerate(pairs):
@@ -133,7 +134,7 @@ def register_shown(
     The warped image and the displacement (ITK) of each go to the folder ``fields``; ``alignments``: of all shards.
     """
     torch.set_num_threads(threads)
-    affine = {pair: one for path in alignments for pair, one in read_alignments(path).items()}
+    affine = _read_all(alignments)
     volumes = {name: read_image(images[name]) for pair in pairs for name in pair}
     method, _ = load_method(config, weights, next(iter(volumes.values())).spacing[0])
     tensors = {name: image_tensor(volume.data, method.device) for name, volume in volumes.items()}
@@ -165,6 +166,10 @@ def _register(
     if inverse is not None:
         inverse = compose(inverse, affine_field(matrix.inverse(), moving.shape[2:], method.device))
     return Registration(compose_affine(matrix, result.forward), inverse, result.seconds + alignment.seconds)
+
+
+def _read_all(alignments: Sequence[Path]) -> dict[tuple[str, str], Alignment]:
+    return {pair: one for path in alignments for pair, one in read_alignments(path).items()}
 
 
 def _load_scored(files: SubjectFiles) -> ScoredSubject:

@@ -15,7 +15,7 @@ with job_log(snakemake.log[0]):
         Path(snakemake.input.weights[0]) if snakemake.input.weights else None,
         pairs_without(snakemake.params.pairs, read_excluded(snakemake.input.excluded)),
         subjects,
-        alignments=Path(snakemake.input.alignments[0]) if snakemake.input.alignments else None,
+        alignments=[Path(path) for path in snakemake.input.alignments],
         columns={key: snakemake.wildcards[key] for key in ("dataset", "arm", "method", "seed")},
         metrics=Path(snakemake.output.metrics),
         record=Path(snakemake.output.record),
