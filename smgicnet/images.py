@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,15 @@ import numpy as np
 from smgicnet.errors import InputError
 
 MAX_AFFINE_DIFFERENCE_MM = 1e-2
+UNWRITABLE = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota of the disk is used up",
+    errno.EFBIG: "the system allows no file as large",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "there is no permission to write there",
+    errno.EPERM: "there is no permission to write there",
+    errno.EIO: "the disk reports an error",
+}
 UNIT_STEP = 2.0**-15  # of a stored intensity in [0, 1]: a power of two, so that reading rounds nothing
 
 
@@ -34,18 +45,63 @@ class Volume:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary path beside ``path`` to write to; renamed to it on success, removed on failure.
 
-    The folder is made; the file is flushed to the disk before it gets its name. All endings are kept.
+    The folder is made; the file is flushed to the disk before it gets its name, and the name after it. All endings are
+    kept. Raises `InputError` where it cannot be written; what ``path`` held before is then untouched.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield part
-        with open(part, "rb+") as file:
-            os.fsync(file.fileno())
+        _flush(part, os.O_RDWR)
         os.replace(part, path)
+        _flush(path.parent, os.O_RDONLY)
+    except OSError as error:
+        ours = error.filename is None or Path(error.filename) in (part, path, *path.parents)
+        if error.errno not in UNWRITABLE or not ours:
+            raise
+        raise _unwritable(path, error) from None
     finally:
+        _remove(part)
+
+
+def _flush(path: Path, mode: int) -> None:
+    descriptor = os.open(path, mode)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(part: Path) -> None:
+    try:
         part.unlink(missing_ok=True)
+    except OSError:
+        return  # as unwritable as the file itself: that was said
+
+
+def _unwritable(path: str | Path, error: OSError) -> InputError:
+    """What to tell a user whose results cannot be written."""
+    remedy = "Free space there, or make it writable, and run the same command again: what is complete is kept"
+    free = (
+        "" if error.errno != errno.ENOSPC else f" ({shutil.disk_usage(Path(path).parent).free / 2**20:,.0f} MiB free)"
+    )
+    return InputError(path, f"cannot be written: {UNWRITABLE.get(error.errno, error.strerror)}{free}", remedy)
+
+
+def require_room(folder: str | Path, needed: int) -> None:
+    """Raise `InputError` unless ``folder``, which is made, can be written to and has ``needed`` bytes free."""
+    folder = Path(folder)
+    with atomic_path(folder / "writable") as part:
+        part.write_bytes(b"x")
+    (folder / "writable").unlink()
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            folder,
+            f"{needed / 2**20:,.0f} MiB will be needed here, {free / 2**20:,.0f} are free",
+            "Free space, or put the results on another disk, and run the same command again",
+        )
 
 
 def _load(path: str | Path, dtype: type) -> Volume:

@@ -10,11 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from smgicnet.errors import InputError
+from smgicnet.interruption import REQUEUE, Interrupted
 
 
 @contextmanager
 def job_log(path: str | Path) -> Iterator[None]:
-    """Log to ``path`` and to the terminal; an `InputError` ends the job with its message alone, no traceback."""
+    """Log to ``path`` and to the terminal; an `InputError` ends the job with its message alone, no traceback.
+
+    The exit code is 1 for errors and `REQUEUE` where the job was `Interrupted` and goes on when it is started again.
+    """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     form = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
     handlers = [logging.FileHandler(path, mode="w"), logging.StreamHandler(sys.stderr)]
@@ -27,6 +31,9 @@ def job_log(path: str | Path) -> Iterator[None]:
     except InputError as error:
         logging.error("Error: %s", error)
         raise SystemExit(1) from None
+    except Interrupted as stopped:
+        logging.warning("%s", stopped)
+        raise SystemExit(REQUEUE) from None
     except Exception:
         logging.error("%s", traceback.format_exc())
         raise SystemExit(1) from None

@@ -15,7 +15,7 @@ from smgicnet.device import image_tensor, peak_memory, to_device
 from smgicnet.errors import InputError
 from smgicnet.evaluation import dice, present_labels, warp_labels
 from smgicnet.fields import warp
-from smgicnet.images import atomic_path, read_image, read_labels
+from smgicnet.images import atomic_path, read_image, read_labels, require_room
 from smgicnet.methods import METHODS, LearnedMethod, Stage
 from smgicnet.preprocessing import Grid, roi_names
 from smgicnet.provenance import files_digest, write_record
@@ -24,6 +24,7 @@ from smgicnet.training import Job, TrainingConfig, train
 from smgicnet.weights import Weights, read_weights, write_weights
 
 log = logging.getLogger(__name__)
+CHECKPOINT_SIZES = 8  # of the parameters: two checkpoints with Adam's two moments, the weights, and some room
 
 
 def train_stage(
@@ -44,7 +45,8 @@ def train_stage(
     """Train stage ``stage`` (from 1) of the method of block ``config`` and write weights, history and a record.
 
     ``earlier`` are the weights of the stage before. A checkpoint beside ``weights`` is resumed if it is of the same
-    config, seed, images and code, and removed when the stage is complete.
+    config, seed, images and code, and removed when the stage is complete. Raises `InputError` at once where results
+    cannot be written, and `Interrupted` after a signal, see `train`.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(int(np.random.SeedSequence([seed, stage]).generate_state(1)[0]))
@@ -70,6 +72,9 @@ def train_stage(
         identity=identity,
         validate=_validator(validation) if len(validation) > 1 else None,
     )
+    for stale in weights.parent.glob(".part-*"):  # of a start that was killed while it wrote
+        stale.unlink()
+    require_room(weights.parent, CHECKPOINT_SIZES * 4 * sum(p.numel() for p in method.network.parameters()))
     log.info("training stage %d of %s on %s, seed %d", stage, config["type"], method.device, seed)
     with _Board(weights.parent / "tensorboard") as board, peak_memory(method.device) as peak:
         rows = train(method, job, board.write)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from smgicnet.errors import InputError
+from smgicnet.interruption import Interrupted, Stop, watch
 from smgicnet.methods import LearnedMethod, Stage
 from smgicnet.sampling import Augmentation, ImageSet, PairSampler, augment
 from smgicnet.weights import save
@@ -76,7 +77,8 @@ def train(method: LearnedMethod, job: Job, on_log: Callable[[int, dict], None] |
 
     ``on_log(step, row)`` is called each step (TensorBoard). Returns the history: a row a step with every term of the
     objective, unweighted, their weighted ``total``, rate and seconds; ``validation_dice`` where measured.
-    Raises `InputError` when the loss is not finite, `RuntimeError` when a parameter that should learn does not.
+    Raises `InputError` when the loss is not finite, `RuntimeError` when a parameter that should learn does not, and
+    `Interrupted`, with a checkpoint written, when a signal has asked to stop.
     """
     sampler = PairSampler(len(job.images), job.config.batch_size, job.seed)
     length = job.stage.length(sampler.pairs, job.config.batch_size)
@@ -89,20 +91,22 @@ def train(method: LearnedMethod, job: Job, on_log: Callable[[int, dict], None] |
     if start == 0:
         log.info("%d iterations, %d images, %d ordered pairs", length, len(job.images), sampler.pairs)
     clock = _Progress(start, length)
-    for step in range(start, length):
-        frozen = step < job.stage.frozen_iterations
-        for parameter in earlier:
-            parameter.requires_grad_(not frozen)
-        row = _step(method, optimizer, job, sampler, step)
-        done = step + 1
-        if job.validate and (done % job.config.validate_every == 0 or done == length):
-            row["validation_dice"] = job.validate(method)
-        history.append(row)
-        if on_log:
-            on_log(step, row)
-        clock.report(done, row)
-        if done % job.config.checkpoint_every == 0 and done < length:
-            _save_checkpoint(method, optimizer, job, history, done)
+    with watch() as stop:
+        for step in range(start, length):
+            frozen = step < job.stage.frozen_iterations
+            for parameter in earlier:
+                parameter.requires_grad_(not frozen)
+            row = _step(method, optimizer, job, sampler, step)
+            done = step + 1
+            if job.validate and (done % job.config.validate_every == 0 or done == length):
+                row["validation_dice"] = job.validate(method)
+            history.append(row)
+            if on_log:
+                on_log(step, row)
+            clock.report(done, row)
+            if done < length and (stop.asked or done % job.config.checkpoint_every == 0):
+                _save_checkpoint(method, optimizer, job, history, done)
+                _stop_if_asked(stop, job, done, length)
     if start == 0:
         _check_moved(learning, before, method.network)
     return pd.DataFrame(history)
@@ -168,6 +172,12 @@ def _save_checkpoint(method: LearnedMethod, optimizer, job: Job, history: list[d
         "history": history,
     }
     save(state, job.checkpoint)
+
+
+def _stop_if_asked(stop: Stop, job: Job, done: int, length: int) -> None:
+    if stop.asked:
+        where = f"interrupted by {stop.asked} at iteration {done} of {length}: checkpoint {job.checkpoint}"
+        raise Interrupted(f"{where}. Run the same command again: it goes on from there")
 
 
 def _resume(method: LearnedMethod, optimizer, job: Job) -> tuple[list[dict], int]:
