@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -49,6 +50,18 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("cohort", type=Path, metavar="COHORT", help="CONFIG.yaml, participants.tsv or a BIDS folder")
     check.add_argument("--jobs", type=int, metavar="N", help="files opened at a time, by default at most 4")
     check.set_defaults(run=_check)
+
+    plan = commands.add_parser(
+        "plan",
+        help="what a run of the workflow will cost: jobs, hours, disk",
+        description="Print what is still to run of a config and what it costs; needs Snakemake. Nothing of it is run.",
+    )
+    plan.add_argument("targets", nargs="*", metavar="TARGET", help="as for Snakemake, by default everything")
+    plan.add_argument("--configfile", type=Path, default=Path("config/config.yaml"), metavar="CONFIG.yaml")
+    plan.add_argument("--snakefile", type=Path, default=Path("Snakefile"), metavar="FILE")
+    plan.add_argument("--cores", type=int, default=os.cpu_count(), metavar="N", help="by default all of this machine")
+    plan.add_argument("--job-minutes", type=float, default=20, metavar="M", help="as in the profile")
+    plan.set_defaults(run=_plan)
     return parser
 
 
@@ -77,6 +90,18 @@ def _check(arguments: argparse.Namespace) -> int:
     from smgicnet.check import main as check
 
     return check(arguments.cohort, arguments.jobs)
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    from smgicnet.plan import plan
+
+    plan(
+        arguments.configfile,
+        snakefile=arguments.snakefile,
+        cores=arguments.cores,
+        targets=arguments.targets,
+        job_minutes=arguments.job_minutes,
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -79,8 +79,9 @@ class Run:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--configfile", "config.yaml"]
-        command += [TARGET, "--workflow-profile", ROOT / "profiles/slurm", *SITE, *self.arguments]
+        command = [sys.executable, "-m", "snakemake", TARGET, "--snakefile", ROOT / "Snakefile"]
+        command += ["--configfile", "config.yaml", "--workflow-profile", ROOT / "profiles/slurm"]
+        command += [*SITE, *self.arguments]
         self.started += 1
         self.log = self.folder / f"run-{self.started}.log"
         with open(self.log, "w") as log:
@@ -111,14 +112,14 @@ class Run:
         limit = time.monotonic() + seconds
         while time.monotonic() < limit:
             if self.process.poll() is not None:
-                raise RuntimeError(f"Snakemake ended before there was {what}:\n{self.said()[-3000:]}")
+                raise RuntimeError(f"Snakemake ended before there was {what}: {self.log}")
             yield
             time.sleep(0.3)
-        raise RuntimeError(f"no {what} within {seconds} s:\n{self.said()[-3000:]}")
+        raise RuntimeError(f"no {what} within {seconds} s: {self.log}")
 
     def wait(self) -> None:
         if self.process.wait(timeout=900):
-            raise RuntimeError(f"Snakemake failed:\n{self.said()[-5000:]}")
+            raise RuntimeError(f"Snakemake failed: {self.log}")
 
 
 def undisturbed(run: Run) -> str:
@@ -268,21 +269,25 @@ def local(folder: Path, target: str) -> None:
 
 
 def prepare(folder: Path) -> tuple[Path, dict[int, Path]]:
-    """Subjects, prepared once for all runs, and the runs without a cluster, by iterations of level 3."""
+    """Subjects, prepared once for all runs, and the runs without a cluster, by iterations of level 3.
+
+    What is there from an earlier start and still holds is not computed again.
+    """
     prepared, references = folder / "prepared", {}
-    prepared.mkdir(parents=True)
+    prepared.mkdir(parents=True, exist_ok=True)
     (prepared / "config.yaml").write_text(yaml.safe_dump(config(SHORT)))
     local(prepared, "results/mini/raw/quality.tsv")
     for iterations in (SHORT, LONG):
         references[iterations] = folder / f"reference-{iterations}"
-        shutil.copytree(prepared, references[iterations])
+        shutil.copytree(prepared, references[iterations], dirs_exist_ok=True)
         (references[iterations] / "config.yaml").write_text(yaml.safe_dump(config(iterations)))
         local(references[iterations], TARGET)
     return prepared, references
 
 
 def main(folder: Path, chosen: list[str]) -> int:
-    shutil.rmtree(folder, ignore_errors=True)
+    for old in folder.glob("run-*"):
+        shutil.rmtree(old)
     print("preparing subjects, and the run without a cluster", flush=True)
     prepared, references = prepare(folder)
     rows = ["| fault | what happened | table, metrics and weights | s |", "|---|---|---|---|"]
