@@ -314,9 +314,8 @@ def plan(
 
 
 def _print(configfile: Path, rows: Mapping, totals: Mapping, costs: Costs, cores: int) -> None:
-    print(
-        f"What {configfile} has still to run, by {'past runs' if not costs.measured_now else 'a calibration'} on {hardware()}:\n"
-    )
+    source = "a short calibration" if costs.measured_now else "what was measured before"
+    print(f"What {configfile} has still to run, by {source} on {hardware()}:\n")
     if not totals["jobs"]:
         print("nothing: all is there.")
         return

@@ -94,7 +94,7 @@ def test_past_runs_are_read(config, tmp_path):
 
 
 def test_what_is_not_known_is_measured_once_and_kept(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(calibration, "ENOUGH", 0.0)
+    monkeypatch.setattr(calibration, "ENOUGH", 1e-6)
     costs = Costs(config)
     costs.measure()
     assert set(costs.measured_now) == {"mini/initial", "mini/smgicnet", "mini/affine"}

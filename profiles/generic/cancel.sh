@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# cancel.sh JOB...: cancels them.
+exec qdel "$@"
