@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test bench lint browser screenshot env lock clean
+.PHONY: demo test test-cluster bench lint browser screenshot env lock clean
 .DELETE_ON_ERROR:
 
 demo: env  ## the default config from nothing to the tables, the figures and the page
@@ -25,6 +25,10 @@ demo: env  ## the default config from nothing to the tables, the figures and the
 
 test: env lint browser  ## every test and check
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+
+test-cluster: env  ## the workflow on a real Slurm of one node, and its faults; as root on Debian, writes /etc/slurm (docs/cluster.md)
+	tests/cluster/slurm.sh up
+	$(BIN)/python tests/cluster/faults.py .cluster-test; code=$$?; tests/cluster/slurm.sh down; exit $$code
 
 browser:  ## Chromium for the tests of the page, where there is none (Debian and Ubuntu, as root or with sudo)
 	tests/install_chromium.sh || echo "Without a browser the tests of the page are skipped."
