@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 def imported(path):
     """Pairs of a module's dotted name and whether it is imported later; ``find_spec("x")`` counts as later."""
     text = Path(path).read_text()
-    if Path(path).suffix == ".smk":  # not Python: of Snakemake's files the lines of Python at the margin
+    if Path(path).suffix != ".py":  # the rules are no Python
         text = _python_imports(text)
     return list(_walk(ast.parse(text).body, later=False))
 
@@ -60,9 +60,10 @@ def requirements(path):
             continue
         seen[file] = after
         for name, later in imported(file):
-            found, later = module_file(name), later or after
-            if found:
-                todo.append((found, later))
-            elif name.split(".")[0] not in {"smgicnet", *sys.stdlib_module_names}:
+            parts, later = name.split("."), later or after
+            if parts[0] == "smgicnet":  # a module brings the packages that it is in
+                files = [module_file(".".join(parts[:n])) for n in range(1, len(parts) + 1)]
+                todo += [(one, later) for one in files if one]
+            elif parts[0] not in sys.stdlib_module_names:
                 (perhaps if later else needed).add(name)
     return needed, perhaps - needed
