@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test bench lint browser screenshot env lock clean
+.PHONY: demo test test-conda bench lint browser screenshot env lock clean
 .DELETE_ON_ERROR:
 
 demo: env  ## the default config from nothing to the tables, the figures and the page
@@ -25,6 +25,10 @@ demo: env  ## the default config from nothing to the tables, the figures and the
 
 test: env lint browser  ## every test and check
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+
+test-conda: env  ## the environments of envs/ made by a real conda, and the workflow in them; see docs/conda.md
+	tests/conda/up.sh .conda-test $(BIN)/python
+	$(BIN)/python -m pytest --capture=no --exitfirst tests/conda/check_conda.py
 
 browser:  ## Chromium for the tests of the page, where there is none (Debian and Ubuntu, as root or with sudo)
 	tests/install_chromium.sh || echo "Without a browser the tests of the page are skipped."
@@ -58,4 +62,4 @@ lock:  ## renew requirements.lock from pyproject.toml (needs uv); torch itself p
 	  } | sort -f; } >requirements.lock
 
 clean:
-	rm -rf $(VENV) results .snakemake
+	rm -rf $(VENV) .conda-test results .snakemake

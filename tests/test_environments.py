@@ -106,7 +106,7 @@ ELSEWHERE = {
 UNNAMED = {
     "analysis": {"itables": "its JavaScript is in the page", "nilearn": "its JavaScript is in the page"},
     "ants": dict.fromkeys(
-        ("matplotlib", "pillow", "requests", "scikit-learn", "statsmodels", "webcolors"),
+        ("matplotlib", "pillow", "requests", "scikit-learn", "statsmodels"),
         "antspyx, without dependencies",
     ),
     "deepbet": dict.fromkeys(
