@@ -20,17 +20,16 @@ for name in wanted["modules"]:
         missing[name] = str(error)
 missing |= {name: "cannot be located" for name in wanted["located"] if not importlib.util.find_spec(name)}
 allowed = [Path(sys.prefix).resolve(), Path(wanted["root"], "smgicnet").resolve()]
-files = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items()) if name != "__main__"}
+files = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
+elsewhere = {
+    name: file
+    for name, file in files.items()
+    if file and file != __file__ and Path(file).is_absolute()  # torch calls some of its own by a file's mere name
+    if not any(Path(file).resolve().is_relative_to(folder) for folder in allowed)
+}
 found = {
     "missing": missing,
-    "elsewhere": {
-        name: file
-        for name, file in files.items()
-        if file
-        and Path(file).is_absolute()
-        and file != __file__
-        and not any(Path(file).resolve().is_relative_to(folder) for folder in allowed)
-    },
+    "elsewhere": elsewhere,
     "present": [name for name in wanted["absent"] if importlib.util.find_spec(name)],
     "loaded": sorted({name.split(".")[0] for name in files}),
 }
