@@ -1,4 +1,8 @@
-"""NIfTI in and out. What is read is checked; what is written appears whole or not at all."""
+"""NIfTI in and out. What is read is checked; what is written appears whole or not at all.
+
+nibabel is imported where it is used: Snakemake imports this module in an environment that lacks it
+(envs/snakemake.yaml).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from smgicnet.errors import InputError
@@ -106,6 +109,8 @@ def require_room(folder: str | Path, needed: int) -> None:
 
 def _load(path: str | Path, dtype: type) -> Volume:
     """A 3D volume of finite values with an invertible affine, or an `InputError`."""
+    import nibabel as nib
+
     path = Path(path)
     if not path.is_file():
         raise InputError(path, "no such file", "Correct its path or restore the file")
@@ -174,6 +179,8 @@ def write_volume(
     ``intent`` is a NIfTI intent such as ``"vector"`` for displacement fields. ``unit``: intensities in [0, 1] are
     stored as uint16 in steps of `UNIT_STEP`, which is half of float32's size.
     """
+    import nibabel as nib
+
     stored = np.rint(data / UNIT_STEP).astype(np.uint16) if unit else data
     image = nib.Nifti1Image(stored, affine)
     image.set_sform(affine, code="scanner")
@@ -189,6 +196,8 @@ def write_volume(
 
 def load_field(path: str | Path) -> Volume:
     """The array of a field file as it is, float32. Raises `InputError` when it is missing or damaged."""
+    import nibabel as nib
+
     try:
         image = nib.load(path)
         data = np.asarray(image.dataobj, dtype=np.float32)

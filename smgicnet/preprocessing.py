@@ -1,4 +1,8 @@
-"""From a scan to the common grid: orientation, crop or pad, resampling, intensity. No registration of any kind."""
+"""From a scan to the common grid: orientation, crop or pad, resampling, intensity. No registration of any kind.
+
+SciPy and nibabel are imported where they are used: Snakemake imports this module for the label tables alone, in each of
+its processes and in an environment that has neither (envs/snakemake.yaml).
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
-from scipy import ndimage
 
 from smgicnet.errors import InputError
 from smgicnet.images import Volume, atomic_path, check_same_grid, read_image, read_labels, write_volume
@@ -37,6 +39,8 @@ class Grid:
 
 def to_canonical(volume: Volume) -> Volume:
     """Permute and flip the axes to the closest to RAS; the world stays where it is."""
+    import nibabel as nib
+
     image = nib.as_closest_canonical(nib.Nifti1Image(volume.data, volume.affine))
     return Volume(np.asarray(image.dataobj), image.affine)
 
@@ -50,6 +54,8 @@ def background_level(data: np.ndarray) -> float:
 
 def foreground(data: np.ndarray) -> np.ndarray:
     """The brain of a skull-stripped image: the largest component clearly above the background, as a mask."""
+    from scipy import ndimage
+
     above = data - background_level(data)
     mask = above > FOREGROUND_FRACTION * np.percentile(above, 99.9)
     components, count = ndimage.label(mask)
@@ -91,6 +97,8 @@ def resample(volume: Volume, affine: np.ndarray, shape: tuple[int, ...], *, orde
 
     ``order`` 1 (images) smooths first where the new voxels are larger, against aliasing; ``order`` 0 is for labels.
     """
+    from scipy import ndimage
+
     to_source = np.linalg.inv(volume.affine) @ affine
     data = volume.data
     if order > 0:
@@ -214,6 +222,8 @@ def prepare(
 
     Raises `InputError` for an unusable image or label map.
     """
+    from nibabel import aff2axcodes
+
     original = read_image(image_path)
     volume = to_canonical(original)
     mask = _brain(volume, image_path)
@@ -244,7 +254,7 @@ def prepare(
         "labels": str(labels_path) if labels_path else None,
         "source_shape": list(original.data.shape),
         "source_spacing_mm": original.spacing.round(4).tolist(),
-        "source_orientation": "".join(nib.aff2axcodes(original.affine)),
+        "source_orientation": "".join(aff2axcodes(original.affine)),
         "bounding_box": box.tolist(),
         "foreground_ml": round(float(mask.sum() * np.prod(volume.spacing) / 1000), 1),
         "cut_percent": round(float(cut), 3),

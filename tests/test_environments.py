@@ -1,8 +1,6 @@
 """The conda environments and the lock files name the same versions."""
 
-import ast
 import re
-import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -11,10 +9,13 @@ import yaml
 
 from smgicnet.config import schema
 from smgicnet.methods import METHODS
+from tests.imports import requirements
 
 ROOT = Path(__file__).parent.parent
-PYPI_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib"}
+ENVIRONMENT_FILES = sorted((ROOT / "envs").glob("*.yaml"))
+PYPI_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib", "snakemake-minimal": "snakemake"}
 NOT_ON_PYPI = ("python", "pip", "fsl-flirt", "fsl-avwutils", "fsl-bet2")
+ANY_VERSION = {("snakemake", "numpy")}
 
 
 def locked():
@@ -28,13 +29,20 @@ def locked():
     return found
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda path: path.name)
+def listed(path):
+    """Name on PyPI and version ("" for any) of each entry of an environment, those for pip too."""
+    for entry in yaml.safe_load(path.read_text())["dependencies"]:
+        for one in entry["pip"] if isinstance(entry, dict) else [entry]:
+            name, _, version = one.replace("==", "=").partition("=")
+            yield PYPI_NAMES.get(name, name), version
+
+
+@pytest.mark.parametrize("path", ENVIRONMENT_FILES, ids=lambda path: path.name)
 def test_conda_versions_agree_with_the_lock(path):
     versions = locked()
-    for entry in yaml.safe_load(path.read_text())["dependencies"]:
-        name, _, version = entry.partition("=")
-        if name not in NOT_ON_PYPI:
-            assert versions[PYPI_NAMES.get(name, name)] == version, name
+    for name, version in listed(path):
+        if name not in NOT_ON_PYPI and (path.stem, name) not in ANY_VERSION:
+            assert versions[name] == version, name
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.sh")), ids=lambda path: path.name)
@@ -48,37 +56,6 @@ def test_what_pip_adds_agrees_with_the_lock(path):
 
 def test_torch_is_pinned():
     assert locked()["torch"] == "2.13.0"
-
-
-def imported(path):
-    """Absolute names of the modules that a file imports when it is loaded, ``smgicnet`` ones as ``smgicnet.x``."""
-    nodes = ast.parse(path.read_text()).body
-    inner = [node.body for node in nodes if isinstance(node, ast.With)]  # a script's own lines
-    for node in [*nodes, *(line for body in inner for line in body)]:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def module_file(name):
-    base = ROOT / Path(*name.split("."))
-    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
-
-
-def requirements(script):
-    """Top names of all that a script imports, directly or through the package."""
-    seen, names, todo = set(), set(), [script]
-    while todo:
-        for name in imported(todo.pop()):
-            file = module_file(name)
-            if file is None:
-                names.add(name.split(".")[0])
-            elif file not in seen:
-                seen.add(file)
-                todo.append(file)
-    return names - set(sys.stdlib_module_names) - {"smgicnet"}
 
 
 # what a rule runs where: the functions that choose an environment are checked for each of their answers
@@ -114,14 +91,83 @@ def test_every_script_has_its_environments():
         assert found == set(names), script
 
 
-@pytest.mark.parametrize(("script", "environment"), [(s, e) for s, names in ENVIRONMENTS.items() for e in names])
-def test_an_environment_has_what_its_scripts_import(script, environment):
-    path = ROOT / "envs" / f"{environment}.yaml"
-    brought = {
-        PYPI_NAMES.get(e.split("=")[0], e.split("=")[0]) for e in yaml.safe_load(path.read_text())["dependencies"]
-    }
+# Of what a script may import in a function, and does not in this environment: a config that needs it brings its job to
+# another one. `make test-conda` looks that it is not there.
+ELSEWHERE = {
+    "analysis": {"torch", "deepbet"},
+    "ants": {"fsl", "h5py", "icon_registration"},
+    "deepbet": set(),
+    "fsl": {"ants", "torch", "deepbet"},
+    "icon": {"ants", "fsl", "h5py"},
+    "torch": {"ants", "fsl", "icon_registration"},
+    "snakemake": {"ants", "fsl", "nibabel", "scipy"},
+}
+# What no script imports by its name, and who needs it
+UNNAMED = {
+    "analysis": {"itables": "its JavaScript is in the page", "nilearn": "its JavaScript is in the page"},
+    "ants": dict.fromkeys(
+        ("matplotlib", "pillow", "requests", "scikit-learn", "statsmodels"),
+        "antspyx, without dependencies",
+    ),
+    "deepbet": dict.fromkeys(
+        ("tqdm", "connected-components-3d", "fastremap", "fill-voids"), "deepbet, without dependencies"
+    ),
+    "icon": dict.fromkeys(("matplotlib", "tqdm"), "icon-registration, without dependencies"),
+    "torch": {"tensorboard": "torch.utils.tensorboard"},
+    "snakemake": {"pygments": "snakemake --report"},
+}
+
+
+def brought(path):
+    """Names on PyPI of all that an environment lists, by conda or by pip; FSL's programs and Python itself are none."""
+    found = {name for name, _ in listed(path) if name not in NOT_ON_PYPI}
     pip = path.with_suffix(".post-deploy.sh")
-    brought |= set(re.findall(r"([a-z0-9-]+)==", pip.read_text())) if pip.is_file() else set()
-    projects = metadata.packages_distributions()
-    for name in requirements(ROOT / "workflow/scripts" / f"{script}.py"):
-        assert {project.lower() for project in projects[name]} & {one.lower() for one in brought}, name
+    return found | set(re.findall(r"([a-z0-9-]+)==", pip.read_text()) if pip.is_file() else ())
+
+
+def scripts_of(environment):
+    """The files that run in an environment."""
+    if environment == "snakemake":
+        return [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
+    return [ROOT / f"workflow/scripts/{name}.py" for name, names in ENVIRONMENTS.items() if environment in names]
+
+
+def imports_in(environment):
+    """Modules that have to be in an environment: when its scripts start, and later."""
+    needed, later = (set().union(*sets) for sets in zip(*map(requirements, scripts_of(environment))))
+    return needed, {name for name in later - needed if name.split(".")[0] not in ELSEWHERE[environment]}
+
+
+def projects_of(names):
+    """For each module, the projects on PyPI that may bring it."""
+    known = metadata.packages_distributions()
+    return {name: {project.lower().replace("_", "-") for project in known[name.split(".")[0]]} for name in names}
+
+
+def problems(environment, path):
+    """What an environment lacks for its scripts, and what it has that none of them imports."""
+    has = brought(path)
+    found = projects_of(set().union(*imports_in(environment)))
+    lacks = {name for name, projects in found.items() if not projects & has}
+    return lacks, has - set().union(*found.values()) - UNNAMED.get(environment, {}).keys()
+
+
+@pytest.mark.parametrize("path", ENVIRONMENT_FILES, ids=lambda path: path.stem)
+def test_an_environment_has_what_its_scripts_import_and_nothing_else(path):
+    lacks, unused = problems(path.stem, path)
+    assert not lacks, f"{path}: add what brings {sorted(lacks)}"
+    assert not unused, f"{path}: nothing imports {sorted(unused)}; remove it, or say who needs it in UNNAMED"
+    assert UNNAMED.get(path.stem, {}).keys() <= brought(path)
+
+
+@pytest.mark.parametrize("path", ENVIRONMENT_FILES, ids=lambda path: path.stem)
+def test_what_an_environment_lacks_or_has_too_much_is_seen(path, tmp_path):
+    text = path.read_text()
+    first = next(name for name, _ in listed(path) if name not in NOT_ON_PYPI)
+    copy = tmp_path / path.name
+    copy.write_text(re.sub(rf"  - {first}\b.*\n", "  - wheel=0.45.1\n", text))
+    if (pip := path.with_suffix(".post-deploy.sh")).is_file():
+        copy.with_suffix(".post-deploy.sh").write_text(pip.read_text())
+    lacks, unused = problems(path.stem, copy)
+    assert {name.split(".")[0] for name in lacks} == {first.split("-")[0]}
+    assert unused == {"wheel"}
