@@ -27,7 +27,8 @@ rule write_ablations:
         trainings=[(name, len(METHODS[name]["stages"]) * len(seeds(name))) for name, _ in ABLATED],
         resamples=CONFIG["evaluation"]["resamples"],
         config=lambda w: recorded_config(w.dataset),
-        code=source_digest(*TABLE_CODE, "ablations.py"),
+        code=source_digest(*TABLE_SOURCES["ablations"]),
+        sources=TABLE_SOURCES["ablations"],
     script:
         "../workflow/scripts/write_ablations.py"
 

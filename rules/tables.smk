@@ -1,5 +1,20 @@
 # Tables: derived from the metrics and from nothing else.
 
+# what makes each of them, by paths relative to the package; it stands in the JSON beside the table
+TABLE_SOURCES = {
+    "table1": [*TABLE_CODE, "table_job.py"],
+    "table2": [*TABLE_CODE, "table_job.py"],
+    "table3": [*TABLE_CODE, "table_job.py", "published_table.py"],
+    "comparisons": [
+        *TABLE_CODE,
+        "table_job.py",
+        "comparison_tables.py",
+        "preprocessing.py",
+        f"../config/labels/{LABEL_TABLE.name}",
+    ],
+    "ablations": [*TABLE_CODE, "table_job.py", "ablations.py"],
+}
+
 
 rule write_table1:
     input:
@@ -16,7 +31,8 @@ rule write_table1:
     params:
         labels=LABELS,
         config=lambda w: recorded_config(w.dataset),
-        code=source_digest(*TABLE_CODE),
+        code=source_digest(*TABLE_SOURCES["table1"]),
+        sources=TABLE_SOURCES["table1"],
     script:
         "../workflow/scripts/write_table1.py"
 
@@ -37,7 +53,8 @@ rule write_table2:
         labels=LABELS,
         reference=REFERENCE,
         config=lambda w: recorded_config(w.dataset),
-        code=source_digest(*TABLE_CODE),
+        code=source_digest(*TABLE_SOURCES["table2"]),
+        sources=TABLE_SOURCES["table2"],
     script:
         "../workflow/scripts/write_table2.py"
 
@@ -59,7 +76,8 @@ rule write_table3:
         absent=[run for run in PUBLISHED_RUNS if run[0] in ABSENT],
         published=PUBLISHED,
         config=lambda w: recorded_config(w.dataset),
-        code=source_digest(*TABLE_CODE, "published_table.py"),
+        code=source_digest(*TABLE_SOURCES["table3"]),
+        sources=TABLE_SOURCES["table3"],
     script:
         "../workflow/scripts/write_table3.py"
 
@@ -82,7 +100,8 @@ rule compare_methods:
         seed=0,
         merge_sides=CONFIG["evaluation"]["merge_sides"],
         config=lambda w: recorded_config(w.dataset),
-        code=source_digest(*TABLE_CODE, "comparison_tables.py", "preprocessing.py", LABEL_TABLE),
+        code=source_digest(*TABLE_SOURCES["comparisons"]),
+        sources=TABLE_SOURCES["comparisons"],
     script:
         "../workflow/scripts/compare_methods.py"
 

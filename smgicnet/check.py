@@ -15,7 +15,7 @@ from smgicnet.bids import read_bids
 from smgicnet.cohort import FILE_COLUMNS, SPLITS, check_cohort, check_subjects
 from smgicnet.cohort_files import SubjectCheck, attempt, check_cohort_files
 from smgicnet.config import load, schema
-from smgicnet.errors import InputError
+from smgicnet.errors import InputError, printable
 from smgicnet.preprocessing import Grid, label_table, read_intensities
 from smgicnet.sources import plan_cohort
 from smgicnet.tools import needed_tools, require_tools
@@ -67,12 +67,7 @@ def check(path: str | Path, jobs: int | None = None) -> CheckReport:
             cohort.checks = check_cohort_files(_to_open(cohort), cohort.preprocessing, cohort.grid, jobs)
             problems += [problem for one in cohort.checks for problem in one.problems]
     unique = tuple({str(problem): problem for problem in problems}.values())
-    return CheckReport(_printable("\n".join([*map(_describe, cohorts), _verdict(path, unique)])), unique)
-
-
-def _printable(text: str) -> str:
-    """``text`` with control characters as escapes: a file's name must not steer the terminal."""
-    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
+    return CheckReport(printable("\n".join([*map(_describe, cohorts), _verdict(path, unique)])), unique)
 
 
 def _cohorts(path: Path, problems: list[InputError]) -> list[Cohort]:

@@ -62,6 +62,14 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--cores", type=int, default=os.cpu_count(), metavar="N", help="by default all of this machine")
     plan.add_argument("--job-minutes", type=float, default=20, metavar="M", help="as in the profile")
     plan.set_defaults(run=_plan)
+
+    verify = commands.add_parser(
+        "verify",
+        help="whether tables are what their metrics give",
+        description="Make tables again from the metrics that their JSONs name, and compare them; 1 if one differs.",
+    )
+    verify.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a table, its JSON, or a folder of results")
+    verify.set_defaults(run=_verify)
     return parser
 
 
@@ -104,8 +112,14 @@ def _plan(arguments: argparse.Namespace) -> None:
     )
 
 
+def _verify(arguments: argparse.Namespace) -> int:
+    from smgicnet.verify import main as verify
+
+    return verify(arguments.paths)
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; 1 for problems that `check` found, 2 for what the user can mend, said in one line."""
+    """Run a command; 1 for problems that `check` or `verify` found, 2 for what the user can mend, said in one line."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     arguments = _parser().parse_args(argv)
     try:

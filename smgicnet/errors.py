@@ -1,8 +1,13 @@
-"""The one error that a user is meant to read."""
+"""The one error that a user is meant to read, and how text of others is shown."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+
+def printable(text: str) -> str:
+    """``text`` with control characters as escapes: what is in a file must not steer the terminal."""
+    return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
 
 
 class InputError(ValueError):

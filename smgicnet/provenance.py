@@ -38,6 +38,16 @@ def files_digest(paths: Iterable[str | Path]) -> str:
     return digest.hexdigest()[:16]
 
 
+def listed(paths: Iterable[str | Path], folder: str | Path) -> list[dict[str, str]]:
+    """Each file's path, as seen from ``folder``, and the SHA-256 of its content: they can be moved together."""
+    return [{"path": os.path.relpath(path, folder), "sha256": sha256(Path(path).read_bytes())} for path in paths]
+
+
+def sha256(content: bytes) -> str:
+    """The SHA-256 of a file's content."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def hardware() -> str:
     """The processor, and the GPU if there is one, in words."""
     name = platform.processor() or platform.machine()
@@ -53,10 +63,10 @@ def hardware() -> str:
     return words
 
 
-def versions() -> dict[str, str]:
-    """Python's version and those of the packages that results depend on."""
+def versions(names: Iterable[str] = VERSIONED) -> dict[str, str]:
+    """Python's version and those of packages that are there, by default of all that results depend on."""
     found = {"python": platform.python_version()}
-    for name in VERSIONED:
+    for name in names:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -70,16 +80,15 @@ def write_record(path: str | Path, **facts: object) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def merge_records(paths: Iterable[str | Path], out: str | Path, **facts: object) -> dict:
-    """One record of several: ``facts``, and each distinct value of ``MERGED`` among them. Returns it."""
+def merged_records(paths: Iterable[str | Path]) -> dict[str, list]:
+    """Of several records each distinct value of ``MERGED``."""
     records = [json.loads(Path(path).read_text()) for path in paths]
-    merged = dict(facts)
+    merged = {}
     for key in MERGED:
         values = [record[key] for record in records if key in record]
         flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
         if flat:
             merged[key] = [item for index, item in enumerate(flat) if item not in flat[:index]]
-    write_text(out, json.dumps(merged, indent=2) + "\n")
     return merged
 
 

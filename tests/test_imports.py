@@ -49,7 +49,8 @@ def test_statistics_tables_plotting_and_help_do_not_import_torch():
         " smgicnet.plotting, smgicnet.examples, smgicnet.cli, smgicnet.preprocessing, smgicnet.cohort, smgicnet.audit,"
         " smgicnet.affine, smgicnet.ablations, smgicnet.published_table, smgicnet.download, smgicnet.pair_figures,"
         " smgicnet.run_figures, smgicnet.training_figures, smgicnet.report, smgicnet.sources, smgicnet.quality,"
-        " smgicnet.brain_extraction, smgicnet.bias_field, smgicnet.segmentation, smgicnet.overview, smgicnet.check;"
+        " smgicnet.brain_extraction, smgicnet.bias_field, smgicnet.segmentation, smgicnet.overview, smgicnet.check,"
+        " smgicnet.table_job, smgicnet.gathering, smgicnet.verify;"
         " sys.exit(bool({'torch', 'ants'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

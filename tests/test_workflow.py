@@ -141,6 +141,8 @@ def test_ends_in_the_table_and_the_figure(finished):
     assert record["config"]["methods"]["smgicnet"]["network"]["channels"] == 4
     assert {"torch", "python"} <= record["versions"][0].keys()
     assert len(record["hardware"]) == 1
+    assert record["seeds"]["smgicnet/raw"] == [1]
+    assert cli.main(["verify", str(finished / "results")]) == 0
     for form in ("png", "pdf"):
         assert (finished / f"results/mini/figures/registrations.{form}").stat().st_size > 5000
 

@@ -1,21 +1,11 @@
-from smgicnet.paper_tables import table2
-from smgicnet.provenance import merge_records, read_yaml, write_text
 from smgicnet.scripts import job_log
-from smgicnet.statistics import cohort_size, read_metrics, runs, summarise
+from smgicnet.table_job import write_table
 
 with job_log(snakemake.log[0]):
-    metrics = read_metrics(snakemake.input.metrics)
-    record = merge_records(
-        snakemake.input.records, snakemake.output.record, config=snakemake.params.config, code=snakemake.params.code
-    )
-    table = table2(
-        summarise(metrics),
-        read_yaml(snakemake.input.paper),
+    write_table(
+        "table2",
         snakemake.wildcards.dataset,
-        tuple(snakemake.params.reference),
-        [(method, arm, snakemake.params.labels[f"{method}/{arm}"]) for method, arm in runs(metrics)],
-        {**cohort_size(metrics), "affine": record.get("affine", [])},
+        inputs=dict(snakemake.input.items()),
+        outputs=dict(snakemake.output.items()),
+        parameters=dict(snakemake.params.items()),
     )
-    write_text(snakemake.output.md, table.to_markdown())
-    write_text(snakemake.output.csv, table.to_csv())
-    write_text(snakemake.output.tex, table.to_latex())
