@@ -130,6 +130,13 @@ def cohort_memory(wildcards, attempt):
     return memory_mb(20 * len(COHORTS[wildcards.dataset]), DATASETS[wildcards.dataset]["grid"], attempt)
 
 
+def torch_threads(wildcards):
+    """Threads of a job that trains or registers. As `threads` they are cut to --cores; as a resource they are not, and
+    share the cores then: sums differ in their last digits with the number of threads, and results should not with that
+    of cores."""
+    return METHODS[wildcards.method].get("threads", 2)
+
+
 def names(values):
     """A wildcard constraint: exactly these names, or nothing if there are none."""
     return "|".join(values) if values else "(?!)"

@@ -33,9 +33,10 @@ rule register_shard:
         method=names(NETWORKS),
     conda:
         lambda w: environment(w.method)
-    threads: lambda w: METHODS[w.method].get("threads", 2)
+    threads: torch_threads
     resources:
         gpu=1,
+        torch_threads=torch_threads,
         mem_mb=lambda w, attempt: registering_needs(w, attempt)[0],
         runtime=lambda w, attempt: registering_needs(w, attempt)[1],
     params:
@@ -52,6 +53,7 @@ use rule register_shard as register_shard_on_cpu with:
         method=names(OTHERS),
     resources:
         gpu=0,
+        torch_threads=torch_threads,
         mem_mb=lambda w, attempt: registering_needs(w, attempt)[0],
         runtime=lambda w, attempt: registering_needs(w, attempt)[1],
 
@@ -91,9 +93,10 @@ rule register_shown:
         method=names(NETWORKS),
     conda:
         lambda w: environment(w.method)
-    threads: lambda w: METHODS[w.method].get("threads", 2)
+    threads: torch_threads
     resources:
         gpu=1,
+        torch_threads=torch_threads,
         mem_mb=lambda w, attempt: registering_needs(w, attempt)[0],
         runtime=lambda w, attempt: registering_needs(w, attempt)[1],
     params:
@@ -108,6 +111,7 @@ use rule register_shown as register_shown_on_cpu with:
         method=names(OTHERS),
     resources:
         gpu=0,
+        torch_threads=torch_threads,
         mem_mb=lambda w, attempt: registering_needs(w, attempt)[0],
         runtime=lambda w, attempt: registering_needs(w, attempt)[1],
 

@@ -7,6 +7,7 @@ TRAINING_CODE = [
     "fields.py",
     "train_job.py",
     "device.py",
+    "distributed.py",
     "weights.py",
     "methods/contract.py",
 ]
@@ -32,9 +33,10 @@ rule train_level:
         method=names(TRAINED),
     conda:
         "../envs/torch.yaml"
-    threads: 2
+    threads: torch_threads
     resources:
-        gpu=1,
+        gpu=1,  # a process each, which share a batch
+        torch_threads=torch_threads,
         mem_mb=training_memory,
     params:
         method=lambda w: stage_block(METHODS[w.method], int(w.level)),

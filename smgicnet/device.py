@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
+import fcntl
+import logging
+import os
 import resource
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
 
 from smgicnet.methods import LearnedMethod
 
+log = logging.getLogger(__name__)
+_CLAIMS: list[IO] = []  # the lock of this process's GPU
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def pick_device() -> torch.device:
-    """The GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The GPU where there is one; of several, one that no other job of the same user has picked."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    if torch.cuda.device_count() > 1 and not _CLAIMS:
+        _claim_gpu()
+    return torch.device("cuda")
+
+
+def _claim_gpu() -> None:
+    """Make a free GPU the current one, and lock it against other jobs until this process ends."""
+    for index in range(torch.cuda.device_count()):
+        name = f"smgicnet-{os.getuid()}-gpu-{torch.cuda.get_device_properties(index).uuid}.lock"
+        lock = open(Path(tempfile.gettempdir()) / name, "w")  # noqa: SIM115 (open until the process ends)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        _CLAIMS.append(lock)
+        torch.cuda.set_device(index)
+        return
+    log.warning("all %d GPUs have jobs already: sharing the first", torch.cuda.device_count())
 
 
 def image_tensor(data: np.ndarray, device: torch.device) -> torch.Tensor:

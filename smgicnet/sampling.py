@@ -83,19 +83,21 @@ class PairSampler:
         return pairs
 
 
-def augment(images: Tensor, config: Augmentation, generator: torch.Generator) -> Tensor:
-    """Each image of ``(N, 1, D, H, W)`` under its own random affine pose."""
-    if not config.active:
-        return images
-    count = len(images)
+def draw_poses(count: int, config: Augmentation, generator: torch.Generator) -> Tensor:
+    """Random poses, ``(N, 3, 4)``: a matrix about the centre and a translation in fractions of the field of view."""
 
     def uniform() -> Tensor:
         return torch.rand(count, 3, generator=generator) * 2 - 1
 
     angles = uniform() * radians(config.rotation)
     matrix = _rotations(angles) * (1 + uniform() * config.scale)[:, None, :]
-    translation = uniform() * config.translation * torch.tensor(images.shape[2:])
-    field = affine_displacement(matrix, translation, images.shape[2:])
+    return torch.cat([matrix, (uniform() * config.translation)[:, :, None]], dim=2)
+
+
+def augment(images: Tensor, poses: Tensor) -> Tensor:
+    """Each image of ``(N, 1, D, H, W)`` under its own pose, of `draw_poses`."""
+    translation = poses[:, :, 3] * torch.tensor(images.shape[2:])
+    field = affine_displacement(poses[:, :, :3], translation, images.shape[2:])
     return warp(images, field.to(images.device))
 
 

@@ -14,22 +14,25 @@ from smgicnet.interruption import REQUEUE, Interrupted
 
 
 @contextmanager
-def job_log(path: str | Path) -> Iterator[None]:
+def job_log(path: str | Path, *, again: bool = False, quiet: bool = False) -> Iterator[None]:
     """Log to ``path`` and to the terminal; an `InputError` ends the job with its message alone, no traceback.
 
-    The exit code is 1 for errors and `REQUEUE` where the job was `Interrupted` and goes on when it is started again.
+    ``again``: the log has begun already, in the process that started this one; ``quiet``: no more than unforeseen
+    errors, where another process says the rest. The exit code is 1 for errors and `REQUEUE` where the job was
+    `Interrupted` and goes on when it is started again.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     form = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
-    handlers = [logging.FileHandler(path, mode="w"), logging.StreamHandler(sys.stderr)]
+    handlers = [logging.FileHandler(path, mode="a" if again else "w"), logging.StreamHandler(sys.stderr)]
     for handler in handlers:
         handler.setFormatter(form)
-    logging.basicConfig(level=logging.INFO, handlers=handlers)
+    logging.basicConfig(level=logging.ERROR if quiet else logging.INFO, handlers=handlers)
     logging.captureWarnings(True)
     try:
         yield
     except InputError as error:
-        logging.error("Error: %s", error)
+        if not quiet:
+            logging.error("Error: %s", error)
         raise SystemExit(1) from None
     except Interrupted as stopped:
         logging.warning("%s", stopped)

@@ -12,6 +12,7 @@ import torch
 from smgicnet.cohort import SubjectFiles
 from smgicnet.config import build
 from smgicnet.device import image_tensor, peak_memory, to_device
+from smgicnet.distributed import Group, joined
 from smgicnet.errors import InputError
 from smgicnet.evaluation import dice, present_labels, warp_labels
 from smgicnet.fields import warp
@@ -45,51 +46,74 @@ def train_stage(
     """Train stage ``stage`` (from 1) of the method of block ``config`` and write weights, history and a record.
 
     ``earlier`` are the weights of the stage before. A checkpoint beside ``weights`` is resumed if it is of the same
-    config, seed, images and code, and removed when the stage is complete. Raises `InputError` at once where results
-    cannot be written, and `Interrupted` after a signal, see `train`.
+    config, seed, images and code, and removed when the stage is complete. Where torchrun has started several
+    processes they train together, on ``threads`` in all; the first one writes. Raises `InputError` at once where
+    results cannot be written or a batch cannot be shared, and `Interrupted` after a signal, see `train`.
     """
-    torch.set_num_threads(threads)
-    torch.manual_seed(int(np.random.SeedSequence([seed, stage]).generate_state(1)[0]))
-    method = METHODS[config["type"]].from_config(config, stage)
-    if earlier:
-        _start_from(method, earlier)
-    to_device(method)
-    images = [subject.image for subject in training]
-    identity = {
-        "method": {**config, "stages": config["stages"][:stage]},
-        "stage": stage,
-        "seed": seed,
-        "code": code,
-        "images": files_digest(images),
-        "earlier": files_digest([earlier]) if earlier else None,
-    }
-    job = Job(
-        stage=build(Stage, config["stages"][stage - 1]),
-        config=build(TrainingConfig, config["training"]),
-        images=ImageSet(images),
-        seed=int(np.random.SeedSequence([seed, stage, 1]).generate_state(1)[0]),
-        folder=weights.parent,
-        identity=identity,
-        validate=_validator(validation) if len(validation) > 1 else None,
-    )
-    for stale in weights.parent.glob(".part-*"):  # of a start that was killed while it wrote
-        stale.unlink()
-    require_room(weights.parent, CHECKPOINT_SIZES * 4 * sum(p.numel() for p in method.network.parameters()))
-    log.info("training stage %d of %s on %s, seed %d", stage, config["type"], method.device, seed)
-    with _Board(weights.parent / "tensorboard") as board, peak_memory(method.device) as peak:
-        rows = train(method, job, board.write)
-        board.picture(method, validation or training)
+    with joined() as group:
+        torch.set_num_threads(max(1, threads // group.size))
+        torch.manual_seed(int(np.random.SeedSequence([seed, stage]).generate_state(1)[0]))
+        method = METHODS[config["type"]].from_config(config, stage)
+        if earlier:
+            _start_from(method, earlier)
+        to_device(method)
+        images = [subject.image for subject in training]
+        identity = {
+            "method": {**config, "stages": config["stages"][:stage]},
+            "stage": stage,
+            "seed": seed,
+            "code": code,
+            "images": files_digest(images),
+            "earlier": files_digest([earlier]) if earlier else None,
+        }
+        job = Job(
+            stage=build(Stage, config["stages"][stage - 1]),
+            config=build(TrainingConfig, config["training"]),
+            images=ImageSet(images),
+            seed=int(np.random.SeedSequence([seed, stage, 1]).generate_state(1)[0]),
+            folder=weights.parent,
+            identity=identity,
+            validate=_validator(validation) if group.first and len(validation) > 1 else None,
+        )
+        _check_shared(job.config.batch_size, group)
+        log.info("training stage %d of %s on %s, seed %d", stage, config["type"], _place(method, group), seed)
+        if not group.first:
+            train(method, job, group=group)
+            return
+        _make_room(method, weights.parent)
+        with _Board(weights.parent / "tensorboard") as board, peak_memory(method.device) as peak:
+            rows = train(method, job, board.write, group)
+            board.picture(method, validation or training)
     write_weights(Weights(config, stage, grid, method.network.state_dict()), weights)
     with atomic_path(history) as part:
         rows.to_csv(part, index=False)
     parameters = sum(p.numel() for p in method.network.parameters())
     cost = {"seconds": round(float(rows["seconds"].sum()), 3), "peak_memory_mib": round(peak.mib, 1)}
     names = [subject.name for subject in training]
-    write_record(
-        record, **identity, subjects=names, iterations=len(rows), parameters=parameters, threads=threads, **cost
-    )
+    cost |= {"threads": threads, "processes": group.size}
+    write_record(record, **identity, subjects=names, iterations=len(rows), parameters=parameters, **cost)
     job.checkpoint.unlink(missing_ok=True)
     log.info("done: %s", weights)
+
+
+def _check_shared(batch_size: int, group: Group) -> None:
+    if batch_size % group.size:
+        raise InputError(
+            "training.batch_size",
+            f"a batch of {batch_size} cannot be shared by {group.size} processes",
+            f"Set it to a multiple of {group.size} in the method's block, or ask for another number of GPUs",
+        )
+
+
+def _place(method: LearnedMethod, group: Group) -> str:
+    return f"{group.size} processes on {method.device}" if group.size > 1 else str(method.device)
+
+
+def _make_room(method: LearnedMethod, folder: Path) -> None:
+    """Clear the folder of half-written files, of a start that was killed, and look that it takes checkpoints."""
+    for stale in folder.glob(".part-*"):
+        stale.unlink()
+    require_room(folder, CHECKPOINT_SIZES * 4 * sum(p.numel() for p in method.network.parameters()))
 
 
 def _start_from(method: LearnedMethod, earlier: Path) -> None:

@@ -1,7 +1,8 @@
 """The one training loop. A paper's levels are data (`Stage`s).
 
 Resuming is bit-identical to never having stopped on a CPU with the same number of threads; on a GPU some of torch's
-backward kernels (trilinear sampling) add in no fixed order.
+backward kernels (trilinear sampling) add in no fixed order. Several processes (`smgicnet.distributed`) share each
+batch: the same training up to rounding.
 """
 
 from __future__ import annotations
@@ -19,20 +20,22 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from smgicnet.distributed import Group
 from smgicnet.errors import InputError
 from smgicnet.interruption import Interrupted, Stop, watch
 from smgicnet.methods import LearnedMethod, Stage
-from smgicnet.sampling import Augmentation, ImageSet, PairSampler, augment
+from smgicnet.sampling import Augmentation, ImageSet, PairSampler, augment, draw_poses
 from smgicnet.weights import save
 
 log = logging.getLogger(__name__)
 PROGRESS_SECONDS = 10
+SAME_REQUEST_SECONDS = 5  # within which a signal again is no second request, to processes that train together
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What all stages of a method share. The rate is multiplied by ``decay_factor`` at ``decay_after`` iterations
-    (None: never) and then every ``decay_every``."""
+    """What all stages of a method share. ``batch_size``: pairs a step, of all processes together. The rate is
+    multiplied by ``decay_factor`` at ``decay_after`` iterations (None: never) and then every ``decay_every``."""
 
     batch_size: int
     decay_after: int | None
@@ -72,13 +75,18 @@ def learning_rate(step: int, stage: Stage, config: TrainingConfig) -> float:
     return stage.learning_rate * config.decay_factor**halvings
 
 
-def train(method: LearnedMethod, job: Job, on_log: Callable[[int, dict], None] | None = None) -> pd.DataFrame:
+def train(
+    method: LearnedMethod,
+    job: Job,
+    on_log: Callable[[int, dict], None] | None = None,
+    group: Group = Group(),  # noqa: B008 (immutable)
+) -> pd.DataFrame:
     """Train the newest stage of ``method`` in place; continue from a checkpoint of the same job if there is one.
 
-    ``on_log(step, row)`` is called each step (TensorBoard). Returns the history: a row a step with every term of the
-    objective, unweighted, their weighted ``total``, rate and seconds; ``validation_dice`` where measured.
-    Raises `InputError` when the loss is not finite, `RuntimeError` when a parameter that should learn does not, and
-    `Interrupted`, with a checkpoint written, when a signal has asked to stop.
+    ``on_log(step, row)`` is called each step (TensorBoard); ``group``: the processes that train together.
+    Returns the history: a row a step with every term of the objective, unweighted, their weighted ``total``, rate and
+    seconds; ``validation_dice`` where measured. Raises `InputError` when the loss is not finite, `RuntimeError` when a
+    parameter that should learn does not, and `Interrupted`, with a checkpoint written, when a signal has asked to stop.
     """
     sampler = PairSampler(len(job.images), job.config.batch_size, job.seed)
     length = job.stage.length(sampler.pairs, job.config.batch_size)
@@ -87,46 +95,68 @@ def train(method: LearnedMethod, job: Job, on_log: Callable[[int, dict], None] |
     learning = newest + (earlier if length > job.stage.frozen_iterations else [])
     _check_optimized(method.network, optimizer, newest + earlier)
     before = [p.detach().clone() for p in learning]
-    history, start = _resume(method, optimizer, job)
+    history, start = _resume(method, optimizer, job, group)
     if start == 0:
         log.info("%d iterations, %d images, %d ordered pairs", length, len(job.images), sampler.pairs)
     clock = _Progress(start, length)
-    with watch() as stop:
+    objective = None
+    with watch(once_more_after=SAME_REQUEST_SECONDS if group.size > 1 else 0) as stop:
         for step in range(start, length):
-            frozen = step < job.stage.frozen_iterations
-            for parameter in earlier:
-                parameter.requires_grad_(not frozen)
-            row = _step(method, optimizer, job, sampler, step)
+            if objective is None or step == job.stage.frozen_iterations:
+                for parameter in earlier:
+                    parameter.requires_grad_(step >= job.stage.frozen_iterations)
+                objective = group.wrap(_Objective(method))
+            row = _step(objective, method, optimizer, job, sampler, step, group)
             done = step + 1
-            if job.validate and (done % job.config.validate_every == 0 or done == length):
+            if group.first and job.validate and (done % job.config.validate_every == 0 or done == length):
                 row["validation_dice"] = job.validate(method)
             history.append(row)
             if on_log:
                 on_log(step, row)
             clock.report(done, row)
-            if done < length and (stop.asked or done % job.config.checkpoint_every == 0):
-                _save_checkpoint(method, optimizer, job, history, done)
-                _stop_if_asked(stop, job, done, length)
+            asked = group.any(stop.asked is not None, method.device)
+            if done < length and (asked or done % job.config.checkpoint_every == 0):
+                if group.first:
+                    _save_checkpoint(method, optimizer, job, history, done)
+                if asked:
+                    _interrupt(stop, job, done, length)
     if start == 0:
         _check_moved(learning, before, method.network)
     return pd.DataFrame(history)
 
 
-def _step(method: LearnedMethod, optimizer, job: Job, sampler: PairSampler, step: int) -> dict:
+class _Objective(nn.Module):
+    """The objective as a module, which DistributedDataParallel wants: image pairs to the weighted total and terms."""
+
+    def __init__(self, method: LearnedMethod):
+        super().__init__()
+        self.parameter_list = nn.ParameterList(method.network.parameters())  # not its buffers: they are constants
+        self._method = method
+
+    def forward(self, image_a: Tensor, image_b: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        terms = self._method.objective(image_a, image_b)
+        return weighted_total(terms, self._method.weights), terms
+
+
+def _step(
+    objective: nn.Module,
+    method: LearnedMethod,
+    optimizer: torch.optim.Optimizer,
+    job: Job,
+    sampler: PairSampler,
+    step: int,
+    group: Group,
+) -> dict:
     """One optimiser step; returns its row of the history."""
     begun = time.perf_counter()
-    generator = torch.Generator().manual_seed(int(np.random.SeedSequence([job.seed, step]).generate_state(1)[0]))
-    first, second = zip(*sampler.batch(step), strict=True)
-    images = job.images.batch(first + second).to(method.device, non_blocking=True).contiguous()
-    image_a, image_b = augment(images, job.config.augmentation, generator).chunk(2)
+    image_a, image_b = _images(job, sampler.batch(step), step, group, method.device)
     rate = learning_rate(step, job.stage, job.config)
-    for group, factor in zip(optimizer.param_groups, (1.0, job.stage.earlier_rate), strict=False):
-        group["lr"] = rate * factor
-    terms = method.objective(image_a, image_b)
-    total = weighted_total(terms, method.weights)
+    for param_group, factor in zip(optimizer.param_groups, (1.0, job.stage.earlier_rate), strict=False):
+        param_group["lr"] = rate * factor
+    total, terms = objective(image_a, image_b)
     optimizer.zero_grad(set_to_none=True)
     total.backward()
-    values = {"total": total.item(), **{name: term.item() for name, term in terms.items()}}
+    values = group.mean({"total": total, **terms})
     if not all(map(math.isfinite, values.values())):
         raise InputError(
             job.folder,
@@ -135,6 +165,20 @@ def _step(method: LearnedMethod, optimizer, job: Job, sampler: PairSampler, step
         )
     optimizer.step()
     return {"step": step, **values, "learning_rate": rate, "seconds": time.perf_counter() - begun}
+
+
+def _images(
+    job: Job, pairs: list[tuple[int, int]], step: int, group: Group, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """This process's part of a step's pairs, augmented, ``(N, 1, D, H, W)`` each."""
+    mine = list(group.part(len(pairs)))
+    first, second = zip(*(pairs[index] for index in mine), strict=True)
+    images = job.images.batch(first + second).to(device, non_blocking=True).contiguous()
+    if job.config.augmentation.active:
+        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([job.seed, step]).generate_state(1)[0]))
+        poses = draw_poses(2 * len(pairs), job.config.augmentation, generator)  # of all processes alike
+        images = augment(images, poses[mine + [len(pairs) + index for index in mine]])
+    return images.chunk(2)
 
 
 def weighted_total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
@@ -174,13 +218,13 @@ def _save_checkpoint(method: LearnedMethod, optimizer, job: Job, history: list[d
     save(state, job.checkpoint)
 
 
-def _stop_if_asked(stop: Stop, job: Job, done: int, length: int) -> None:
-    if stop.asked:
-        where = f"interrupted by {stop.asked} at iteration {done} of {length}: checkpoint {job.checkpoint}"
-        raise Interrupted(f"{where}. Run the same command again: it goes on from there")
+def _interrupt(stop: Stop, job: Job, done: int, length: int) -> None:
+    by = stop.asked or "another process"
+    where = f"interrupted by {by} at iteration {done} of {length}: checkpoint {job.checkpoint}"
+    raise Interrupted(f"{where}. Run the same command again: it goes on from there")
 
 
-def _resume(method: LearnedMethod, optimizer, job: Job) -> tuple[list[dict], int]:
+def _resume(method: LearnedMethod, optimizer, job: Job, group: Group) -> tuple[list[dict], int]:
     """Load the job's checkpoint if it is one of this very job; returns the history and the step to go on with."""
     if not job.checkpoint.is_file():
         return [], 0
@@ -190,9 +234,11 @@ def _resume(method: LearnedMethod, optimizer, job: Job) -> tuple[list[dict], int
     except Exception as error:
         log.warning("%s cannot be read (%s)", job.checkpoint, error)
         same = False
+    group.wait()  # before one of them puts it aside, all have read it
     if not same:
         aside = job.checkpoint.with_name("checkpoint.other.pt")
-        job.checkpoint.replace(aside)
+        if group.first:
+            job.checkpoint.replace(aside)
         log.warning("the checkpoint is of another config, seed or code: put aside as %s, starting anew", aside)
         return [], 0
     method.network.load_state_dict(state["network"], strict=True)

@@ -10,7 +10,7 @@ import torch
 from smgicnet.errors import InputError
 from smgicnet.images import write_volume
 from smgicnet.methods import Stage
-from smgicnet.sampling import Augmentation, ImageSet, PairSampler, augment
+from smgicnet.sampling import Augmentation, ImageSet, PairSampler, augment, draw_poses
 from smgicnet.training import Job, TrainingConfig, learning_rate, train
 from tests.helpers import LEARNED, SHAPE, blobs, build
 
@@ -150,22 +150,33 @@ def test_sampler_draws_every_ordered_pair_once_an_epoch():
     assert PairSampler(5, 2, seed=4).batch(7) != sampler.batch(7)
 
 
+def posed(images, config, seed):
+    return augment(images, draw_poses(len(images), config, torch.Generator().manual_seed(seed)))
+
+
 def test_augmentation_moves_each_image_by_its_own_pose():
     images = torch.cat([blobs(1), blobs(1)])
     config = Augmentation(rotation=20, scale=0.1, translation=0.1)
-    out = augment(images, config, torch.Generator().manual_seed(0))
+    out = posed(images, config, 0)
     assert out.shape == images.shape
     assert not torch.allclose(out[0], out[1], atol=1e-2)
-    assert torch.equal(out, augment(images, config, torch.Generator().manual_seed(0)))
+    assert torch.equal(out, posed(images, config, 0))
+    assert not torch.equal(out, posed(images, config, 1))
+    alone = augment(images[1:], draw_poses(2, config, torch.Generator().manual_seed(0))[1:])
+    torch.testing.assert_close(alone, out[1:], atol=1e-5, rtol=0)
+
+
+def test_no_augmentation_leaves_the_images():
     off = Augmentation(rotation=0, scale=0, translation=0)
-    assert torch.equal(augment(images, off, torch.Generator().manual_seed(0)), images)
+    assert not off.active
+    torch.testing.assert_close(posed(blobs(1), off, 0), blobs(1), atol=1e-5, rtol=0)
 
 
 def test_augmentation_translation_is_in_fractions_of_the_field_of_view():
     image = torch.zeros(1, 1, *SHAPE)
     image[0, 0, 8, 16, 8] = 1
     config = Augmentation(rotation=0, scale=0, translation=0.25)
-    out = torch.cat([augment(image, config, torch.Generator().manual_seed(s)) for s in range(40)])
+    out = torch.cat([posed(image, config, seed) for seed in range(40)])
     found = torch.stack([o[0].nonzero().float().mean(0) for o in out if o.any()]) - torch.tensor([8.0, 16, 8])
     assert (found.abs().max(0).values <= torch.tensor([4.6, 8.6, 4.6])).all()
     assert found.abs().max(0).values[1] > 5

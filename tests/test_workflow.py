@@ -27,6 +27,7 @@ from smgicnet.flirt import find_flirt
 from smgicnet.images import Volume, read_image, read_labels
 from smgicnet.sources import plan_cohort
 from smgicnet.transforms_io import apply_field, grid_points, read_itk, sample
+from tests import compare
 from tests.helpers import snakemake
 from tests.test_baselines import published_lapirn
 from tests.test_synthmorph import keras
@@ -113,10 +114,8 @@ def write_published(folder):
     write_h5(path, keras(PUBLISHED["synthmorph"]["features"]))
 
 
-def timeless(folder, run=RUN):
-    """The metrics of a run without what a clock or the memory decides."""
-    metrics = pd.read_csv(folder / run / "metrics.csv.gz", keep_default_na=False)
-    return metrics[~metrics["metric"].isin(["seconds", "affine_seconds", "peak_memory_mib"])]
+def metrics_of(folder, run=RUN):
+    return compare.timeless(folder / run / "metrics.csv.gz")
 
 
 def test_ends_in_the_table_and_the_figure(finished):
@@ -130,7 +129,7 @@ def test_ends_in_the_table_and_the_figure(finished):
     dice = measured[measured["metric"] == "dice"]
     assert [method + (" w.affine" if arm == "affine" else "") for method, arm in dice.index] == TABLE1
     assert set(dice["n"]) == {6}
-    metrics = timeless(finished)
+    metrics = metrics_of(finished)
     means = metrics[(metrics["metric"] == "dice") & (metrics["roi"] == "mean")]["value"].astype(float)
     assert dice.loc[("smgicnet", "raw"), "mean"] == pytest.approx(means.mean(), rel=1e-5)
     seconds, affine = (measured.loc[measured["metric"] == name, "mean"] for name in ("seconds", "affine_seconds"))
@@ -167,7 +166,7 @@ def test_the_affine_arm_is_one_map_of_the_subjects_as_they_are(finished):
     """Aligning alone brings the points nearer; the scored field is the alignment itself."""
     error = {}
     for arm in ("raw", "affine"):
-        metrics = timeless(finished, f"results/mini/{arm}/initial/seed-0")
+        metrics = metrics_of(finished, f"results/mini/{arm}/initial/seed-0")
         error[arm] = metrics[metrics["metric"] == "endpoint_error_mm"]["value"].astype(float).mean()
     assert error["affine"] < error["raw"]
     alignments = read_alignments(finished / "results/mini/affine/alignments/0/alignments.json")
@@ -218,21 +217,17 @@ def test_nothing_is_left_to_do(finished):
     assert "Nothing to be done" in snakemake(finished, "-n", "--configfile", str(finished / "config.yaml")).stdout
 
 
-def test_the_same_seed_gives_the_same_table_and_bytes(finished, tmp_path):
+def test_the_same_seed_gives_the_same_bytes_with_any_number_of_cores_and_jobs(finished, tmp_path):
+    """The other run had one core; here are more than one thread a job, and trainings beside each other."""
     write_published(tmp_path)
-    snakemake(tmp_path, "--configfile", write_config(tmp_path, FULL))
-    found = sorted(p.parent.relative_to(finished) for p in (finished / "results").rglob("metrics.csv.gz"))
-    assert len(found) == len(RUNS)
-    for run in found:
-        assert timeless(tmp_path, run).equals(timeless(finished, run)), run
-    names = sorted(p.relative_to(finished) for p in (finished / "results").rglob("weights.pt"))
-    assert len(names) == 4 + 2 * (1 + 3) + 3
-    for name in names:
-        assert filecmp.cmp(tmp_path / name, finished / name, shallow=False), name
-    cohort = sorted(p.relative_to(finished) for p in (finished / "results/mini/cohort").rglob("*") if p.is_file())
-    assert len(cohort) == 8 * 4 + 3
-    for name in cohort:
-        assert filecmp.cmp(tmp_path / name, finished / name, shallow=False), name
+    snakemake(tmp_path, "--cores", "4", "--resources", "gpu=2", "--configfile", write_config(tmp_path, FULL))
+    assert compare.differences(tmp_path, finished) == []
+    results = finished / "results"
+    assert len(list(results.rglob("metrics.csv.gz"))) == len(RUNS)
+    assert len(list(results.rglob("weights.pt"))) == 4 + 2 * (1 + 3) + 3
+    assert len(list((results / "mini/cohort").rglob("*.nii*"))) == 8 * 4
+    for name in ("cohort/participants.tsv", "cohort/pairs.tsv", "cohort/shown_pairs.json"):
+        assert filecmp.cmp(tmp_path / "results/mini" / name, results / "mini" / name, shallow=False), name
 
 
 def test_sigkill_in_level_3_and_again(finished, tmp_path):
@@ -260,7 +255,7 @@ def test_sigkill_in_level_3_and_again(finished, tmp_path):
     for level in (3, 4):
         name = RUN / f"level-{level}" / "weights.pt"
         assert filecmp.cmp(tmp_path / name, finished / name, shallow=False), name
-    assert timeless(tmp_path).equals(timeless(finished))
+    assert metrics_of(tmp_path).equals(metrics_of(finished))
     assert not checkpoint.exists()
 
 
@@ -380,6 +375,23 @@ def test_flagged_subjects_are_left_out_where_the_config_says_so(finished, tmp_pa
     assert not left_out & {name for pair in shown.values() for name in pair}
 
 
+def test_a_job_with_two_gpus_trains_with_two_processes(finished, tmp_path):
+    """There is no GPU here: two processes on processors. A batch of one pair cannot be shared."""
+    shutil.copytree(finished, tmp_path / "run")
+    target = f"{RUN}/level-1/training.json"
+    asked = ["--resources", "gpu=2", "--set-resources", "train_level:gpu=2", "--forcerun", "train_level"]
+    content = json.loads(json.dumps(CONFIG))
+    config = write_config(tmp_path, content)
+    done = snakemake(tmp_path / "run", target, "--configfile", config, *asked, check=False)
+    assert done.returncode != 0
+    assert "a batch of 1 cannot be shared by 2 processes" in done.stdout
+    content["methods"]["smgicnet"]["training"]["batch_size"] = 2
+    snakemake(tmp_path / "run", target, "--configfile", write_config(tmp_path, content), *asked)
+    assert json.loads((tmp_path / "run" / target).read_text())["processes"] == 2
+    log = tmp_path / "run/results/mini/logs/train/raw-smgicnet-seed-1-level-1.log"
+    assert "2 processes on cpu" in log.read_text()
+
+
 def test_published_weights_run_in_the_pipeline_without_training(finished):
     torch.save(published_lapirn(), finished / "LapIRN_diff_fea7.pth")
     assert cli.main(["import-weights", "lapirn", str(finished / "LapIRN_diff_fea7.pth"), str(finished / "l.pt")]) == 0
@@ -391,7 +403,7 @@ def test_published_weights_run_in_the_pipeline_without_training(finished):
     run = "results/mini/raw/lapirn-official/seed-0"
     done = snakemake(finished, f"{run}/metrics.csv.gz", "--configfile", str(config))
     assert "train_level" not in done.stdout
-    assert len(timeless(finished, run)[["fixed", "moving"]].drop_duplicates()) == 6
+    assert len(metrics_of(finished, run)[["fixed", "moving"]].drop_duplicates()) == 6
 
 
 def test_table_3_says_which_weights_are_not_there(finished):
@@ -418,7 +430,7 @@ def test_ablations_train_only_what_they_do_not_share(finished):
     rows = pd.read_csv(finished / "results/mini/tables/ablations.csv").set_index("label")
     assert list(rows.index) == ["SM-GICNet", "without gate", "one level"]
     for name, method in (("without gate", "smgicnet-no-gate"), ("one level", "smgicnet-one-level")):
-        metrics = timeless(finished, f"results/mini/raw/{method}/seed-1")
+        metrics = metrics_of(finished, f"results/mini/raw/{method}/seed-1")
         means = metrics[(metrics["metric"] == "dice") & (metrics["roi"] == "mean")]["value"].astype(float)
         assert rows.at[name, "dice"] == pytest.approx(means.mean(), rel=1e-5)
         assert rows.at[name, "difference"] == pytest.approx(means.mean() - rows.at["SM-GICNet", "dice"], abs=1e-5)

@@ -20,5 +20,5 @@ with job_log(snakemake.log[0]):
         metrics=Path(snakemake.output.metrics),
         record=Path(snakemake.output.record),
         code=snakemake.params.code,
-        threads=snakemake.threads,
+        threads=snakemake.resources.torch_threads,
     )

@@ -12,5 +12,5 @@ with job_log(snakemake.log[0]):
         {Path(path).parent.name: Path(path) for path in snakemake.input.images},
         alignments=[Path(path) for path in snakemake.input.alignments],
         fields=Path(snakemake.output[0]),
-        threads=snakemake.threads,
+        threads=snakemake.resources.torch_threads,
     )

@@ -2,6 +2,7 @@ from pathlib import Path
 
 from smgicnet.cohort import SubjectFiles, read_excluded
 from smgicnet.config import build
+from smgicnet.distributed import run
 from smgicnet.preprocessing import Grid
 from smgicnet.scripts import job_log
 from smgicnet.train_job import train_stage
@@ -12,7 +13,10 @@ with job_log(snakemake.log[0]):
     excluded = read_excluded(snakemake.input.excluded)
     training = [SubjectFiles(n, Path(i)) for n, i in zip(snakemake.params.training, snakemake.input.images)]
     validation = [SubjectFiles(n, Path(i), Path(s)) for n, i, s in zip(snakemake.params.validation, images, labels)]
-    train_stage(
+    run(
+        train_stage,
+        snakemake.resources.gpu,  # a process each
+        snakemake.log[0],
         snakemake.params.method,
         int(snakemake.wildcards.level),
         seed=int(snakemake.wildcards.seed),
@@ -24,5 +28,5 @@ with job_log(snakemake.log[0]):
         history=Path(snakemake.output.history),
         record=Path(snakemake.output.record),
         code=snakemake.params.code,
-        threads=snakemake.threads,
+        threads=snakemake.resources.torch_threads,
     )

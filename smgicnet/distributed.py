@@ -1,0 +1,144 @@
+"""One training by several processes of one machine, a GPU each, that share every batch; torchrun starts them.
+
+Gradients are averaged by DistributedDataParallel, so that N processes do what one does with the same global batch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import pickle
+import signal
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from smgicnet.device import pick_device
+from smgicnet.interruption import REQUEUE, Interrupted
+from smgicnet.provenance import PACKAGE
+from smgicnet.scripts import job_log
+
+LONGEST_WAIT = timedelta(hours=2)  # of the others, while the first validates
+STOPPING_SECONDS = 100  # to write a checkpoint in, once the processes were asked to stop
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes of a training: this one's ``rank`` among ``size``. The first alone writes and validates."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def part(self, count: int) -> range:
+        """Which of ``count`` things, pairs of a batch, are this process's."""
+        return range(self.rank, count, self.size)
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module with gradients that are averaged over the processes, of the parameters that now learn."""
+        if self.size == 1:
+            return module
+        # a kernel of one voxel has several names for one layout: nothing is copied
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+        return nn.parallel.DistributedDataParallel(module)
+
+    def mean(self, values: Mapping[str, Tensor]) -> dict[str, float]:
+        """Scalars, averaged over the processes."""
+        if self.size == 1:
+            return {name: value.item() for name, value in values.items()}
+        stacked = torch.stack([value.detach().float() for value in values.values()])
+        dist.all_reduce(stacked)
+        return dict(zip(values, (stacked / self.size).tolist(), strict=True))
+
+    def any(self, value: bool, device: torch.device) -> bool:
+        """Whether it is so in one of the processes."""
+        if self.size == 1:
+            return value
+        flag = torch.tensor(float(value), device=device)
+        dist.all_reduce(flag)
+        return flag.item() > 0
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def joined() -> Iterator[Group]:
+    """Join the processes that torchrun has started; where it has not, this one is alone."""
+    size = int(os.environ.get("WORLD_SIZE", 1))
+    if size == 1:
+        yield Group()
+        return
+    backend = "nccl" if pick_device().type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=LONGEST_WAIT)
+    try:
+        yield Group(dist.get_rank(), size)
+    finally:
+        dist.destroy_process_group()
+
+
+def run(function: Callable, processes: int, log: str | Path, *arguments: object, **keywords: object) -> None:
+    """Call ``function`` of a module in so many processes at once; in this one if it is one.
+
+    Their messages go to ``log``. Raises `Interrupted` when they were asked to stop, and ``SystemExit`` with their
+    code after an error, which they have said themselves.
+    """
+    if processes == 1:
+        return function(*arguments, **keywords)
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(STOPPING_SECONDS))
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=processes, max_restarts=0, monitor_interval=0.5,
+        rdzv_backend="c10d", rdzv_endpoint="localhost:0", run_id="smgicnet",
+    )  # fmt: skip
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes speak for themselves
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+    signal.signal(signal.SIGUSR1, lambda *_: os.kill(os.getpid(), signal.SIGTERM))  # torchrun knows the other two
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            call = Path(folder) / "call.pickle"
+            call.write_bytes(pickle.dumps((function, arguments, keywords, str(log))))
+            elastic_launch(config, sys.executable)("-m", "smgicnet.distributed", str(call))
+    except SignalException as stopped:
+        raise Interrupted(f"interrupted by {stopped.sigval.name}: see above for the checkpoint") from None
+    except ChildFailedError as failed:
+        code = failed.get_first_failure()[1].exitcode
+        if code == REQUEUE:
+            raise Interrupted("interrupted: see above for the checkpoint") from None
+        raise SystemExit(code if code > 0 else 1) from None
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def main(call: str) -> None:
+    """One of the processes that `run` starts."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGTERM)
+    function, arguments, keywords, log = pickle.loads(Path(call).read_bytes())
+    with job_log(log, again=True, quiet=os.environ["RANK"] != "0"):
+        function(*arguments, **keywords)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
