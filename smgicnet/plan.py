@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
@@ -19,13 +18,12 @@ import pandas as pd
 from smgicnet.cohort import shards
 from smgicnet.config import build, load, own_settings, stage_block
 from smgicnet.costs import COSTS, Layout, pair_seconds, read_costs
-from smgicnet.errors import InputError
+from smgicnet.dry_run import PlannedJob, dry_run, makespan
 from smgicnet.methods.contract import Stage
 from smgicnet.provenance import hardware, write_text
 from smgicnet.sources import plan_cohort
 
 log = logging.getLogger(__name__)
-JOB = re.compile(r"^\s*(?:local)?rule (\w+):$")
 # Seconds of work by rule, where it depends on neither method nor grid much. Measured on the default config, but for the
 # tools of other authors, which are guesses until they have run.
 WORK = {"render_phantom": 1.5, "render_label_map": 4, "extract_scan": 1, "extract_labelled_scan": 1, "preprocess": 0.3}
@@ -35,58 +33,12 @@ WITH_TORCH = ("render_phantom", "train_level", "register", "choose_pairs", "audi
 GUESSED = ("extract_brain", "segment", "fetch_archive")
 
 
-@dataclass
-class PlannedJob:
-    """A job of the dry run: its rule, wildcards, threads and GPUs."""
-
-    rule: str
-    wildcards: dict[str, str] = field(default_factory=dict)
-    threads: int = 1
-    gpus: int = 0
-
-
 @dataclass(frozen=True)
 class Starts:
     """Seconds until a job's own work begins: of the programs that load torch, and of the others."""
 
     torch: float
     other: float
-
-
-def dry_run(configfile: Path, snakefile: Path, cores: int, targets: Sequence[str]) -> list[PlannedJob]:
-    """The jobs that Snakemake would run now. Raises `InputError` with what it says when it cannot plan them."""
-    command = [sys.executable, "-m", "snakemake", *targets, "--dry-run", "--nocolor", "--snakefile", str(snakefile)]
-    command += ["--configfile", str(configfile), "--cores", str(cores)]
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    except OSError as error:
-        raise InputError(sys.executable, str(error), "Install this project with its workflow extra") from None
-    if done.returncode:
-        tail = "\n".join(done.stdout.splitlines()[-12:])
-        raise InputError(configfile, f"Snakemake cannot plan it:\n{tail}\n", "Correct what it says")
-    return list(read_jobs(done.stdout.splitlines()))
-
-
-def read_jobs(lines: Iterable[str]) -> Iterator[PlannedJob]:
-    """The jobs in the output of a dry run, without those that only name targets."""
-    job = None
-    for line in lines:
-        if match := JOB.match(line):
-            job = PlannedJob(match[1])
-        elif job is None:
-            continue
-        elif line.strip().startswith("wildcards: "):
-            job.wildcards = dict(one.split("=", 1) for one in line.split(": ", 1)[1].split(", "))
-        elif line.strip().startswith("threads: "):
-            job.threads = int(line.split(": ")[1])
-        elif line.strip().startswith("resources: "):
-            match = re.search(r"\bgpu=(\d+)", line)
-            job.gpus = int(match[1]) if match else 0
-            if job.rule != "all":
-                yield job
-            job = None
-        elif line.strip() == "" or line.startswith("Job stats"):
-            job = None
 
 
 class Costs:
@@ -300,11 +252,9 @@ def plan(
         row[1] += seconds
         row[3 if job.gpus else 2] += seconds * (1 if job.gpus else min(job.threads, cores))
     on_gpu = sum(row[3] for row in rows.values())
-    core_seconds = sum(row[2] for row in rows.values())
-    core_seconds += sum(estimate.seconds(job) * min(job.threads, cores) for job in jobs if job.gpus)
     totals = {
         "jobs": len(jobs),
-        "seconds": max(on_gpu, core_seconds / cores),
+        "seconds": makespan(jobs, estimate.seconds, cores),
         "cpu_hours": sum(row[2] for row in rows.values()) / 3600,
         "gpu_hours": on_gpu / 3600,
         "gigabytes": disk_bytes(config, estimate, jobs) / 1e9,

@@ -7,7 +7,8 @@ import pytest
 
 from smgicnet import calibration
 from smgicnet.config import complete, own_settings
-from smgicnet.plan import Costs, Estimate, PlannedJob, Starts, duration, read_jobs
+from smgicnet.dry_run import PlannedJob, makespan, read_jobs
+from smgicnet.plan import Costs, Estimate, Starts, duration
 from tests.helpers import block
 
 DRY_RUN = """
@@ -16,12 +17,14 @@ Building DAG of jobs...
 [Tue Nov 24 13:53:08 2026]
 localrule audit:
     input: config/paper.yaml
+    output: results/audit.md, results/audit.json
     jobid: 38
     resources: tmpdir=/tmp
 
 [Tue Nov 24 13:53:08 2026]
 rule train_level:
     input: a, b
+    output: x
     jobid: 1
     reason: Missing output files: x
     wildcards: dataset=mini, arm=raw, method=smgicnet, seed=1, level=3
@@ -56,6 +59,23 @@ def test_jobs_of_a_dry_run():
     jobs = list(read_jobs(DRY_RUN.splitlines()))
     assert [(job.rule, job.threads, job.gpus) for job in jobs] == [("audit", 1, 0), ("train_level", 2, 1)]
     assert jobs[1].wildcards["level"] == "3"
+    assert (jobs[1].inputs, jobs[1].outputs) == (["a", "b"], ["x"])
+
+
+def planned(rule, inputs, output, threads=1, gpus=0):
+    return PlannedJob(rule, {}, threads, gpus, inputs, [output])
+
+
+def test_jobs_wait_for_their_inputs_cores_and_the_gpu():
+    one, two, three = planned("a", [], "a"), planned("b", ["a"], "b"), planned("c", [], "c")
+    seconds = {"a": 10, "b": 20, "c": 5}.get
+    assert makespan([one, two, three], lambda job: seconds(job.rule), 2) == 30
+    assert makespan([one, two, three], lambda job: seconds(job.rule), 1) == 35
+    on_gpu = [planned("a", [], "a", gpus=1), planned("b", [], "b", gpus=1), planned("c", [], "c")]
+    assert makespan(on_gpu, lambda job: seconds(job.rule), 4) == 30
+    wide = [planned("a", [], "a", threads=2), planned("b", [], "b", threads=8)]  # as many as there are
+    assert makespan(wide, lambda job: seconds(job.rule), 2) == 30
+    assert makespan([], lambda job: 1, 2) == 0
 
 
 def test_a_job_is_its_parts(config):
