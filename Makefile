@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-cluster test-conda bench lint browser screenshot env lock clean
+.PHONY: demo test test-cluster test-conda test-reproducible bench lint browser screenshot env lock clean
 .DELETE_ON_ERROR:
 
 demo: env  ## the default config from nothing to the tables, the figures and the page
@@ -28,11 +28,14 @@ test: env lint browser  ## every test and check
 
 test-cluster: env  ## the workflow on a real Slurm of one node, and its faults; as root on Debian, writes /etc/slurm (docs/cluster.md)
 	tests/cluster/slurm.sh up
-	$(BIN)/python tests/cluster/faults.py .cluster-test; code=$$?; tests/cluster/slurm.sh down; exit $$code
+	$(BIN)/python -m tests.cluster.faults .cluster-test; code=$$?; tests/cluster/slurm.sh down; exit $$code
 
 test-conda: env  ## the environments of envs/ made by a real conda, and the workflow in them; see docs/conda.md
 	tests/conda/up.sh .conda-test $(BIN)/python
 	$(BIN)/python -m pytest --capture=no --exitfirst tests/conda/check_conda.py
+
+test-reproducible: env  ## the default config with other numbers of cores and jobs: the same bytes (about 40 minutes)
+	$(BIN)/python -m tests.reproducible .reproducible-test config/config.yaml
 
 browser:  ## Chromium for the tests of the page, where there is none (Debian and Ubuntu, as root or with sudo)
 	tests/install_chromium.sh || echo "Without a browser the tests of the page are skipped."
@@ -66,4 +69,4 @@ lock:  ## renew requirements.lock from pyproject.toml (needs uv); torch itself p
 	  } | sort -f; } >requirements.lock
 
 clean:
-	rm -rf $(VENV) .conda-test results .snakemake
+	rm -rf $(VENV) .conda-test .cluster-test .reproducible-test results .snakemake

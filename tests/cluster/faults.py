@@ -6,7 +6,6 @@ and writes it to ``results-cluster.md`` of the folder given. The Slurm is that o
 
 from __future__ import annotations
 
-import filecmp
 import json
 import os
 import re
@@ -18,8 +17,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import yaml
+
+from tests.compare import differences
 
 ROOT = Path(__file__).resolve().parents[2]
 SLURM = ROOT / "tests/cluster/slurm.sh"
@@ -58,7 +58,6 @@ TRAINING = Path("results/mini/raw/smgicnet/seed-1/level-3")
 # of a site and of this small Slurm: what a user would write into the profile, and a shorter wait
 SITE = ["--slurm-no-account", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "3"]
 SITE += ["--seconds-between-status-checks", "3", "--latency-wait", "10"]
-TIMES = ("seconds", "affine_seconds", "peak_memory_mib")
 TARGET = "table1"
 
 
@@ -236,29 +235,6 @@ FAULTS: dict[str, tuple[Callable[[Run], str], int, tuple[str, ...]]] = {
     "controller restarted": (controller_restarted, SHORT, ()),
     "Snakemake killed": (snakemake_killed, SHORT, ()),
 }
-
-
-def metrics(folder: Path) -> pd.DataFrame:
-    """All metrics of a run, without what a clock or the memory decides."""
-    files = sorted(folder.glob("results/mini/raw/*/seed-*/metrics.csv.gz"))
-    table = pd.concat([pd.read_csv(path, keep_default_na=False) for path in files], ignore_index=True)
-    return table[~table["metric"].isin(TIMES)].reset_index(drop=True)
-
-
-def differences(run: Path, reference: Path) -> list[str]:
-    """What of a run is not as in the reference: weights to the byte, metrics, Table 1 but for times."""
-    found = []
-    for path in sorted(reference.rglob("weights.pt")):
-        name = path.relative_to(reference)
-        if not (run / name).is_file() or not filecmp.cmp(path, run / name, shallow=False):
-            found.append(str(name))
-    if not metrics(run).equals(metrics(reference)):
-        found.append("metrics")
-    tables = [pd.read_csv(folder / "results/mini/tables/table1.csv") for folder in (run, reference)]
-    tables = [table[~table["metric"].isin(TIMES)].reset_index(drop=True) for table in tables]
-    if not tables[0].equals(tables[1]):
-        found.append("table1.csv")
-    return found
 
 
 def local(folder: Path, target: str) -> None:
