@@ -15,10 +15,9 @@ ROOT = Path(__file__).parent.parent
 PROFILE = str(ROOT / "profiles/default")
 RUNS = {
     "2 cores": ["--cores", "2", "--workflow-profile", PROFILE],
-    "1 core": ["--cores", "1", "--workflow-profile", PROFILE],
-    # trainings too beside each other, on however many cores there are
-    "4 jobs at a time": ["--cores", "8", "--jobs", "4", "--workflow-profile", "none", "--resources", "gpu=4"],
-    "1 job at a time": ["--cores", "2", "--jobs", "1", "--workflow-profile", "none"],
+    "1 core, so 1 job at a time": ["--cores", "1", "--workflow-profile", PROFILE],
+    # on however many cores there are
+    "8 jobs or 4 trainings at a time": ["--cores", "8", "--workflow-profile", "none", "--resources", "gpu=4"],
 }
 
 

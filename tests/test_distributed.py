@@ -115,8 +115,10 @@ def undisturbed(images, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("to_all", [False, True], ids=["the job", "every process, as Slurm does"])
-def test_a_signal_ends_in_a_checkpoint_from_which_they_go_on(images, undisturbed, tmp_path, to_all):
+@pytest.mark.parametrize(
+    ("to_all", "then"), [(False, 2), (True, 1)], ids=["to the job", "to every process, as Slurm does; then one goes on"]
+)
+def test_a_signal_ends_in_a_checkpoint_from_which_they_go_on(images, undisturbed, tmp_path, to_all, then):
     child = start(tmp_path / "run", images, 2, iterations=24)
     checkpoint = wait_for_checkpoint(tmp_path / "run")
     for process in [child.pid, *(children_of(child.pid) if to_all else [])]:
@@ -125,8 +127,9 @@ def test_a_signal_ends_in_a_checkpoint_from_which_they_go_on(images, undisturbed
     assert "interrupted by SIGTERM at iteration" in said
     assert "Traceback" not in said
     assert checkpoint.is_file()
-    assert "resuming from" in finish(start(tmp_path / "run", images, 2, iterations=24))
-    assert largest_difference(tmp_path / "run", undisturbed) == 0
+    assert "resuming from" in finish(start(tmp_path / "run", images, then, iterations=24))
+    # with another number of processes sums are rounded in another way, which Adam makes larger step by step
+    assert largest_difference(tmp_path / "run", undisturbed) <= (0 if then == 2 else 2e-4)
 
 
 def wait_for_checkpoint(folder, seconds=120):
