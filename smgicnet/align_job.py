@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from smgicnet.affine import AffineConfig, align, engine_version, write_alignments
+from smgicnet.affine import AffineConfig, Alignment, align, engine_version, write_alignments
 from smgicnet.images import read_image
+from smgicnet.kept_pairs import KeptPairs, identity
 from smgicnet.preprocessing import Grid, Prepared, prepare, read_intensities
-from smgicnet.provenance import write_record
+from smgicnet.provenance import distinct, files_digest, hardware, versions, write_record
 
 log = logging.getLogger(__name__)
 
@@ -53,20 +54,38 @@ def align_subject(
 
 
 def align_pairs(
-    pairs: Sequence[tuple[str, str]], images: Mapping[str, Path], config: AffineConfig, out: Path, record: Path
+    pairs: Sequence[tuple[str, str]],
+    images: Mapping[str, Path],
+    config: AffineConfig,
+    out: Path,
+    record: Path,
+    *,
+    code: str = "",
 ) -> None:
     """Align each unordered pair in both directions, each on its own; ``images`` are the preprocessed ones.
 
-    Writes the matrices and times to ``out`` and versions and hardware to ``record``.
+    Writes the matrices and times to ``out`` and versions and hardware to ``record``. What an earlier start of the job
+    has done of the pairs is kept, see `KeptPairs`.
     """
-    ordered = [one for pair in pairs for one in (pair, pair[::-1])]
-    log.info("aligning %d ordered pairs by %s", len(ordered), engine_version(config.engine))
-    found = {}
-    for number, (fixed, moving) in enumerate(ordered):
-        found[fixed, moving] = align(images[fixed], images[moving], config)
-        log.info("pair %d/%d: %s to %s, %.1f s", number + 1, len(ordered), moving, fixed, found[fixed, moving].seconds)
+    made_with = {"versions": versions(), "hardware": hardware()}
+    files = {name: files_digest([images[name]]) for name in {name for pair in pairs for name in pair}}
+    identities = {pair: identity([files[name] for name in pair], facts(config), code) for pair in pairs}
+    kept = KeptPairs(out.parent, identities)
+    log.info("aligning %d pairs in both directions by %s", len(kept.left), engine_version(config.engine))
+    for number, pair in enumerate(kept.left):
+        both = [align(images[fixed], images[moving], config) for fixed, moving in (pair, pair[::-1])]
+        kept.add(pair, {"alignments": [[one.matrix.tolist(), one.seconds] for one in both], **made_with})
+        log.info("pair %d/%d: %s and %s, %.1f s", number + 1, len(kept.left), *pair, sum(one.seconds for one in both))
+    kept.tidy()
+    results = [kept.get(pair) for pair in pairs]
+    found = {
+        ordered: Alignment(np.array(matrix), seconds)
+        for pair, result in zip(pairs, results, strict=True)
+        for ordered, (matrix, seconds) in zip((pair, pair[::-1]), result["alignments"], strict=True)
+    }
     write_alignments(out, found)
-    write_record(record, affine=facts(config))
+    every = results or [made_with]
+    write_record(record, affine=facts(config), **{key: distinct(every, key) for key in made_with})
 
 
 def facts(config: AffineConfig) -> dict[str, object]:

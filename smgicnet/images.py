@@ -68,6 +68,27 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         _remove(part)
 
 
+def append_line(path: str | Path, line: str) -> None:
+    """Append a line to a text file and flush it to the disk; half a line, of a killed process, is ended first.
+
+    The folder is made. Raises `InputError` where it cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab+") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else f"\n{line}"
+            file.write(f"{line}\n".encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        raise _unwritable(path, error) from None
+
+
 def _flush(path: Path, mode: int) -> None:
     descriptor = os.open(path, mode)
     try:

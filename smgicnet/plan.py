@@ -118,11 +118,12 @@ class Costs:
     def _past_pair(self, dataset: str, name: str) -> float | None:
         """Of all jobs that registered with this method, start included; None if there are none."""
         seconds = pairs = 0
-        for path in self._results.glob(f"{dataset}/*/{name}/seed-*/shards/*/benchmark.tsv"):
-            metrics = path.with_name("metrics.csv")
-            if metrics.is_file():
-                seconds += pd.read_csv(path, sep="\t")["s"].iloc[0]
-                pairs += len(pd.read_csv(metrics, usecols=["fixed", "moving"]).drop_duplicates()) / 2
+        for path in self._results.glob(f"{dataset}/*/{name}/seed-*/shards/*/registration.json"):
+            done = json.loads(path.read_text()).get("registered", 0)
+            times = path.with_name("benchmark.tsv")
+            if done and times.is_file():
+                seconds += pd.read_csv(times, sep="\t")["s"].iloc[0]
+                pairs += done
         return seconds / pairs if pairs else None
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
@@ -75,21 +75,25 @@ def versions(names: Iterable[str] = VERSIONED) -> dict[str, str]:
 
 
 def write_record(path: str | Path, **facts: object) -> None:
-    """Write facts with versions and hardware as JSON."""
-    content = {**facts, "versions": versions(), "hardware": hardware()}
+    """Write facts as JSON with versions and hardware, unless these are among them."""
+    content = {"versions": versions(), "hardware": hardware(), **facts}
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def merged_records(paths: Iterable[str | Path]) -> dict[str, list]:
     """Of several records each distinct value of ``MERGED``."""
     records = [json.loads(Path(path).read_text()) for path in paths]
-    merged = {}
-    for key in MERGED:
-        values = [record[key] for record in records if key in record]
-        flat = [item for value in values for item in (value if isinstance(value, list) else [value])]
-        if flat:
-            merged[key] = [item for index, item in enumerate(flat) if item not in flat[:index]]
-    return merged
+    merged = {key: distinct(records, key) for key in MERGED}
+    return {key: values for key, values in merged.items() if values}
+
+
+def distinct(records: Iterable[Mapping], key: str) -> list:
+    """Each value of a key that some of the records have, once; a list holds several."""
+    found = []
+    for record in records:
+        value = record.get(key, [])
+        found += [one for one in (value if isinstance(value, list) else [value]) if one not in found]
+    return found
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -19,10 +19,11 @@ from smgicnet.evaluation import ScoredSubject, score_pair
 from smgicnet.examples import field_files
 from smgicnet.fields import affine_field, compose, compose_affine, warp
 from smgicnet.images import atomic_path, read_field, read_image, read_labels, write_volume
+from smgicnet.kept_pairs import KeptPairs, identity
 from smgicnet.methods import METHODS, Method, PublishedMethod, Registration
 from smgicnet.native_grid import OnNativeGrid
 from smgicnet.preprocessing import roi_names
-from smgicnet.provenance import files_digest, write_record
+from smgicnet.provenance import distinct, files_digest, hardware, versions, write_record
 from smgicnet.transforms_io import to_world, write_itk
 from smgicnet.weights import read_weights
 
@@ -69,19 +70,44 @@ def register_shard(
 
     ``columns`` (dataset, arm, method, seed) are set in every row. ``alignments`` hold those of the
     pairs in the affine arm: a moving image is aligned before it is registered, and affine and deformation are scored as
-    one field.
+    one field. What an earlier start of the job has done of the pairs is kept, see `KeptPairs`.
     """
     torch.set_num_threads(threads)
-    block, rows = config, []  # quality control may have left none of the pairs
+    made_with = {"versions": versions(), "hardware": hardware()}
+    facts = {"weights": files_digest([weights]) if weights else None, "code": code, "threads": threads}
+    block, results, registered = config, [], 0  # quality control may have left none of the pairs
     if pairs:
-        block, rows = _register_and_score(config, weights, pairs, subjects, alignments)
+        affine = _read_all(alignments)
+        kept = KeptPairs(metrics.parent, _identities(pairs, subjects, affine, config, facts))
+        block, results = _register_and_score(config, weights, pairs, subjects, affine, kept, made_with)
+        kept.tidy()
+        registered = len(kept.left)
+    rows = [row for result in results for row in result["rows"]]
     frame = pd.DataFrame(rows, columns=["fixed", "moving", "metric", "roi", "value"])
     for index, (name, value) in enumerate(columns.items()):
         frame.insert(index, name, value)
     with atomic_path(metrics) as part:
         frame.to_csv(part, index=False)
-    digest = files_digest([weights]) if weights else None
-    write_record(record, **columns, method_config=block, weights=digest, code=code, threads=threads)
+    every = [{key: result[key] for key in made_with} for result in results] or [made_with]
+    facts |= {"registered": registered, **{key: distinct(every, key) for key in made_with}}
+    write_record(record, **columns, method_config=block, **facts)
+
+
+def _identities(
+    pairs: Sequence[tuple[str, str]],
+    subjects: Mapping[str, SubjectFiles],
+    affine: Mapping[tuple[str, str], Alignment],
+    config: Mapping,
+    facts: Mapping,
+) -> dict[tuple[str, str], str]:
+    """What identifies the result of each pair: both subjects' files, their alignment, method, weights and code."""
+    names = {name for pair in pairs for name in pair}
+    files = {name: files_digest([subjects[name].image, subjects[name].labels, *subjects[name].truth]) for name in names}
+    found = {}
+    for pair in pairs:
+        aligned = [[one.matrix.tolist(), one.seconds] for one in map(affine.get, (pair, pair[::-1])) if one]
+        found[pair] = identity([files[name] for name in pair], aligned, config, facts)
+    return found
 
 
 def _register_and_score(
@@ -89,34 +115,37 @@ def _register_and_score(
     weights: Path | None,
     pairs: Sequence[tuple[str, str]],
     subjects: Mapping[str, SubjectFiles],
-    alignments: Sequence[Path],
+    affine: Mapping[tuple[str, str], Alignment],
+    kept: KeptPairs,
+    made_with: Mapping,
 ) -> tuple[Mapping, list[dict]]:
-    """The method's block as it was trained, and the rows of all pairs."""
-    names = sorted({name for pair in pairs for name in pair})
+    """The method's block as it was trained, and the result of each pair: its rows and with what they were made."""
+    names = sorted({name for pair in kept.left for name in pair})
     loaded = {name: _load_scored(subjects[name]) for name in names}
     volumes = {name: read_image(subjects[name].image) for name in names}
-    affine = _read_all(alignments)
-    method, block = load_method(config, weights, volumes[names[0]].spacing[0])
-    rows: list[dict] = []
-    for number, (first, second) in enumerate(pairs):
+    spacing = read_image(subjects[pairs[0][0]].image).spacing[0]
+    method, block = load_method(config, weights, spacing)
+    for number, (first, second) in enumerate(kept.left):
         tensors = {name: image_tensor(volumes[name].data, method.device) for name in (first, second)}
         if number == 0:
             method.warm_up(tensors[first], tensors[second])
         results, extra = {}, {}
         for fixed, moving in ((first, second), (second, first)):
-            alignment = affine[fixed, moving] if alignments else None
+            alignment = affine[fixed, moving] if affine else None
             with peak_memory(method.device) as peak:
                 matrices = volumes[fixed].affine, volumes[moving].affine
                 results[fixed] = _register(method, tensors[fixed], tensors[moving], *matrices, alignment)
             extra[fixed] = {"peak_memory_mib": peak.mib}
             if alignment:
                 extra[fixed]["affine_seconds"] = alignment.seconds
+        rows = []
         for fixed, moving in ((first, second), (second, first)):
-            rows += score_pair(loaded[fixed], loaded[moving], results[fixed], results[moving], roi_names())
-            pair = {"fixed": fixed, "moving": moving}
-            rows += [{**pair, "metric": name, "roi": "", "value": value} for name, value in extra[fixed].items()]
-        log.info("pair %d/%d: %s, %s", number + 1, len(pairs), first, second)
-    return block, rows
+            scores = score_pair(loaded[fixed], loaded[moving], results[fixed], results[moving], roi_names())
+            rows += [[fixed, moving, row["metric"], row["roi"], row["value"]] for row in scores]
+            rows += [[fixed, moving, name, "", value] for name, value in extra[fixed].items()]
+        kept.add((first, second), {"rows": rows, **made_with})
+        log.info("pair %d/%d: %s, %s", number + 1, len(kept.left), first, second)
+    return block, [kept.get(pair) for pair in pairs]
 
 
 def register_shown(

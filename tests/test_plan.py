@@ -102,8 +102,7 @@ def test_past_runs_are_read(config, tmp_path):
     shard = folder / "shards/0"
     shard.mkdir(parents=True)
     pd.DataFrame({"s": [30.0]}).to_csv(shard / "benchmark.tsv", sep="\t")
-    rows = [{"fixed": f, "moving": m, "metric": x} for f, m in ("ab", "ba", "ac", "ca") for x in ("dice", "hd95")]
-    pd.DataFrame(rows).to_csv(shard / "metrics.csv")
+    (shard / "registration.json").write_text(json.dumps({"registered": 2}))  # of more pairs, which were done before
     costs = Costs(config)
     assert costs._past_steps("mini", "smgicnet") == [1, 2, 3, 4]
     assert costs._past_pair("mini", "smgicnet") == 15

@@ -12,4 +12,5 @@ with job_log(snakemake.log[0]):
         build(AffineConfig, snakemake.params.affine),
         Path(snakemake.output.alignments),
         Path(snakemake.output.record),
+        code=snakemake.params.code,
     )
