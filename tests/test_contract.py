@@ -62,7 +62,7 @@ def test_overfits_one_pair(kind, network, rate):
     moving = warp(fixed, shift, padding="border")
     before = (moving - fixed).square().mean()
     optimizer = torch.optim.Adam(method.network.parameters(), rate)
-    for _ in range(80):
+    for _ in range(120):  # at 80 some processors' roundings have not arrived yet
         optimizer.zero_grad()
         # the first image moves to the second
         weighted_total(method.objective(moving, fixed), method.weights).backward()

@@ -158,12 +158,20 @@ def requeued(run: Run) -> str:
     return f"job of level 3 preempted and queued again by Slurm under its own number, resumed {resumed(run)}"
 
 
+def resume_node(run: Run) -> None:
+    """Take the node back into service, which Slurm may have done by itself when it heard from it."""
+    slurm("scontrol", "update", f"NodeName={NODE}", "State=RESUME", check=False)
+    for _ in run.until("the node in service again"):
+        if slurm("sinfo", "-h", "-N", "-p", "cpu", "-o", "%t").strip() in ("idle", "mix", "alloc"):
+            return
+
+
 def drained(run: Run) -> str:
     run.in_level_3()
     slurm("scontrol", "update", f"NodeName={NODE}", "State=DRAIN", "Reason=test")
     run.job("train_level", "RUNNING")  # what runs goes on
     time.sleep(15)
-    slurm("scontrol", "update", f"NodeName={NODE}", "State=RESUME")
+    resume_node(run)
     run.wait()
     return "node drained for 15 s: what ran went on, what waited was started after"
 
@@ -172,7 +180,7 @@ def node_down(run: Run) -> str:
     job = run.in_level_3()
     slurm("scontrol", "update", f"NodeName={NODE}", "State=DOWN", "Reason=test")
     time.sleep(10)
-    slurm("scontrol", "update", f"NodeName={NODE}", "State=RESUME")
+    resume_node(run)
     slurm("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
     run.wait()
     return f"node down for 10 s: its jobs lost and queued again by Slurm, level 3 resumed {resumed(run)}"
