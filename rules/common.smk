@@ -11,7 +11,7 @@ from snakemake.settings.types import DeploymentMethod
 
 from smgicnet.affine import choose_engine
 from smgicnet.cohort import SPLITS, shards, unordered_pairs
-from smgicnet.config import complete, schema, stage_block
+from smgicnet.config import complete, registering_block, schema, stage_block
 from smgicnet.costs import (
     ALIGNMENT,
     Layout,
@@ -149,7 +149,7 @@ def of_kind(kind):
 
 def untitled(method):
     """A method's block without what changes no result: its name in tables, its arms, where its weights come from."""
-    block = stage_block(METHODS[method], len(METHODS[method]["stages"]))
+    block = registering_block(METHODS[method])
     return block | {"published": {"sha256": PUBLISHED[method]["sha256"]}} if method in PUBLISHED else block
 
 

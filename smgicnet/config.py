@@ -124,7 +124,7 @@ def complete(config: Mapping, source: str = "config") -> dict:
             where = f"{section}.{name}" + (".source" if kind == "dataset" else "")
             if part.get(key) not in choices(folder):
                 raise InputError(source, f"{where}.{key} is {part.get(key)!r}", f"Choose one of {choices(folder)}")
-            beside = sorted(part.keys() - WITH_WEIGHTS) if part.get("weights") else []
+            beside = sorted(part.keys() - WITH_WEIGHTS - registering_keys(part)) if part.get("weights") else []
             _check(part, f"{folder}/{part[key]}", where, source)
             if beside:
                 raise InputError(
@@ -185,17 +185,32 @@ def own_settings(method: Mapping) -> dict:
     return {key: value for key, value in method.items() if key not in WITH_WEIGHTS | {"stages", "published"}}
 
 
+def registering_keys(method: Mapping) -> set[str]:
+    """What of a method's block changes how it registers and not how it is trained: its schema says so."""
+    parts = schema(f"methods/{method['type']}").get("properties", {})
+    return {key for key, part in parts.items() if part.get("registering_only")}
+
+
+def registering_block(method: Mapping) -> dict:
+    """A completed method block as far as its registrations depend on it."""
+    keys = registering_keys(method)
+    return stage_block(method, len(method["stages"])) | {key: deepcopy(method[key]) for key in keys}
+
+
 def stage_block(method: Mapping, stage: int) -> dict:
     """A completed method block as far as the training of its stage ``stage`` depends on it.
 
     Without its names, arms and later stages; what its schema marks ``last_stage_only`` is at its default before the
-    last stage. Stages with equal blocks, in the same place of the same data, end in the same weights.
+    last stage, what it marks ``registering_only`` always. Stages with equal blocks, in the same place of the same data,
+    end in the same weights.
     """
     block = deepcopy({key: value for key, value in method.items() if key not in ("label", "arms")})
     if stage < len(block["stages"]):
         parts = schema(f"methods/{method['type']}")["properties"].get("network", {}).get("properties", {})
         block["network"] |= {key: part["default"] for key, part in parts.items() if part.get("last_stage_only")}
-    return {**block, "stages": block["stages"][:stage]}
+    keys = registering_keys(method)
+    defaults = complete_method({"type": method["type"]}, "defaults") if keys else {}
+    return {**block, "stages": block["stages"][:stage], **{key: defaults[key] for key in keys}}
 
 
 def _check_reference(config: Mapping, source: str) -> None:

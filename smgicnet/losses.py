@@ -132,6 +132,11 @@ def compose_both_orders(displacement: Tensor) -> Tensor:
     return compose(displacement, swap_directions(displacement))
 
 
+def both_directions(image_a: Tensor, image_b: Tensor) -> tuple[Tensor, Tensor]:
+    """Moving and fixed images of a batch that holds A to B first and B to A second."""
+    return torch.cat([image_a, image_b]), torch.cat([image_b, image_a])
+
+
 def swap_directions(batch: Tensor) -> Tensor:
     """Exchange the two halves of a batch that holds A to B first and B to A second."""
     return batch.roll(batch.shape[0] // 2, dims=0)

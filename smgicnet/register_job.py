@@ -12,6 +12,7 @@ import torch
 
 from smgicnet.affine import Alignment, read_alignments, voxel_matrix
 from smgicnet.cohort import SubjectFiles
+from smgicnet.config import registering_keys
 from smgicnet.device import image_tensor, peak_memory, to_device
 from smgicnet.download import check
 from smgicnet.errors import InputError
@@ -50,7 +51,8 @@ def load_method(config: Mapping, weights: Path | None, spacing: float) -> tuple[
             f"it holds the weights of {trained.method['type']}",
             f"Give those of a method of type {config['type']}",
         )
-    return to_device(trained.build()), trained.method
+    registering = {key: config[key] for key in registering_keys(config) if key in config}
+    return to_device(trained.build(registering)), {**trained.method, **registering}
 
 
 def register_shard(

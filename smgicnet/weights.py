@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from smgicnet.config import complete_method
 from smgicnet.errors import InputError
 from smgicnet.images import atomic_path
 from smgicnet.methods import METHODS, LearnedMethod
@@ -24,9 +25,9 @@ class Weights:
     grid: Grid
     network: Mapping[str, torch.Tensor]
 
-    def build(self) -> LearnedMethod:
-        """The method with these weights, loaded strictly."""
-        method = METHODS[self.method["type"]].from_config(self.method, self.stage)
+    def build(self, registering: Mapping | None = None) -> LearnedMethod:
+        """The method with these weights, loaded strictly; ``registering``: parts of its block for registrations."""
+        method = METHODS[self.method["type"]].from_config({**self.method, **(registering or {})}, self.stage)
         method.network.load_state_dict(self.network, strict=True)
         return method
 
@@ -54,7 +55,8 @@ def read_weights(path: str | Path) -> Weights:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         grid = Grid(tuple(content["grid"]["shape"]), float(content["grid"]["spacing"]))
-        weights = Weights(content["method"], content["stage"], grid, content["network"])
+        block = complete_method(content["method"], str(path))  # of a version that had fewer keys, too
+        weights = Weights(block, content["stage"], grid, content["network"])
         weights.build()  # strictly, here: whoever reads them wants to use them
     except Exception as error:
         raise InputError(path, f"not a weights file of this project ({type(error).__name__})", remedy) from error

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from smgicnet import config as configuration
+from smgicnet.fields import compose, warp
+from smgicnet.losses import local_ncc
 from smgicnet.methods import METHODS
 from smgicnet.methods.smgicnet import NetworkConfig, difference_map
 from smgicnet.networks import AttentionGate, GatedEncoderDecoder, ResidualBlock
@@ -63,6 +65,49 @@ def test_unweighted_terms_are_not_computed_and_mismatches_are_errors():
 def test_one_direction():
     method = build(symmetric=False)
     assert set(method.objective(blobs(1), blobs(2))) == {"similarity", "energy_similarity", "multi_level", "smoothness"}
+
+
+def test_an_antisymmetric_network_exchanges_the_fields_with_the_images():
+    """The inverse of one registration is the other registration, by construction."""
+    method = build(antisymmetric=True)
+    there, back = method.register(blobs(1), blobs(2)), method.register(blobs(2), blobs(1))
+    torch.testing.assert_close(there.forward, back.inverse, atol=1e-6, rtol=0)
+    torch.testing.assert_close(there.inverse, back.forward, atol=1e-6, rtol=0)
+    assert there.forward.abs().max() > 1e-3
+    assert method.register(blobs(1), blobs(1)).forward.abs().max() < 1e-6
+    plain = build()
+    difference = plain.register(blobs(1), blobs(2)).inverse - plain.register(blobs(2), blobs(1)).forward
+    assert difference.abs().max() > 1e-3
+
+
+def test_an_antisymmetric_network_has_no_inverse_error_but_integration():
+    errors = [build(antisymmetric=one).objective(blobs(1), blobs(2))["inverse"].item() for one in (False, True)]
+    assert errors[1] < 0.1 * errors[0]
+
+
+def test_refinement_lowers_the_loss_of_the_pair_and_changes_nothing_kept():
+    fixed, moving = blobs(1), blobs(2)
+    part = block()
+    plain = build()
+    losses_after = []
+    for iterations in (0, 5, 20):
+        part["refinement"]["iterations"] = iterations
+        method = METHODS["smgicnet"].from_config(part, 4)
+        method.network.load_state_dict(plain.network.state_dict())
+        result = method.register(fixed, moving)
+        losses_after.append(local_ncc(warp(moving, result.forward), fixed, 9).item())
+        assert torch.equal(method.register(fixed, moving).forward, result.forward)
+        assert not result.forward.requires_grad
+        assert all(parameter.grad is None for parameter in method.network.parameters())
+        assert compose(result.forward, result.inverse)[..., 3:-3, 3:-3, 3:-3].norm(dim=1).mean() < 0.05
+    assert losses_after[0] > losses_after[1] > losses_after[2]
+
+
+def test_refinement_is_no_matter_of_training():
+    part, other = block(), block()
+    other["refinement"]["iterations"] = 30
+    assert configuration.stage_block(part, 4) == configuration.stage_block(other, 4)
+    assert configuration.registering_block(part) != configuration.registering_block(other)
 
 
 def test_velocity_is_bounded_in_voxels():

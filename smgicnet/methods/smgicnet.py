@@ -17,13 +17,15 @@ from smgicnet.config import build
 from smgicnet.fields import exp, resize, warp
 from smgicnet.methods.contract import LearnedMethod
 from smgicnet.networks import GatedEncoderDecoder, LevelTrunk, VelocityHead, conv_pair, half_width
+from smgicnet.refinement import Refinement, refine
 from smgicnet.wavelets import PyramidLevel, WaveletPyramid
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
     """``levels`` resolutions (4 in the paper), ``channels`` a level, ``blocks`` residual blocks in levels 1 to 3,
-    ``depth`` strides of the last level, ``integration_steps`` T, ``velocity_range`` in half-widths of the grid."""
+    ``depth`` strides of the last level, ``integration_steps`` T, ``velocity_range`` in half-widths of the grid.
+    ``antisymmetric``: each level's velocity is ``(f(A, B) - f(B, A)) / 2``, which the paper's is not."""
 
     levels: int
     channels: int
@@ -31,6 +33,7 @@ class NetworkConfig:
     depth: int
     attention_gate: bool
     symmetric: bool
+    antisymmetric: bool
     wavelet: str
     energy: str
     velocity_range: float
@@ -117,6 +120,7 @@ def difference_map(image_a: Tensor, image_b: Tensor) -> Tensor:
 class MultiLevelNetwork(nn.Module):
     """Levels 1 to ``stage`` of the network; velocities are added in the frame of the finer level.
 
+    An antisymmetric network needs both directions of a pair, as the two halves of a batch (`losses.both_directions`).
     Raises ``ValueError`` for a stage beyond ``config.levels``.
     """
 
@@ -142,6 +146,8 @@ class MultiLevelNetwork(nn.Module):
                 displacement = resize(outputs[-1].displacement, size)
                 before = warped = warp(level_moving.low, displacement)
             velocity = level(warped, level_moving, level_fixed, below, displacement)
+            if self.config.antisymmetric:
+                velocity = (velocity - losses.swap_directions(velocity)) / 2
             if below is not None:
                 velocity = velocity + below
             displacement = exp(velocity, self.config.integration_steps)
@@ -152,26 +158,39 @@ class MultiLevelNetwork(nn.Module):
 class SMGICNet(LearnedMethod):
     """The method: both directions of a pair in one batch and one forward pass."""
 
-    def __init__(self, network: NetworkConfig, objective: ObjectiveConfig, stage: int):
+    def __init__(self, network: NetworkConfig, objective: ObjectiveConfig, refinement: Refinement, stage: int):
         self.config = network
         self.settings = objective
+        self.refinement = refinement
         self.weights = {name: weight for name, weight in objective.weights.items() if weight > 0}
         self.network = MultiLevelNetwork(network, stage)
 
     @classmethod
     def from_config(cls, config: Mapping, stage: int) -> SMGICNet:
-        return cls(build(NetworkConfig, config["network"]), build(ObjectiveConfig, config["objective"]), stage)
+        parts = (NetworkConfig, "network"), (ObjectiveConfig, "objective"), (Refinement, "refinement")
+        return cls(*(build(part, config[key]) for part, key in parts), stage)
 
     def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
-        last = self.network(moving, fixed)[-1]
-        inverse = exp(-last.velocity, self.config.integration_steps)
-        return resize(last.displacement, fixed.shape[2:]), resize(inverse, fixed.shape[2:])
+        both = losses.both_directions(moving, fixed) if self.config.antisymmetric else (moving, fixed)
+        velocity = self.network(*both)[-1].velocity[:1]
+        if self.refinement.iterations:
+            velocity = resize(velocity, fixed.shape[2:])
+            velocity = refine(velocity, lambda one: self._pair_loss(one, fixed, moving), self.refinement)
+        there, back = (exp(one, self.config.integration_steps) for one in (velocity, -velocity))
+        return resize(there, fixed.shape[2:]), resize(back, fixed.shape[2:])
+
+    def _pair_loss(self, velocity: Tensor, fixed: Tensor, moving: Tensor) -> Tensor:
+        """Similarity in both directions and smoothness, weighted as in training, of one velocity of a pair."""
+        window, steps, weights = self.settings.windows[-1], self.config.integration_steps, self.settings.weights
+        there = losses.local_ncc(warp(moving, exp(velocity, steps)), fixed, window)
+        back = losses.local_ncc(warp(fixed, exp(-velocity, steps)), moving, window)
+        return weights["similarity"] * (there + back) / 2 + weights["smoothness"] * losses.diffusion(velocity)
 
     def objective(self, image_a: Tensor, image_b: Tensor) -> dict[str, Tensor]:
         """Terms summed over the levels with alpha (similarity, consistency) and beta (smoothness)."""
         moving, fixed = image_a, image_b
         if self.config.symmetric:
-            moving, fixed = torch.cat([image_a, image_b]), torch.cat([image_b, image_a])
+            moving, fixed = losses.both_directions(image_a, image_b)
         terms: dict[str, Tensor] = defaultdict(lambda: image_a.new_zeros(()))
         for index, output in enumerate(self.network(moving, fixed)):
             for name, value in self._level_terms(output, self.settings.windows[index]).items():
