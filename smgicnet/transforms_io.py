@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
@@ -12,6 +13,7 @@ from smgicnet.errors import InputError
 from smgicnet.images import Volume, load_field, write_volume
 
 _LPS = np.array([-1, -1, 1], dtype=np.float32)
+_VECTORS = (1006, 1007)  # NIfTI's intents of what ITK reads as vectors; it writes the second
 
 
 def voxel_grid(shape: tuple[int, ...]) -> np.ndarray:
@@ -83,11 +85,38 @@ def write_itk(path: str | Path, displacement: np.ndarray, affine: np.ndarray) ->
 
 
 def read_itk(path: str | Path) -> Volume:
-    """Read an ITK displacement field; ``data (X, Y, Z, 3)`` in RAS mm. Raises `InputError` for another layout."""
-    field = load_field(path)
+    """Read an ITK displacement field; ``data (X, Y, Z, 3)`` in RAS mm.
+
+    Raises `InputError` for another layout or intent, and as `read_vectors` does.
+    """
+    field, intent = read_vectors(path)
     shape = field.data.shape
     if len(shape) != 5 or shape[3:] != (1, 3):
         raise InputError(
-            path, f"an ITK field has shape (X, Y, Z, 1, 3), this one {shape}", "Give an ITK displacement field"
+            path,
+            f"an ITK field has shape (X, Y, Z, 1, 3), this one {shape}",
+            "Give a displacement field as ANTs writes it, or name the tool that it is from",
+        )
+    if intent not in _VECTORS:
+        raise InputError(
+            path,
+            f"an ITK field has the NIfTI intent 1007 (vector), this one {intent}",
+            "Give a displacement field as ANTs writes it, or set the intent where it is one",
         )
     return Volume(field.data[:, :, :, 0] * _LPS, field.affine)
+
+
+def read_vectors(path: str | Path) -> tuple[Volume, int]:
+    """The array of a vector file as it is, float32, and its NIfTI intent code (0: none).
+
+    Raises `InputError` for a file that is missing or damaged, for values or an affine that are not finite.
+    """
+    field = load_field(path)
+    if not np.isfinite(field.affine).all() or abs(np.linalg.det(field.affine[:3, :3])) < 1e-6:
+        raise InputError(path, "its affine is not finite and invertible", "Repair the header's sform or qform")
+    if not np.isfinite(field.data).all():
+        raise InputError(
+            path, "it holds NaN or infinite values", "Make the field again: no displacement is known there"
+        )
+    header = nib.load(path).header
+    return field, int(header["intent_code"]) if "intent_code" in header else 0

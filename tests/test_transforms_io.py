@@ -4,7 +4,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nibabel.affines import apply_affine
-from scipy.spatial.transform import Rotation
 
 from smgicnet.errors import InputError
 from smgicnet.images import Volume
@@ -18,23 +17,9 @@ from smgicnet.transforms_io import (
     voxel_grid,
     write_itk,
 )
+from tests.grids import PAIRS, affine, make_pair, save, world_map
 
 SHAPE = (9, 10, 11)
-
-
-def affine(spacing=(4.0, 4.0, 4.0), flips=(1, 1, 1), angle=0.0, origin=(0.0, 0.0, 0.0)):
-    matrix = np.eye(4)
-    matrix[:3, :3] = Rotation.from_euler("xyz", [angle, -angle, angle / 2], degrees=True).as_matrix() @ np.diag(
-        np.array(spacing) * flips
-    )
-    matrix[:3, 3] = origin
-    return matrix
-
-
-def world_map(points):
-    """A true affine map between two people's worlds, in RAS mm."""
-    turn = Rotation.from_euler("z", 10, degrees=True).as_matrix()
-    return points @ turn.T * 1.1 + [5, -7, 3]
 
 
 @pytest.mark.parametrize("flips", [(1, 1, 1), (-1, 1, -1)])
@@ -75,12 +60,36 @@ def test_itk_is_lps_with_a_fourth_axis_and_vector_intent(tmp_path):
     np.testing.assert_array_equal(read_itk(tmp_path / "u.nii.gz").data, displacement)
 
 
-def test_other_layouts_are_refused(tmp_path):
-    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4, 3), np.float32), np.eye(4)), tmp_path / "u.nii.gz")
-    with pytest.raises(InputError, match=r"u\.nii\.gz: an ITK field has shape"):
+@pytest.mark.parametrize(
+    ("shape", "intent", "value", "matrix", "problem"),
+    [
+        ((4, 4, 4, 3), 2006, 0, np.eye(4), "an ITK field has shape"),
+        ((4, 4, 4, 1, 2), 1007, 0, np.eye(4), "an ITK field has shape"),
+        ((4, 4, 4), 0, 0, np.eye(4), "an ITK field has shape"),
+        ((4, 4, 4, 1, 3), 0, 0, np.eye(4), r"intent 1007 \(vector\), this one 0"),
+        ((4, 4, 4, 1, 3), 1007, np.nan, np.eye(4), "NaN or infinite"),
+        ((4, 4, 4, 1, 3), 1007, np.inf, np.eye(4), "NaN or infinite"),
+        ((4, 4, 4, 1, 3), 1007, 0, np.diag([1, 1, 0, 1]), "affine is not finite and invertible"),
+    ],
+)
+def test_what_is_no_itk_field_is_refused(tmp_path, shape, intent, value, matrix, problem):
+    data = np.zeros(shape, np.float32)
+    data.flat[5] = value
+    image = nib.Nifti1Image(data, np.eye(4))
+    image.set_sform(matrix, 1)
+    image.header["intent_code"] = intent
+    nib.save(image, tmp_path / "u.nii.gz")
+    with pytest.raises(InputError, match=rf"u\.nii\.gz: .*{problem}"):
         read_itk(tmp_path / "u.nii.gz")
-    with pytest.raises(InputError, match="not a readable field"):
-        read_itk(tmp_path / "none.nii.gz")
+
+
+def test_files_that_are_no_images_are_refused(tmp_path):
+    whole = save(tmp_path / "u.nii.gz", np.random.default_rng(0).random((9, 9, 9, 1, 3)), np.eye(4), 1007)
+    (tmp_path / "half.nii.gz").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (tmp_path / "text.nii.gz").write_text("no image")
+    for name in ("half", "text", "none"):
+        with pytest.raises(InputError, match=rf"{name}\.nii\.gz: not a readable field"):
+            read_itk(tmp_path / f"{name}.nii.gz")
 
 
 def test_sample_and_apply_field():
@@ -95,26 +104,15 @@ def test_sample_and_apply_field():
     np.testing.assert_allclose(apply_field(field, inner), world_map(inner), atol=1e-4)
 
 
-@pytest.mark.parametrize("angle", [0, 15])
-def test_ants_applies_our_field(tmp_path, angle):
+@pytest.mark.parametrize("case", PAIRS)
+def test_ants_applies_our_field(tmp_path, case):
     """Where antspyx is installed: an image warped by ANTs with our exported field is the one that we warp."""
     ants = pytest.importorskip("ants", reason="antspyx is not installed")
-    fixed = Volume(np.zeros((20, 22, 18), np.float32), affine((2, 2.5, 3), (-1, 1, 1), angle, (18, -25, -25)))
-    moving_affine = affine((2.2, 2, 2), (1, -1, 1), -angle, (-25, 25, -22))
-    rng = np.random.default_rng(0)
-    from scipy.ndimage import gaussian_filter
-
-    moving = Volume(gaussian_filter(rng.random((24, 26, 24)), 2).astype(np.float32), moving_affine)
-    points = grid_points(fixed.data.shape, fixed.affine)
-    displacement = (world_map(points) - points).astype(np.float32)
-    for name, volume in {"fixed": fixed, "moving": moving}.items():
-        nib.save(nib.Nifti1Image(volume.data, volume.affine), tmp_path / f"{name}.nii.gz")
-    write_itk(tmp_path / "u.nii.gz", displacement, fixed.affine)
+    pair = make_pair(case, tmp_path)
+    write_itk(tmp_path / "u.nii.gz", pair.displacement, pair.fixed.affine)
     theirs = ants.apply_transforms(
-        ants.image_read(str(tmp_path / "fixed.nii.gz")), ants.image_read(str(tmp_path / "moving.nii.gz")),
-        [str(tmp_path / "u.nii.gz")], interpolator="linear",
-    ).numpy()  # fmt: skip
-    ours = sample(moving, points + displacement)
-    both = (theirs > 0) & (ours > 0)
-    assert both.mean() > 0.2
-    np.testing.assert_allclose(theirs[both], ours[both], atol=2e-3)
+        *(ants.image_read(str(path)) for path in pair.files), [str(tmp_path / "u.nii.gz")], interpolator="linear"
+    ).numpy()
+    ours = sample(pair.moving, pair.points + pair.displacement)
+    assert ours[pair.inside].std() > 0.2
+    np.testing.assert_allclose(theirs[pair.inside], ours[pair.inside], atol=2e-3)
