@@ -1,0 +1,149 @@
+"""Transforms of other tools, read one by one, and applied in the order of antsApplyTransforms as one displacement."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import apply_affine
+from scipy.io import loadmat
+
+from smgicnet.ants_affine import LPS, read_itk_affine
+from smgicnet.errors import InputError
+from smgicnet.field_formats import ENDINGS, Geometry, read_fsl, read_geometry, write_field
+from smgicnet.images import Volume
+from smgicnet.transforms_io import apply_field, grid_points, read_itk
+
+log = logging.getLogger(__name__)
+Transform = Callable[[np.ndarray], np.ndarray]  # points (..., 3) in RAS mm to points, from fixed towards moving
+_INVERTED = re.compile(r"\[(.+),\s*([01])\s*\]")  # antsApplyTransforms' [FILE,1]: the inverse
+_AFFINES = re.compile(r"(AffineTransform|MatrixOffsetTransformBase)_(float|double)_3_3")
+AS_FIELD = "Make a field of it: `antsApplyTransforms -d 3 -r FIXED -t THIS -o [field.nii.gz,1]`"
+
+
+def displacement_of(transforms: Sequence[Transform], fixed: Geometry) -> np.ndarray:
+    """All ``transforms`` as one displacement ``(X, Y, Z, 3)`` in RAS mm on the fixed grid, float32.
+
+    As antsApplyTransforms does with its ``-t``: with ``[t1, t2]`` a point ``p`` of the fixed image goes to
+    ``t2(t1(p))`` in the moving one, so that the affine stands after the warp. No transform: the identity.
+    """
+    start = grid_points(fixed.shape, fixed.affine)
+    points = start
+    for transform in transforms:
+        points = transform(points)
+    return (points - start).astype(np.float32)
+
+
+def read_transforms(files: Sequence[str | Path], fixed: Geometry, moving: Geometry) -> list[Transform]:
+    """Each transform by what its file is: an ITK affine (``.mat``, or ``[FILE,1]`` for its inverse), an ITK field or
+    FSL's warp.
+
+    ``moving`` is the image that FSL's warp was made for, whose grid its coordinates need; so it can only be the last.
+    ``fixed`` is the warp's grid where its header does not say. Raises `InputError` for what is none of these.
+    """
+    found = []
+    for number, file in enumerate(map(str, files)):
+        inverted = _INVERTED.fullmatch(file)
+        path, inverse = (Path(inverted[1]), inverted[2] == "1") if inverted else (Path(file), False)
+        if not path.is_file():
+            raise InputError(path, "no such file", "Correct its path or restore the file")
+        if path.suffix == ".mat":
+            matrix = read_affine(path)
+            found.append(affine_transform(np.linalg.inv(matrix) if inverse else matrix))
+        elif inverse:
+            raise InputError(path, "only affine transforms are inverted here", "Give the inverse field: 1InverseWarp")
+        elif not str(path).endswith(ENDINGS):
+            raise InputError(path, "neither a field (.nii.gz) nor an ITK affine (.mat)", AS_FIELD)
+        elif _dimensions(path) != 4:
+            found.append(field_transform(path, read_itk(path)))
+        elif number + 1 < len(files):
+            raise InputError(
+                path, "FSL's warp leads to the moving image, and another follows it", "Give it as the last"
+            )
+        else:
+            found.append(field_transform(path, read_fsl(path, moving, reference=fixed)))
+    return found
+
+
+def _dimensions(path: Path) -> int:
+    try:
+        return len(nib.load(path).shape)
+    except Exception as error:  # nibabel, gzip and zlib each raise their own for a damaged file
+        raise InputError(path, f"not a readable field ({error})", "Write or copy it again") from error
+
+
+def affine_transform(matrix: np.ndarray) -> Transform:
+    """``matrix (4, 4)`` from RAS mm to RAS mm."""
+    return lambda points: apply_affine(matrix, points)
+
+
+def field_transform(path: str | Path, field: Volume) -> Transform:
+    """``x + d(x)`` as ITK's DisplacementFieldTransform: linear, and no displacement beyond the voxels of the grid.
+
+    ``field.data (X, Y, Z, 3)`` in RAS mm; ``path`` is for messages. Raises `InputError`, when applied, if no point lies
+    within the field.
+    """
+
+    def transform(points: np.ndarray) -> np.ndarray:
+        index = apply_affine(np.linalg.inv(field.affine), points)
+        inside = ((index >= -0.5) & (index <= np.array(field.data.shape[:3]) - 0.5)).all(axis=-1)
+        if not inside.any():
+            raise InputError(
+                path, "it covers nothing of the fixed image", "Give the field of this pair, and their order"
+            )
+        if not inside.all():
+            log.info("%s covers %.1f %% of the points; the others do not move by it", path, 100 * inside.mean())
+        return np.where(inside[..., None], apply_field(field, points), points)
+
+    return transform
+
+
+def read_affine(path: str | Path) -> np.ndarray:
+    """The affine transform of an ITK ``.mat`` file, such as ANTs' ``0GenericAffine.mat``; ``(4, 4)`` in RAS mm.
+
+    Raises `InputError` for a file that holds anything else: FLIRT's ``.mat`` is a text file of another convention.
+    """
+    try:
+        stored = {key: value for key, value in loadmat(path, appendmat=False).items() if not key.startswith("__")}
+    except Exception as error:  # SciPy raises what it comes across
+        raise InputError(path, f"not an ITK transform ({error})", "Give ANTs' 0GenericAffine.mat") from error
+    kinds = sorted(set(stored) - {"fixed"})
+    sizes = [np.size(stored.get(key, ())) for key in (*kinds, "fixed")]
+    if len(kinds) != 1 or not _AFFINES.fullmatch(kinds[0]) or sizes != [12, 3]:
+        raise InputError(path, f"it holds {' and '.join(kinds) or 'nothing'}, not one affine transform in 3D", AS_FIELD)
+    matrix = LPS @ read_itk_affine(path) @ LPS
+    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
+        raise InputError(path, "its matrix is not finite and invertible", "Register the pair again")
+    return matrix
+
+
+def convert_field(
+    source: Path,
+    out: Path,
+    *,
+    read_as: str,
+    write_as: str,
+    fixed: Path,
+    moving: Path,
+    absolute: bool | None = None,
+) -> None:
+    """Write a field of format ``read_as`` (``itk`` or ``fsl``) in the format ``write_as``, on the fixed image's grid.
+
+    A field on another grid is resampled as ANTs does, linearly. ``fixed`` and ``moving`` are the images of the pair, of
+    which the headers are read. ``absolute`` is of `smgicnet.field_formats.read_fsl`. Raises `InputError`.
+    """
+    geometries = read_geometry(fixed), read_geometry(moving)
+    if read_as == "fsl":
+        field = read_fsl(source, geometries[1], reference=geometries[0], absolute=absolute)
+    elif absolute is None:
+        field = read_itk(source)
+    else:
+        raise InputError(
+            source, "ITK's fields hold displacements", "Leave out --abs and --rel, which are of FSL's warps"
+        )
+    displacement = displacement_of([field_transform(source, field)], geometries[0])
+    write_field(write_as, out, displacement, *geometries)
