@@ -40,9 +40,23 @@ class ScoredSubject:
 
 
 def warp_labels(labels: np.ndarray, displacement: Tensor) -> np.ndarray:
-    """``labels (D, H, W)`` uint8 pulled back by ``displacement (1, 3, D, H, W)``, nearest neighbour, 0 outside."""
+    """``labels`` uint8 pulled back by ``displacement (1, 3, D, H, W)``, nearest neighbour, 0 outside; ``(D, H, W)``.
+
+    ``labels`` may lie on a grid of another size: the displacement then leads from one grid's voxels to the other's.
+    """
+    shape = tuple(displacement.shape[2:])
     image = torch.from_numpy(labels.astype(np.float32))[None, None]
-    return fields.warp(image, displacement, mode="nearest")[0, 0].numpy().astype(np.uint8)
+    if labels.shape != shape:  # `fields.warp` wants one grid: both are continued at their far ends
+        common = np.maximum(labels.shape, shape)
+        image, displacement = _padded(image, common), _padded(displacement, common)
+    warped = fields.warp(image, displacement, mode="nearest")[0, 0].numpy().astype(np.uint8)
+    return warped[tuple(slice(n) for n in shape)]
+
+
+def _padded(tensor: Tensor, shape: Sequence[int]) -> Tensor:
+    """``tensor (N, C, D, H, W)`` with zeros at the far end of each axis."""
+    missing = [int(new - old) for new, old in zip(shape, tensor.shape[2:], strict=True)]
+    return torch.nn.functional.pad(tensor, [width for n in reversed(missing) for width in (0, n)])
 
 
 def present_labels(labels: np.ndarray, among: Sequence[int]) -> list[int]:
@@ -182,6 +196,20 @@ def _overlap(warped: np.ndarray, fixed: ScoredSubject, scored: Mapping[int, str]
     return values
 
 
+def _in_fixed_voxels(displacement: Tensor, fixed: ScoredSubject, moving: ScoredSubject) -> Tensor:
+    """The displacement with both of its ends in voxels of the fixed grid's size and axes, for Jacobians.
+
+    Between voxels of another volume or handedness det(I + Du) would not be that of the deformation. As it is where
+    they agree, as on a cohort's common grids.
+    """
+    linear = np.linalg.inv(fixed.affine[:3, :3]) @ moving.affine[:3, :3]
+    if np.isclose(np.linalg.det(linear), 1, rtol=1e-3):
+        return displacement
+    matrix = torch.eye(4, dtype=torch.float64)
+    matrix[:3, :3] = torch.from_numpy(linear)
+    return fields.compose_affine(matrix, displacement)
+
+
 def _checked(displacement: Tensor, name: str) -> Tensor:
     displacement = displacement.detach().to("cpu", torch.float32)
     if not torch.isfinite(displacement).all():
@@ -200,6 +228,9 @@ def score_pair(
 ) -> list[dict]:
     """All metrics of one ordered pair.
 
+    The two label maps may lie on grids of different size, voxel size and orientation, unless ``reverse`` or an inverse
+    is given.
+
     Parameters
     ----------
     registration : of ``moving`` to ``fixed``; its ``forward`` is scored
@@ -216,10 +247,11 @@ def score_pair(
     forward = _checked(registration.forward, pair)
     scored = {label: rois[label] for label in present_labels(moving.labels, present_labels(fixed.labels, list(rois)))}
     values = _overlap(warp_labels(moving.labels, forward), fixed, scored)
+    deformation = _in_fixed_voxels(forward, fixed, moving)
     summary = {
         "rois": float(len(scored)),
-        **jacobian_metrics(forward, brain),
-        "ndv_percent": ndv_percent(forward, brain),
+        **jacobian_metrics(deformation, brain),
+        "ndv_percent": ndv_percent(deformation, brain),
     }
     if reverse is not None:
         back = _checked(reverse.forward, f"{fixed.name} to {moving.name}")
