@@ -11,6 +11,10 @@ from pathlib import Path
 from smgicnet import __version__
 from smgicnet.errors import InputError
 
+FORMATS = ("itk", "fsl", "learn2reg")
+_of_fields = f"of the displacement fields: one or more of {', '.join(FORMATS)}; itk by default"
+_of_transforms = "in the order of antsApplyTransforms: an ITK or FSL warp, ANTs' 0GenericAffine.mat, [FILE.mat,1]"
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -28,7 +32,37 @@ def _parser() -> argparse.ArgumentParser:
     register.add_argument("--moving", type=Path, required=True, metavar="M.nii.gz", help="the image that is warped")
     register.add_argument("--weights", type=Path, required=True, metavar="W.pt", help="weights.pt of the last level")
     register.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    register.add_argument("--format", action="extend", nargs="+", choices=FORMATS, metavar="F", help=_of_fields)
     register.set_defaults(run=_register)
+
+    convert = commands.add_parser(
+        "convert",
+        help="a displacement field in another tool's format",
+        description="Write a displacement field for another tool, on the fixed image's grid (docs/transforms.md).",
+    )
+    convert.add_argument("field", type=Path, metavar="FIELD", help="the field to read")
+    convert.add_argument("out", type=Path, metavar="OUT.nii.gz", help="the field to write")
+    convert.add_argument("--from", dest="read_as", choices=("itk", "fsl"), required=True, help="the tool it is from")
+    convert.add_argument("--to", dest="write_as", choices=FORMATS, required=True, help="the tool it is for")
+    convert.add_argument("--fixed", type=Path, required=True, metavar="F.nii.gz", help="the image that stays")
+    convert.add_argument("--moving", type=Path, required=True, metavar="M.nii.gz", help="the image that is warped")
+    kind = convert.add_mutually_exclusive_group()
+    kind.add_argument("--abs", dest="absolute", action="store_true", default=None, help="FSL's warp holds coordinates")
+    kind.add_argument("--rel", dest="absolute", action="store_false", default=None, help="it holds displacements")
+    convert.set_defaults(run=_convert)
+
+    score = commands.add_parser(
+        "score",
+        help="Dice, HD95, folds of any tool's transforms between two label maps",
+        description="Warp a label map by ITK or FSL transforms and print the workflow's metrics (docs/transforms.md).",
+    )
+    score.add_argument("--fixed-labels", type=Path, required=True, metavar="A.nii.gz", help="labels of the fixed image")
+    score.add_argument("--moving-labels", type=Path, required=True, metavar="B.nii.gz", help="those that are warped")
+    score.add_argument("--transform", action="extend", nargs="+", default=[], metavar="T", help=_of_transforms)
+    score.add_argument("--moving", type=Path, metavar="M.nii.gz", help="the image of FSL's warp, if B has another grid")
+    score.add_argument("--protocol", default="freesurfer", help="freesurfer (the default), seg35, or a table's path")
+    score.add_argument("--out", type=Path, metavar="SCORES.csv", help="write them too: a row a metric and ROI")
+    score.set_defaults(run=_score)
 
     imports = commands.add_parser(
         "import-weights",
@@ -76,9 +110,38 @@ def _parser() -> argparse.ArgumentParser:
 def _register(arguments: argparse.Namespace) -> None:
     from smgicnet.register_pair import register_images  # torch costs seconds: not for --help
 
-    files = register_images(arguments.fixed, arguments.moving, arguments.weights, arguments.out)
+    formats = dict.fromkeys(arguments.format or ["itk"])  # each once, in the order given
+    files = register_images(arguments.fixed, arguments.moving, arguments.weights, arguments.out, tuple(formats))
     for name, path in files.items():
         print(f"{name.replace('_', ' ')}: {path}")
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    from smgicnet.transform_chain import convert_field
+
+    convert_field(
+        arguments.field,
+        arguments.out,
+        read_as=arguments.read_as,
+        write_as=arguments.write_as,
+        fixed=arguments.fixed,
+        moving=arguments.moving,
+        absolute=arguments.absolute,
+    )
+    print(arguments.out)
+
+
+def _score(arguments: argparse.Namespace) -> None:
+    from smgicnet.score_transform import main as score
+
+    score(
+        arguments.fixed_labels,
+        arguments.moving_labels,
+        arguments.transform,
+        arguments.out,
+        mapping=arguments.protocol,
+        moving_image=arguments.moving,
+    )
 
 
 def _import(arguments: argparse.Namespace) -> None:

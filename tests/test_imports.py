@@ -23,6 +23,8 @@ FORBIDDEN = {
     "comparisons": {"fields", "methods", "training", "evaluation", "tables", *JOBS},
     "audit": {"methods", "training", "evaluation", "preprocessing", "paper_tables", *JOBS},
     "preprocessing": {"methods", "training", "evaluation", *JOBS},
+    **{key: {"fields", "methods", "training", "evaluation", *JOBS} for key in ("field_formats", "transform_chain")},
+    "score_transform": {"training", "plotting", *JOBS},
 }
 
 
@@ -50,7 +52,7 @@ def test_statistics_tables_plotting_and_help_do_not_import_torch():
         " smgicnet.affine, smgicnet.ablations, smgicnet.published_table, smgicnet.download, smgicnet.pair_figures,"
         " smgicnet.run_figures, smgicnet.training_figures, smgicnet.report, smgicnet.sources, smgicnet.quality,"
         " smgicnet.brain_extraction, smgicnet.bias_field, smgicnet.segmentation, smgicnet.overview, smgicnet.check,"
-        " smgicnet.table_job, smgicnet.gathering, smgicnet.verify;"
+        " smgicnet.table_job, smgicnet.gathering, smgicnet.verify, smgicnet.transform_chain;"
         " sys.exit(bool({'torch', 'ants'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,76 @@
+"""Scores of a transform between two label maps, of whatever tool: what ``smgicnet score`` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from smgicnet.errors import InputError
+from smgicnet.evaluation import ScoredSubject, score_pair
+from smgicnet.field_formats import read_geometry
+from smgicnet.images import atomic_path, read_labels
+from smgicnet.methods.contract import Registration
+from smgicnet.preprocessing import label_file, map_labels, roi_names
+from smgicnet.transform_chain import displacement_of, read_transforms
+from smgicnet.transforms_io import to_voxels
+
+
+def score_transforms(
+    fixed_labels: Path,
+    moving_labels: Path,
+    transforms: Sequence[str | Path],
+    *,
+    mapping: str = "freesurfer",
+    moving_image: Path | None = None,
+) -> pd.DataFrame:
+    """The workflow's metrics of ``transforms``, in the order of antsApplyTransforms, on the fixed labels' grid.
+
+    Parameters
+    ----------
+    fixed_labels, moving_labels : label maps, of any grids
+    transforms : see `smgicnet.transform_chain.read_transforms`; none: as the two lie by their headers
+    mapping : the labels' protocol, as in the config's ``preprocessing.labels``
+    moving_image : the image that FSL's warp was made for, where the moving labels lie on another grid
+
+    Returns rows ``fixed, moving, metric, roi, value`` as `smgicnet.evaluation.score_pair` does, without the time.
+    Raises `InputError` for files that cannot be used.
+    """
+    fixed, moving = (_scored(path, mapping) for path in (fixed_labels, moving_labels))
+    grid = read_geometry(fixed_labels)
+    read = read_transforms(transforms, grid, read_geometry(moving_image or moving_labels))
+    displacement = to_voxels(displacement_of(read, grid), fixed.affine, moving.affine)
+    registration = Registration(torch.from_numpy(displacement)[None], None, float("nan"))
+    rows = pd.DataFrame(score_pair(fixed, moving, registration, None, roi_names()))
+    return rows[rows["metric"] != "seconds"].reset_index(drop=True)
+
+
+def _scored(path: Path, mapping: str) -> ScoredSubject:
+    volume = read_labels(path)
+    labels = map_labels(volume.data, mapping)
+    if not labels.any():
+        raise InputError(
+            path, f"none of the 36 ROIs is in it by {label_file(mapping).name}", "Name its protocol with --protocol"
+        )
+    return ScoredSubject(str(path), np.ascontiguousarray(labels), volume.affine, None, None)
+
+
+def as_text(rows: pd.DataFrame) -> str:
+    """The scores to read: Dice and HD95 a ROI and their means, then what is of the whole field."""
+    regional = rows[rows["roi"] != ""].pivot(index="roi", columns="metric", values="value")
+    regional = regional.reindex(rows.loc[rows["metric"] == "dice", "roi"])[["dice", "hd95_mm"]]
+    whole = rows[rows["roi"] == ""].set_index("metric")["value"]
+    table = regional.to_string(float_format="{:.4f}".format, na_rep="–", index_names=False)
+    return f"{table}\n\n{whole.to_string(float_format='{:.4f}'.format)}"
+
+
+def main(fixed_labels: Path, moving_labels: Path, transforms: Sequence[str], out: Path | None, **options) -> None:
+    """Print `score_transforms`, and write its rows to a CSV ``out`` if there is one."""
+    rows = score_transforms(fixed_labels, moving_labels, transforms, **options)
+    print(as_text(rows))
+    if out is not None:
+        with atomic_path(out) as part:
+            rows.to_csv(part, index=False)

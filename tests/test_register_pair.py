@@ -1,0 +1,96 @@
+"""Two scans on the command line: one displacement, in each format that is asked for."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy.ndimage import zoom
+
+from smgicnet import cli
+from smgicnet.field_formats import read_fsl, read_geometry
+from smgicnet.images import write_volume
+from smgicnet.preprocessing import Grid
+from smgicnet.transforms_io import read_itk, to_voxels
+from smgicnet.weights import Weights, write_weights
+from tests.grids import affine, centred
+from tests.helpers import SHAPE, block, build
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory):
+    """Two scans whose grids differ in shape, spacing and handedness, and a network's weights that say something."""
+    folder = tmp_path_factory.mktemp("pair")
+    method = build()
+    write_weights(
+        Weights(block(), len(block()["stages"]), Grid(SHAPE, 8.0), method.network.state_dict()), folder / "w.pt"
+    )
+    rng = np.random.default_rng(0)
+    shapes, flips = ((30, 34, 28), (26, 30, 33)), ((1, 1, 1), (-1, 1, 1))
+    files = [folder / "OASIS_0395_0000.nii.gz", folder / "OASIS_0396_0000.nii.gz"]
+    for path, shape, flip in zip(files, shapes, flips, strict=True):
+        data = np.zeros(shape, np.float32)
+        data[4:-4, 4:-4, 4:-4] = zoom(rng.uniform(50, 100, (4, 4, 4)), (np.array(shape) - 8) / 4, order=1)
+        write_volume(path, data, centred(shape, affine((4, 3.5, 4), flip, 10), (0, 5, 3)))
+    return files, ["--fixed", str(files[0]), "--moving", str(files[1]), "--weights", str(folder / "w.pt")]
+
+
+def test_one_displacement_in_every_format(arguments, tmp_path, capsys):
+    files, given = arguments
+    assert (
+        cli.main(["register", *given, "--out", str(tmp_path), "--format", "learn2reg", "fsl", "--format", "itk"]) == 0
+    )
+    printed = capsys.readouterr().out
+    fields = {f"{inverse}displacement{kind}.nii.gz" for inverse in ("", "inverse_") for kind in ("", "_fsl")}
+    fields.add("disp_0395_0396.nii.gz")
+    found = {path.name for path in tmp_path.iterdir()}
+    assert found == fields | {"warped.nii.gz", "overview.png", "registration.json"}
+    assert all(str(tmp_path / name) in printed for name in found)
+    fixed, moving = map(read_geometry, files)
+    forward, inverse = (read_itk(tmp_path / f"{name}displacement.nii.gz") for name in ("", "inverse_"))
+    assert np.linalg.norm(forward.data, axis=-1).mean() > 0.5
+    assert inverse.data.shape[:3] == moving.shape
+    for itk, name, source in ((forward, "", moving), (inverse, "inverse_", fixed)):
+        fsl = read_fsl(tmp_path / f"{name}displacement_fsl.nii.gz", source)
+        np.testing.assert_allclose(fsl.data, itk.data, atol=1e-3)
+        np.testing.assert_allclose(fsl.affine, itk.affine, atol=1e-5)
+    voxels = nib.load(tmp_path / "disp_0395_0396.nii.gz").get_fdata()
+    np.testing.assert_allclose(
+        np.moveaxis(voxels, -1, 0), to_voxels(forward.data, fixed.affine, moving.affine), atol=1e-4
+    )
+
+
+def test_itks_alone_by_default_and_no_other_name(arguments, tmp_path, capsys):
+    _, given = arguments
+    assert cli.main(["register", *given, "--out", str(tmp_path)]) == 0
+    fields = {"displacement.nii.gz", "inverse_displacement.nii.gz"}
+    assert {path.name for path in tmp_path.glob("*.nii.gz")} == fields | {"warped.nii.gz"}
+    with pytest.raises(SystemExit):
+        cli.main(["register", *given, "--out", str(tmp_path), "--format", "m3z"])
+    assert "invalid choice: 'm3z'" in capsys.readouterr().err
+
+
+def test_a_header_that_fsl_would_read_otherwise_is_refused_before_the_registration(arguments, tmp_path, capsys):
+    files, given = arguments
+    image = nib.load(files[0])
+    image.header.set_zooms((4, 3.5, 5))
+    nib.save(image, tmp_path / "odd.nii.gz")
+    given = ["--fixed", str(tmp_path / "odd.nii.gz"), *given[2:], "--out", str(tmp_path / "out")]
+    assert cli.main(["register", *given, "--format", "fsl"]) == 2
+    assert "odd.nii.gz: its pixdim" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_convert_on_the_command_line(arguments, tmp_path, capsys):
+    files, given = arguments
+    assert cli.main(["register", *given, "--out", str(tmp_path), "--format", "itk", "fsl"]) == 0
+    ends = ["--fixed", str(files[0]), "--moving", str(files[1])]
+    names = [str(tmp_path / name) for name in ("displacement_fsl.nii.gz", "out.nii.gz")]
+    assert cli.main(["convert", *names, "--from", "fsl", "--to", "itk", *ends]) == 0
+    assert str(tmp_path / "out.nii.gz") in capsys.readouterr().out
+    found, expected = (read_itk(tmp_path / name).data for name in ("out.nii.gz", "displacement.nii.gz"))
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert cli.main(["convert", *names, "--from", "fsl", "--to", "itk", *ends, "--rel"]) == 0
+    np.testing.assert_array_equal(read_itk(tmp_path / "out.nii.gz").data, found)
+    assert cli.main(["convert", *names, "--from", "fsl", "--to", "itk", *ends, "--abs"]) == 0  # a user is believed
+    assert np.abs(read_itk(tmp_path / "out.nii.gz").data - found).max() > 20
+    assert cli.main(["convert", *names, "--from", "itk", "--to", "fsl", *ends]) == 2
+    assert "displacement_fsl.nii.gz: an ITK field has shape" in capsys.readouterr().err
