@@ -62,7 +62,7 @@ def as_text(rows: pd.DataFrame) -> str:
     """The scores to read: Dice and HD95 a ROI and their means, then what is of the whole field."""
     regional = rows[rows["roi"] != ""].pivot(index="roi", columns="metric", values="value")
     regional = regional.reindex(rows.loc[rows["metric"] == "dice", "roi"])[["dice", "hd95_mm"]]
-    whole = rows[rows["roi"] == ""].set_index("metric")["value"]
+    whole = rows[rows["roi"] == ""].set_index("metric")["value"].rename_axis(None)
     table = regional.to_string(float_format="{:.4f}".format, na_rep="–", index_names=False)
     return f"{table}\n\n{whole.to_string(float_format='{:.4f}'.format)}"
 

@@ -7,15 +7,21 @@ import pytest
 import torch
 
 from smgicnet import cli
+from smgicnet.cohort import SubjectFiles
 from smgicnet.errors import InputError
 from smgicnet.evaluation import ScoredSubject, score_pair, warp_labels
+from smgicnet.examples import field_files
 from smgicnet.field_formats import read_geometry, write_fsl
 from smgicnet.images import write_volume
 from smgicnet.methods.contract import Registration
-from smgicnet.preprocessing import label_table, roi_names
+from smgicnet.preprocessing import Grid, label_table, roi_names
+from smgicnet.register_job import register_shard, register_shown
 from smgicnet.score_transform import score_transforms
 from smgicnet.transforms_io import to_world, write_itk
+from smgicnet.weights import Weights, write_weights
 from tests.grids import affine, centred
+from tests.helpers import SHAPE as SMALL
+from tests.helpers import blobs, block, build
 
 SHAPE = (24, 28, 26)
 METRICS = {"dice", "hd95_mm", "rois", "folds_percent", "folds_percent_grid", "sd_log_jacobian", "ndv_percent"}
@@ -72,6 +78,39 @@ def test_the_workflows_own_fields_have_the_workflows_scores(case):
     for metric in ("dice", "hd95_mm", "folds_percent", "folds_percent_grid"):
         pd.testing.assert_series_equal(found[metric], expected[metric], check_exact=True)
     pd.testing.assert_series_equal(found, expected, rtol=1e-4)
+
+
+def test_a_run_of_the_workflow_and_its_files_have_the_same_scores(tmp_path):
+    """The functions of its rules: the metrics of a pair, and the field that is kept of a pair to show."""
+    method, config = build(), block()
+    for level in method.network.levels:
+        torch.nn.init.normal_(level.head.output.weight, std=0.5)  # a deformation that one sees
+    weights = Weights(config, len(config["stages"]), Grid(SMALL, 4.0), method.network.state_dict())
+    write_weights(weights, tmp_path / "w.pt")
+    subjects = {}
+    for number, name in enumerate(("a", "b")):
+        matrix = centred(SMALL, affine((4, 4, 4), angle=10 * number), (3, number, 0))
+        labels = np.zeros(SMALL, np.uint8)
+        labels[3:9, 6:20, 4:12], labels[8:13, 10 + number : 25, 3:11] = 2, 3
+        subjects[name] = SubjectFiles(name, tmp_path / f"{name}.nii.gz", tmp_path / f"{name}-labels.nii.gz")
+        write_volume(subjects[name].image, blobs(number)[0, 0].numpy(), matrix, unit=True)
+        write_volume(subjects[name].labels, labels, matrix)
+    metrics = tmp_path / "0/metrics.csv"
+    options = {"alignments": [], "threads": 1}
+    register_shard(
+        config, tmp_path / "w.pt", [("a", "b")], subjects,
+        columns={}, metrics=metrics, record=tmp_path / "record.json", code="", **options,
+    )  # fmt: skip
+    images = {name: files.image for name, files in subjects.items()}
+    register_shown(config, tmp_path / "w.pt", [("a", "b")], images, fields=tmp_path / "shown", **options)
+    rows = pd.read_csv(metrics, keep_default_na=False)
+    for fixed, moving in (("a", "b"), ("b", "a")):
+        expected = rows[(rows["fixed"] == fixed) & rows["metric"].isin(METRICS)]
+        ends = [subjects[name].labels for name in (fixed, moving)]
+        found = score_transforms(*ends, [field_files(tmp_path / "shown", fixed, moving)[1]])
+        assert len(expected) == len(found) == 11
+        assert keyed(expected)["sd_log_jacobian", ""] > 0.02
+        pd.testing.assert_series_equal(keyed(found), keyed(expected.astype({"value": float})), rtol=1e-3)
 
 
 def test_a_label_map_of_other_axes_and_size_has_the_same_scores(case):
