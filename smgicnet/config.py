@@ -145,6 +145,13 @@ def complete_method(block: Mapping, source: str) -> dict:
     return _check(deepcopy(dict(block)), f"methods/{block['type']}", "", source)
 
 
+def with_defaults(block: Mapping) -> dict:
+    """One method's block with every default, as it is else: of a weights file, which has the stages as far as trained."""
+    filled = deepcopy(dict(block))
+    _fill(filled, schema(f"methods/{block['type']}"))
+    return filled
+
+
 def _add_ablations(full: dict, given: Mapping, source: str) -> None:
     """Complete each variant to a method block of its own, named after its method: ``smgicnet-no-symmetry``.
 
@@ -209,7 +216,7 @@ def stage_block(method: Mapping, stage: int) -> dict:
         parts = schema(f"methods/{method['type']}")["properties"].get("network", {}).get("properties", {})
         block["network"] |= {key: part["default"] for key, part in parts.items() if part.get("last_stage_only")}
     keys = registering_keys(method)
-    defaults = complete_method({"type": method["type"]}, "defaults") if keys else {}
+    defaults = with_defaults({"type": method["type"]})
     return {**block, "stages": block["stages"][:stage], **{key: defaults[key] for key in keys}}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from smgicnet.config import complete_method
+from smgicnet.config import with_defaults
 from smgicnet.errors import InputError
 from smgicnet.images import atomic_path
 from smgicnet.methods import METHODS, LearnedMethod
@@ -55,7 +55,7 @@ def read_weights(path: str | Path) -> Weights:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         grid = Grid(tuple(content["grid"]["shape"]), float(content["grid"]["spacing"]))
-        block = complete_method(content["method"], str(path))  # of a version that had fewer keys, too
+        block = with_defaults(content["method"])  # of a version that had fewer keys, too
         weights = Weights(block, content["stage"], grid, content["network"])
         weights.build()  # strictly, here: whoever reads them wants to use them
     except Exception as error:
