@@ -146,7 +146,7 @@ def complete_method(block: Mapping, source: str) -> dict:
 
 
 def with_defaults(block: Mapping) -> dict:
-    """One method's block with every default, as it is else: of a weights file, which has the stages as far as trained."""
+    """One method's block with every default, as it is else: a weights file has the stages as far as it is trained."""
     filled = deepcopy(dict(block))
     _fill(filled, schema(f"methods/{block['type']}"))
     return filled
