@@ -303,6 +303,11 @@ def code_of(method, *files):
     return source_digest(*files, f"methods/{kind}.py", *schema(f"methods/{kind}").get("code", []))
 
 
+def registering_code_of(method, *files):
+    """The same, of a method's registrations."""
+    return code_of(method, *files, *schema(f"methods/{METHODS[method]['type']}").get("registering_code", []))
+
+
 def shard_subjects(wildcards):
     """Names of the subjects in a shard's pairs."""
     return sorted({name for pair in shard_pairs(wildcards) for name in pair})

@@ -43,7 +43,7 @@ rule register_shard:
         method=lambda w: untitled(w.method),
         subjects=shard_subjects,
         pairs=shard_pairs,
-        code=lambda w: code_of(w.method, *SCORING_CODE),
+        code=lambda w: registering_code_of(w.method, *SCORING_CODE),
     script:
         "../workflow/scripts/register_shard.py"
 
@@ -101,7 +101,7 @@ rule register_shown:
         runtime=lambda w, attempt: registering_needs(w, attempt)[1],
     params:
         method=lambda w: untitled(w.method),
-        code=lambda w: code_of(w.method, *REGISTERING_CODE),
+        code=lambda w: registering_code_of(w.method, *REGISTERING_CODE),
     script:
         "../workflow/scripts/register_shown.py"
 

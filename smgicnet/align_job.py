@@ -69,7 +69,9 @@ def align_pairs(
     """
     made_with = {"versions": versions(), "hardware": hardware()}
     files = {name: files_digest([images[name]]) for name in {name for pair in pairs for name in pair}}
-    identities = {pair: identity([files[name] for name in pair], facts(config), code) for pair in pairs}
+    identities = {
+        pair: identity([files[name] for name in pair], facts(config), code, made_with["versions"]) for pair in pairs
+    }
     kept = KeptPairs(out.parent, identities)
     log.info("aligning %d pairs in both directions by %s", len(kept.left), engine_version(config.engine))
     for number, pair in enumerate(kept.left):

@@ -6,7 +6,6 @@ import fcntl
 import logging
 import os
 import resource
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import torch
 from smgicnet.methods import LearnedMethod
 
 log = logging.getLogger(__name__)
+LOCKS = Path("/tmp")  # the same for all jobs of a machine: schedulers give each a TMPDIR of its own
 _CLAIMS: list[IO] = []  # the lock of this process's GPU
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -32,11 +32,16 @@ def pick_device() -> torch.device:
     return torch.device("cuda")
 
 
+def has_gpu_of_its_own() -> bool:
+    """Whether this process is the only one of its user on a GPU of several."""
+    return bool(_CLAIMS)
+
+
 def _claim_gpu() -> None:
     """Make a free GPU the current one, and lock it against other jobs until this process ends."""
     for index in range(torch.cuda.device_count()):
         name = f"smgicnet-{os.getuid()}-gpu-{torch.cuda.get_device_properties(index).uuid}.lock"
-        lock = open(Path(tempfile.gettempdir()) / name, "w")  # noqa: SIM115 (open until the process ends)
+        lock = open(LOCKS / name, "w")  # noqa: SIM115 (open until the process ends)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

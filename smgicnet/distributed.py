@@ -12,24 +12,33 @@ import pickle
 import signal
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from smgicnet.device import pick_device
+from smgicnet.device import has_gpu_of_its_own, pick_device
+from smgicnet.errors import InputError
 from smgicnet.interruption import REQUEUE, Interrupted
 from smgicnet.provenance import PACKAGE
 from smgicnet.scripts import job_log
 
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
 LONGEST_WAIT = timedelta(hours=2)  # of the others, while the first validates
+SPEAKS_AFTER = 5  # seconds, if it is not the first process that has an error
+DONE = "done"  # the file that says that the first process came to its end
 STOPPING_SECONDS = 100  # to write a checkpoint in, once the processes were asked to stop
+log = logging.getLogger(__name__)
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
@@ -81,25 +90,33 @@ class Group:
 @contextmanager
 def joined() -> Iterator[Group]:
     """Join the processes that torchrun has started; where it has not, this one is alone."""
-    size = int(os.environ.get("WORLD_SIZE", 1))
+    size = int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1  # sites set WORLD_SIZE too
     if size == 1:
         yield Group()
         return
-    backend = "nccl" if pick_device().type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=LONGEST_WAIT)
+    device = pick_device()
+    if device.type == "cuda":
+        if not has_gpu_of_its_own():
+            raise InputError("GPUs", f"{size} are needed, fewer are free here", "Ask for fewer, or wait for other jobs")
+        device = torch.device("cuda", torch.cuda.current_device())
+        dist.init_process_group("nccl", timeout=LONGEST_WAIT, device_id=device)
+    else:
+        dist.init_process_group("gloo", timeout=LONGEST_WAIT)
     try:
         yield Group(dist.get_rank(), size)
-    finally:
+    except Interrupted:  # after any other error the others wait for this one, and it must not wait for them
         dist.destroy_process_group()
+        raise
+    dist.destroy_process_group()
 
 
-def run(function: Callable, processes: int, log: str | Path, *arguments: object, **keywords: object) -> None:
+def run(function: Callable, processes: int, log_path: str | Path, *arguments: object, **keywords: object) -> None:
     """Call ``function`` of a module in so many processes at once; in this one if it is one.
 
-    Their messages go to ``log``. Raises `Interrupted` when they were asked to stop, and ``SystemExit`` with their
-    code after an error, which they have said themselves.
+    Their messages go to ``log_path``. Raises `Interrupted` when they were asked to stop before they were done, and
+    ``SystemExit`` with their code after an error.
     """
-    if processes == 1:
+    if processes <= 1:
         return function(*arguments, **keywords)
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -109,35 +126,53 @@ def run(function: Callable, processes: int, log: str | Path, *arguments: object,
     os.environ["PYTHONPATH"] = os.pathsep.join([str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     config = LaunchConfig(
         min_nodes=1, max_nodes=1, nproc_per_node=processes, max_restarts=0, monitor_interval=0.5,
-        rdzv_backend="c10d", rdzv_endpoint="localhost:0", run_id="smgicnet",
+        rdzv_backend="c10d", rdzv_endpoint="localhost:0", local_addr="localhost", run_id="smgicnet",
     )  # fmt: skip
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes speak for themselves
     before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
     signal.signal(signal.SIGUSR1, lambda *_: os.kill(os.getpid(), signal.SIGTERM))  # torchrun knows the other two
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            call = Path(folder) / "call.pickle"
-            call.write_bytes(pickle.dumps((function, arguments, keywords, str(log))))
+    with tempfile.TemporaryDirectory() as folder:
+        call = Path(folder) / "call.pickle"
+        call.write_bytes(pickle.dumps((function, arguments, keywords, str(log_path))))
+        try:
             elastic_launch(config, sys.executable)("-m", "smgicnet.distributed", str(call))
-    except SignalException as stopped:
-        raise Interrupted(f"interrupted by {stopped.sigval.name}: see above for the checkpoint") from None
-    except ChildFailedError as failed:
-        code = failed.get_first_failure()[1].exitcode
-        if code == REQUEUE:
-            raise Interrupted("interrupted: see above for the checkpoint") from None
-        raise SystemExit(code if code > 0 else 1) from None
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        except SignalException as stopped:
+            if not (call.parent / DONE).exists():  # they may have come to their end all the same
+                raise Interrupted(f"interrupted by {stopped.sigval.name}") from None
+        except ChildFailedError as failed:
+            raise _ended(failed.get_first_failure()[1]) from None
+        finally:
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+
+def _ended(failure: ProcessFailure) -> BaseException:
+    """What the end of the process that failed first means; it has said so itself, unless it was killed."""
+    if failure.exitcode == REQUEUE:
+        return Interrupted("interrupted")
+    if failure.exitcode < 0:
+        by = failure.signal_name()
+        log.error("process %d was ended by %s%s", failure.local_rank, by, ": out of memory?" * (by == "SIGKILL"))
+    return SystemExit(max(1, failure.exitcode))
 
 
 def main(call: str) -> None:
     """One of the processes that `run` starts."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGTERM)
-    function, arguments, keywords, log = pickle.loads(Path(call).read_bytes())
-    with job_log(log, again=True, quiet=os.environ["RANK"] != "0"):
-        function(*arguments, **keywords)
+    function, arguments, keywords, path = pickle.loads(Path(call).read_bytes())
+    first = os.environ["RANK"] == "0"
+    with job_log(path, again=True, quiet=not first):
+        try:
+            function(*arguments, **keywords)
+        except Interrupted:
+            raise
+        except Exception:
+            if not first:  # ended by torchrun meanwhile, where it is the first one's error or follows from it
+                time.sleep(SPEAKS_AFTER)
+            raise
+        if first:
+            Path(call).with_name(DONE).touch()
 
 
 if __name__ == "__main__":

@@ -28,13 +28,16 @@ class KeptPairs:
         self._lines: dict[Pair, str] = {}
         self._results: dict[Pair, Any] = {}
         for file in sorted(folder.parent.glob(f"*/{NAME}")):
-            self._read(file)
+            try:
+                self._read(file.read_text(encoding="utf-8", errors="replace"))
+            except OSError as error:  # another job is writing it anew
+                log.warning("%s cannot be read (%s): left out", file, error.strerror)
         self.left = [pair for pair in identities if pair not in self._results]  # to do, when the job starts
         if self._results:
             log.info("%d of %d pairs are done already", len(self._results), len(identities))
 
-    def _read(self, file: Path) -> None:
-        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+    def _read(self, text: str) -> None:
+        for line in text.splitlines():
             first, second, identity, result = [*line.split("\t", 3), "", "", ""][:4]
             if self._identities.get((first, second)) != identity:
                 continue
@@ -55,9 +58,13 @@ class KeptPairs:
         self._results[pair], self._lines[pair] = result, line
 
     def tidy(self) -> None:
-        """When all are done: leave the lines of the job's own pairs, without those of other settings or a torn end."""
+        """When all are done: drop what the job's own pairs have of other settings. Other pairs stay: when a cohort
+        grows they move to another job, which may not have read them yet."""
+        before = self._path.read_text(encoding="utf-8", errors="replace").splitlines() if self._path.is_file() else []
+        others = [line for line in before if tuple(line.split("\t", 2)[:2]) not in self._identities]
         with atomic_path(self._path) as part:
-            part.write_text("".join(f"{line}\n" for line in self._lines.values()), encoding="utf-8")
+            lines = [*(line for line in others if line.count("\t") >= 3), *self._lines.values()]
+            part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def identity(*facts: object) -> str:

@@ -116,14 +116,13 @@ class Costs:
         return found if found and len(found) == len(method["stages"]) else None
 
     def _past_pair(self, dataset: str, name: str) -> float | None:
-        """Of all jobs that registered with this method, start included; None if there are none."""
+        """Of all jobs that registered all of their pairs with this method, start included; None if there are none."""
         seconds = pairs = 0
         for path in self._results.glob(f"{dataset}/*/{name}/seed-*/shards/*/registration.json"):
-            done = json.loads(path.read_text()).get("registered", 0)
-            times = path.with_name("benchmark.tsv")
-            if done and times.is_file():
+            record, times = json.loads(path.read_text()), path.with_name("benchmark.tsv")
+            if record.get("registered") and record["registered"] == record["pairs"] and times.is_file():
                 seconds += pd.read_csv(times, sep="\t")["s"].iloc[0]
-                pairs += done
+                pairs += record["pairs"]
         return seconds / pairs if pairs else None
 
 

@@ -80,7 +80,8 @@ def register_shard(
     block, results, registered = config, [], 0  # quality control may have left none of the pairs
     if pairs:
         affine = _read_all(alignments)
-        kept = KeptPairs(metrics.parent, _identities(pairs, subjects, affine, config, facts))
+        facts_of_pair = {**facts, "versions": made_with["versions"]}
+        kept = KeptPairs(metrics.parent, _identities(pairs, subjects, affine, config, facts_of_pair))
         block, results = _register_and_score(config, weights, pairs, subjects, affine, kept, made_with)
         kept.tidy()
         registered = len(kept.left)
@@ -91,7 +92,7 @@ def register_shard(
     with atomic_path(metrics) as part:
         frame.to_csv(part, index=False)
     every = [{key: result[key] for key in made_with} for result in results] or [made_with]
-    facts |= {"registered": registered, **{key: distinct(every, key) for key in made_with}}
+    facts |= {"pairs": len(pairs), "registered": registered, **{key: distinct(every, key) for key in made_with}}
     write_record(record, **columns, method_config=block, **facts)
 
 
@@ -102,7 +103,7 @@ def _identities(
     config: Mapping,
     facts: Mapping,
 ) -> dict[tuple[str, str], str]:
-    """What identifies the result of each pair: both subjects' files, their alignment, method, weights and code."""
+    """What identifies the result of each pair: files of both subjects, their alignment, method, weights, software."""
     names = {name for pair in pairs for name in pair}
     files = {name: files_digest([subjects[name].image, subjects[name].labels, *subjects[name].truth]) for name in names}
     found = {}

@@ -17,13 +17,15 @@ from smgicnet.interruption import REQUEUE, Interrupted
 def job_log(path: str | Path, *, again: bool = False, quiet: bool = False) -> Iterator[None]:
     """Log to ``path`` and to the terminal; an `InputError` ends the job with its message alone, no traceback.
 
-    ``again``: the log has begun already, in the process that started this one; ``quiet``: no more than unforeseen
-    errors, where another process says the rest. The exit code is 1 for errors and `REQUEUE` where the job was
+    ``again``: the log has begun already, in the process that started this one; ``quiet``: errors alone, where
+    another process says the rest. The exit code is 1 for errors and `REQUEUE` where the job was
     `Interrupted` and goes on when it is started again.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     form = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
-    handlers = [logging.FileHandler(path, mode="a" if again else "w"), logging.StreamHandler(sys.stderr)]
+    if not again:
+        Path(path).write_text("")
+    handlers = [logging.FileHandler(path, mode="a"), logging.StreamHandler(sys.stderr)]  # several processes may write
     for handler in handlers:
         handler.setFormatter(form)
     logging.basicConfig(level=logging.ERROR if quiet else logging.INFO, handlers=handlers)
@@ -31,8 +33,7 @@ def job_log(path: str | Path, *, again: bool = False, quiet: bool = False) -> It
     try:
         yield
     except InputError as error:
-        if not quiet:
-            logging.error("Error: %s", error)
+        logging.error("Error: %s", error)
         raise SystemExit(1) from None
     except Interrupted as stopped:
         logging.warning("%s", stopped)

@@ -28,7 +28,7 @@ def two_gpus(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=f"GPU-{index}"))
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     monkeypatch.setattr(device, "_CLAIMS", [])
-    monkeypatch.setattr(device.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(device, "LOCKS", tmp_path)
     yield chosen
     for lock in device._CLAIMS:
         lock.close()
@@ -56,6 +56,7 @@ def test_a_gpu_that_is_free_is_taken_once(two_gpus):
     assert device.pick_device().type == "cuda"
     device.pick_device()
     assert two_gpus == [0]
+    assert device.has_gpu_of_its_own()
 
 
 def test_a_gpu_of_another_job_is_left_to_it_until_it_ends(two_gpus, other_job, tmp_path):
@@ -81,6 +82,7 @@ def test_when_all_have_jobs_that_is_said(two_gpus, other_job, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert device.pick_device().type == "cuda"
     assert "all 2 GPUs have jobs already" in caplog.text
+    assert not device.has_gpu_of_its_own()
 
 
 def test_without_a_gpu_the_processor(monkeypatch):

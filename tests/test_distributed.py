@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 import torch
 
+from smgicnet.distributed import joined
 from smgicnet.images import write_volume
-from smgicnet.interruption import REQUEUE
+from smgicnet.interruption import REQUEUE, watch
 from smgicnet.weights import read_weights
 from tests.helpers import LEARNED, blobs, block
 
@@ -125,6 +126,7 @@ def test_a_signal_ends_in_a_checkpoint_from_which_they_go_on(images, undisturbed
         os.kill(process, signal.SIGTERM)
     said = finish(child, code=REQUEUE)
     assert "interrupted by SIGTERM at iteration" in said
+    assert "interrupted by SIGTERM at iteration" in (tmp_path / "run/log").read_text()
     assert "Traceback" not in said
     assert checkpoint.is_file()
     assert "resuming from" in finish(start(tmp_path / "run", images, then, iterations=24))
@@ -137,6 +139,53 @@ def wait_for_checkpoint(folder, seconds=120):
     while not (folder / "checkpoint.pt").exists() and time.monotonic() < limit:
         time.sleep(0.01)
     return folder / "checkpoint.pt"
+
+
+def slow_to_end(folder):
+    """As a last validation: it is asked to stop and comes to its end, after which nothing is left to go on with."""
+    with watch():
+        (folder / f"started-{os.environ['RANK']}").touch()
+        time.sleep(4)
+
+
+def killed_without_a_word():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_together(name, folder, *arguments):
+    given = ", ".join([name, "2", "folder / 'log'", *arguments])
+    code = (
+        f"from pathlib import Path; from smgicnet.distributed import run; from smgicnet.scripts import job_log\n"
+        f"from tests.test_distributed import {name}\nfolder = Path({str(folder)!r})\n"
+        f"with job_log(folder / 'log'):\n    run({given})"
+    )
+    root = Path(__file__).parent.parent
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def test_who_is_done_when_it_is_asked_to_stop_is_done(tmp_path):
+    """Otherwise its results would be taken for those of a failed job, and removed."""
+    child = run_together("slow_to_end", tmp_path, "folder")
+    limit = time.monotonic() + 60
+    while len(list(tmp_path.glob("started-*"))) < 2 and time.monotonic() < limit:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGTERM)
+    finish(child)
+
+
+def test_a_process_that_is_killed_is_named(tmp_path):
+    said = finish(run_together("killed_without_a_word", tmp_path), code=1)
+    assert "was ended by SIGKILL: out of memory?" in said
+    assert "was ended by SIGKILL" in (tmp_path / "log").read_text()
+    assert "Traceback" not in said
+
+
+def test_variables_of_a_site_make_no_group(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with joined() as group:
+        assert group.size == 1
 
 
 def children_of(process):

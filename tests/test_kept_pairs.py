@@ -1,7 +1,9 @@
 """Pairs that are done stay done: after an interruption, in a larger cohort, and under no other settings."""
 
+import errno
 import json
 import math
+import os
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ import pytest
 from smgicnet import align_job, register_job
 from smgicnet.affine import AffineConfig, Alignment, read_alignments
 from smgicnet.align_job import align_pairs
-from smgicnet.cohort import SubjectFiles, unordered_pairs
+from smgicnet.cohort import SubjectFiles, shards, unordered_pairs
 from smgicnet.errors import InputError
 from smgicnet.images import write_volume
 from smgicnet.kept_pairs import NAME, KeptPairs, identity
@@ -55,19 +57,60 @@ def test_half_a_line_is_no_result_and_spoils_none(tmp_path, cut):
     assert KeptPairs(tmp_path / "0", PAIRS).get(("b", "c")) == [7]
 
 
-def test_tidying_leaves_the_pairs_of_the_job(tmp_path):
-    KeptPairs(tmp_path / "0", {("a", "b"): "old", ("x", "y"): "1"}).add(("a", "b"), 1)
+def test_tidying_drops_other_settings_and_torn_lines_of_the_jobs_own_pairs(tmp_path):
+    before = KeptPairs(tmp_path / "0", {("a", "b"): "old", ("x", "y"): "1"})
+    before.add(("a", "b"), 1)
+    before.add(("x", "y"), 3)
+    with open(tmp_path / "0" / NAME, "a") as file:
+        file.write("a\tc\t2\t[1, ")
     kept = KeptPairs(tmp_path / "0", PAIRS)
     kept.add(("a", "b"), 2)
     kept.tidy()
-    assert (tmp_path / "0" / NAME).read_text() == "a\tb\t1\t2\n"
+    assert (tmp_path / "0" / NAME).read_text() == "x\ty\t1\t3\na\tb\t1\t2\n"
 
 
-def test_an_unwritable_file_is_said(tmp_path, monkeypatch):
+def test_a_file_of_another_job_that_cannot_be_read_is_left_out(tmp_path, caplog):
+    (tmp_path / "1" / NAME).mkdir(parents=True)
     kept = KeptPairs(tmp_path / "0", PAIRS)
-    (tmp_path / "0").write_text("a file where the folder should be")
-    with pytest.raises((InputError, FileExistsError, NotADirectoryError)):
-        kept.add(("a", "b"), 1)
+    assert "cannot be read" in caplog.text
+    kept.add(("a", "b"), 1)
+
+
+def test_a_full_disk_is_said_and_what_was_kept_stays(tmp_path, monkeypatch):
+    kept = KeptPairs(tmp_path / "0", PAIRS)
+    kept.add(("a", "b"), 1)
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=r"pairs\.kept: cannot be written: the disk is full"):
+        kept.add(("a", "c"), 2)
+    monkeypatch.undo()
+    assert KeptPairs(tmp_path / "0", PAIRS).get(("a", "b")) == 1
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+@pytest.mark.parametrize(("size", "count"), [(9, 10), (9, 9), (36, 9), (4, 13), (1024, 6), (15, 6)])
+def test_a_larger_cohort_does_its_new_pairs_alone_however_they_are_cut_into_jobs(tmp_path, size, count, place):
+    names = [f"s{number:02}" for number in range(count)]
+    more = ["new", *names] if place == "first" else [*names, "new"]
+
+    def run(subjects):
+        done = []
+        for number, pairs in enumerate(shards(subjects, size)):
+            kept = KeptPairs(tmp_path / str(number), dict.fromkeys(pairs, "x"))
+            for pair in kept.left:
+                kept.add(pair, 1)
+                done.append(pair)
+            kept.tidy()
+        return done
+
+    assert len(run(names)) == count * (count - 1) // 2
+    done = run(more)
+    assert len(done) == count
+    assert all("new" in pair for pair in done)
+    assert run(more) == []
 
 
 def test_an_identity_is_of_every_fact():

@@ -102,7 +102,11 @@ def test_past_runs_are_read(config, tmp_path):
     shard = folder / "shards/0"
     shard.mkdir(parents=True)
     pd.DataFrame({"s": [30.0]}).to_csv(shard / "benchmark.tsv", sep="\t")
-    (shard / "registration.json").write_text(json.dumps({"registered": 2}))  # of more pairs, which were done before
+    (shard / "registration.json").write_text(json.dumps({"pairs": 2, "registered": 2}))
+    again = folder / "shards/1"  # all but one pair were done before: its time is mostly that of starting
+    again.mkdir()
+    pd.DataFrame({"s": [20.0]}).to_csv(again / "benchmark.tsv", sep="\t")
+    (again / "registration.json").write_text(json.dumps({"pairs": 9, "registered": 1}))
     costs = Costs(config)
     assert costs._past_steps("mini", "smgicnet") == [1, 2, 3, 4]
     assert costs._past_pair("mini", "smgicnet") == 15

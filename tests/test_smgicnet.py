@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from smgicnet import config as configuration
+from smgicnet.errors import InputError
 from smgicnet.fields import compose, warp
 from smgicnet.losses import local_ncc
 from smgicnet.methods import METHODS
@@ -78,6 +79,16 @@ def test_an_antisymmetric_network_exchanges_the_fields_with_the_images():
     plain = build()
     difference = plain.register(blobs(1), blobs(2)).inverse - plain.register(blobs(2), blobs(1)).forward
     assert difference.abs().max() > 1e-3
+
+
+def test_an_antisymmetric_network_that_sees_one_direction_is_refused():
+    part = {"datasets": {"d": {"source": {"kind": "phantom"}}}, "methods": {"smgicnet": {"type": "smgicnet"}}}
+    part["methods"]["smgicnet"]["network"] = {"antisymmetric": True}
+    assert "smgicnet-no-symmetry" not in configuration.complete(part)["ablations"]["variants"]
+    part["methods"]["smgicnet"]["network"]["symmetric"] = False
+    part["methods"]["smgicnet"]["objective"] = {"weights": {"symmetric": 0, "inverse": 0, "gradient_inverse": 0}}
+    with pytest.raises(InputError, match="antisymmetric needs both directions"):
+        configuration.complete(part)
 
 
 def test_an_antisymmetric_network_has_no_inverse_error_but_integration():

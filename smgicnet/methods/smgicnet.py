@@ -184,7 +184,8 @@ class SMGICNet(LearnedMethod):
         window, steps, weights = self.settings.windows[-1], self.config.integration_steps, self.settings.weights
         there = losses.local_ncc(warp(moving, exp(velocity, steps)), fixed, window)
         back = losses.local_ncc(warp(fixed, exp(-velocity, steps)), moving, window)
-        return weights["similarity"] * (there + back) / 2 + weights["smoothness"] * losses.diffusion(velocity)
+        smoothness = self.settings.beta[-1] * weights["smoothness"] * losses.diffusion(velocity)
+        return self.settings.alpha[-1] * weights["similarity"] * (there + back) / 2 + smoothness
 
     def objective(self, image_a: Tensor, image_b: Tensor) -> dict[str, Tensor]:
         """Terms summed over the levels with alpha (similarity, consistency) and beta (smoothness)."""
