@@ -28,7 +28,7 @@ test: env lint browser  ## every test and check
 
 test-cluster: env  ## the workflow on a real Slurm of one node, and its faults; as root on Debian, writes /etc/slurm (docs/cluster.md)
 	tests/cluster/slurm.sh up
-	$(BIN)/python -m tests.cluster.faults .cluster-test; code=$$?; tests/cluster/slurm.sh down; exit $$code
+	$(BIN)/python -m tests.cluster.faults .cluster-test $(FAULTS); code=$$?; tests/cluster/slurm.sh down; exit $$code
 
 test-conda: env  ## the environments of envs/ made by a real conda, and the workflow in them; see docs/conda.md
 	tests/conda/up.sh .conda-test $(BIN)/python

@@ -117,7 +117,7 @@ class Run:
         raise RuntimeError(f"no {what} within {seconds} s: {self.log}")
 
     def wait(self) -> None:
-        if self.process.wait(timeout=900):
+        if self.process.wait(timeout=1800):
             raise RuntimeError(f"Snakemake failed: {self.log}")
 
 
