@@ -155,7 +155,7 @@ class Estimate:
         if job.rule == "train_level":
             return start + self._training(dataset, method, int(job.wildcards["level"]))
         if job.rule in ("register_shard", "register_shard_on_cpu", "align_pairs"):
-            return start + self._shard(dataset, method or "affine", int(job.wildcards["shard"]))
+            return start + self.pairs(job) * self._pair(dataset, method or "affine")
         if job.rule in ("register_shown", "register_shown_on_cpu"):
             return start + len(self._config["evaluation"]["figure_pairs"]) * self._pair(dataset, method)
         if job.rule == "align_subject":
@@ -177,11 +177,13 @@ class Estimate:
         name = name if name == "affine" else self._method(name)[0]
         return pair_seconds(name, {"pair_seconds": 10}, dataset, grid, self._costs)
 
-    def _shard(self, dataset: str, name: str, number: int) -> float:
+    def pairs(self, job: PlannedJob) -> int:
+        """Pairs of a job that registers or aligns a part of a cohort's."""
+        dataset, name = job.wildcards["dataset"], job.wildcards.get("method", "affine")
         table = self._cohorts[dataset]
         names = table.index[table["split"] == "test"].tolist()
         size = self._layouts[dataset].pairs(name, self._pair(dataset, name), self._minutes)
-        return len(shards(names, size)[number]) * self._pair(dataset, name)
+        return len(shards(names, size)[int(job.wildcards["shard"])])
 
     def _training(self, dataset: str, name: str, level: int) -> float:
         of, block = self._method(name)
@@ -205,17 +207,17 @@ def disk_bytes(config: Mapping, estimate: Estimate, jobs: Sequence[PlannedJob]) 
         if job.rule in ("preprocess", "align_subject"):
             total += 3 * voxels
         elif job.rule == "render_phantom":
-            total += 26 * prod(block["source"]["shape"])
+            total += 8 * prod(block["source"]["shape"])
         elif job.rule in ("extract_brain", "correct_bias", "segment", "render_label_map", "extract_scan"):
             total += 15_000_000  # compressed scans of 1 mm
         elif job.rule == "train_level":
-            total += 5_000_000
+            total += 3_000_000
         elif job.rule.startswith("register_shard"):
-            total += 400_000
+            total += 25_000 * estimate.pairs(job)
         elif job.rule.startswith("register_shown"):
             total += 2 * len(config["evaluation"]["figure_pairs"]) * 12 * voxels
         elif job.rule in ("write_page", "write_quality_page"):
-            total += 10_000_000
+            total += 2_000_000
     return total
 
 

@@ -89,6 +89,7 @@ def test_a_job_is_its_parts(config):
     validations = 100 // every + 1
     assert estimate.seconds(PlannedJob("train_level", of | {"level": "3"})) == 10 + 300 + 6 * validations
     assert estimate.seconds(PlannedJob("register_shard", of | {"shard": "0"})) == 10 + 10 * 6
+    assert estimate.pairs(PlannedJob("register_shard", of | {"shard": "0"})) == 10
     assert estimate.seconds(PlannedJob("gather_metrics", of)) == 1.5
 
 
