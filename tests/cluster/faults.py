@@ -136,7 +136,8 @@ def over_time(run: Run) -> str:
     run.wait()
     assert "Error in rule train_level" in run.said(), "no job reached its limit"
     assert "resuming from" in training_log(run)
-    return f"level 3 cut at its limit of one minute, resumed {resumed(run)}"
+    cuts = run.said().count("Trying to restart job")
+    return f"level 3 cut at its limit {cuts} times, of one minute more each time, in the end resumed {resumed(run)}"
 
 
 def cancelled(run: Run) -> str:
