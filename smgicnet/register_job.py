@@ -91,7 +91,7 @@ def register_shard(
         frame.insert(index, name, value)
     with atomic_path(metrics) as part:
         frame.to_csv(part, index=False)
-    every = [{key: result[key] for key in made_with} for result in results] or [made_with]
+    every = results or [made_with]
     facts |= {"pairs": len(pairs), "registered": registered, **{key: distinct(every, key) for key in made_with}}
     write_record(record, **columns, method_config=block, **facts)
 
