@@ -125,6 +125,8 @@ def join_levels(one, two):
         return None
     if isinstance(one, torch.Tensor):
         return torch.cat([one, two])
+    if isinstance(one, tuple):
+        return type(one)(*map(join_levels, one, two))
     values = {name: join_levels(getattr(one, name), getattr(two, name)) for name in one.__dataclass_fields__}
     return type(one)(**values)
 

@@ -66,6 +66,7 @@ except InputError as error:
 FULL_MODEL, VARIANTS = CONFIG["ablations"]["method"], CONFIG["ablations"]["variants"]
 METHODS = {**CONFIG["methods"], **{name: variant["method"] for name, variant in VARIANTS.items()}}
 TRAINED = [name for name, method in METHODS.items() if method["stages"] and not method["weights"]]
+LABELLED = [name for name in TRAINED if METHODS[name]["objective"]["weights"].get("labels", 0) > 0]  # learn from them
 REGISTERING = [run for run in RUNS if METHODS[run[0]]["type"] != "initial"]
 REFERENCE = (CONFIG["evaluation"]["reference"]["method"], CONFIG["evaluation"]["reference"]["arm"])
 NETWORKS = [name for name in METHODS if METHODS[name]["stages"] or name in PUBLISHED]  # a GPU is of use to them

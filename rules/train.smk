@@ -20,6 +20,7 @@ rule train_level:
         # every subject has to be usable, the test subjects too, before hours are spent
         checked=ancient("results/{dataset}/raw/quality.tsv"),
         excluded=exclusion,
+        labels=lambda w: prepared(w.dataset, w.arm, subjects(w.dataset, "train"), "labels") if w.method in LABELLED else [],
         earlier=lambda w: [stage_weights(w, int(w.level) - 1)] if int(w.level) > 1 else [],
     output:
         weights="results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/weights.pt",

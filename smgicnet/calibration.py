@@ -19,6 +19,7 @@ from smgicnet.images import write_volume
 from smgicnet.methods import METHODS, LearnedMethod
 from smgicnet.preprocessing import roi_names
 from smgicnet.register_job import load_method
+from smgicnet.sampling import LabelSet
 from smgicnet.training import weighted_total
 
 log = logging.getLogger(__name__)
@@ -58,18 +59,24 @@ def step_seconds(block: Mapping, shape: tuple[int, int, int]) -> list[float]:
     for stage in range(1, len(block["stages"]) + 1):
         method = METHODS[block["type"]].from_config(block, stage)
         to_device(method)
-        count = block["training"]["batch_size"]
-        images = [torch.cat([image_tensor(synthetic_brain(shape, 1)[0], method.device)] * count) for _ in range(2)]
+        batch = _batch(method, shape, block["training"]["batch_size"])
         optimizer = torch.optim.Adam(method.network.parameters())
 
-        def step(method=method, images=images, optimizer=optimizer) -> None:
+        def step(method=method, batch=batch, optimizer=optimizer) -> None:
             optimizer.zero_grad(set_to_none=True)
-            weighted_total(method.objective(*images), method.weights).backward()
+            weighted_total(method.objective(*batch), method.weights).backward()
             optimizer.step()
 
         found.append(seconds_of(step))
         log.info("  stage %d of %s: %.3g s a step", stage, block["type"], found[-1])
     return found
+
+
+def _batch(method: LearnedMethod, shape: tuple[int, int, int], count: int) -> tuple:
+    """What the objective takes: one brain, ``count`` times with itself."""
+    image, labels = (torch.cat([image_tensor(one, method.device)] * count) for one in synthetic_brain(shape, 1))
+    regions = LabelSet([], list(roi_names())).regions(labels)
+    return (image, image, (regions, regions)) if method.uses_labels else (image, image)
 
 
 def pair_seconds(block: Mapping, shape: tuple[int, int, int], spacing: float) -> float:

@@ -280,12 +280,13 @@ def _check_levels(method: Mapping, where: str, source: str) -> None:
             part = key if key == "stages" else f"objective.{key}"
             raise InputError(source, f"{where}.{part} has {len(values)} entries", f"Give {levels}, one a level")
     paired = [t for t in ("symmetric", "inverse", "gradient_inverse") if method["objective"]["weights"][t] > 0]
-    if not method["network"]["symmetric"] and method["network"]["antisymmetric"]:
-        raise InputError(
-            source,
-            f"{where}.network: antisymmetric needs both directions, and symmetric is false",
-            "Set symmetric to true, or antisymmetric to false",
-        )
+    for key in ("antisymmetric", "midpoint"):
+        if not method["network"]["symmetric"] and method["network"][key]:
+            raise InputError(
+                source,
+                f"{where}.network: {key} needs both directions, and symmetric is false",
+                f"Set symmetric to true, or {key} to false",
+            )
     if not method["network"]["symmetric"] and paired:
         raise InputError(
             source,

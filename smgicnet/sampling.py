@@ -11,27 +11,39 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import radians
 from pathlib import Path
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
 import torch
 from torch import Tensor
 
-from smgicnet.fields import affine_displacement, warp
+from smgicnet.fields import affine_displacement, resample, warp
+
+DEFORMATION_LATTICE, BIAS_LATTICE = 7, 4  # points along each axis
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random affine pose of each image, uniform up to: ``rotation`` (degrees about each axis), ``scale`` (fraction,
-    along each axis), ``translation`` (fraction of the field of view)."""
+    """What is changed at random in each image, each time it is seen.
+
+    Its pose, uniform up to: ``rotation`` (degrees about each axis), ``scale`` (fraction, along each axis),
+    ``translation`` (fraction of the field of view). Its shape: ``deformation``, the SD of a smooth displacement
+    (fraction of the field of view). Its intensities: ``gamma``, the SD of the logarithm of their exponent; ``bias``,
+    that of the logarithm of a smooth factor; ``noise``, the largest SD of noise that is added within the brain.
+    """
 
     rotation: float
     scale: float
     translation: float
+    deformation: float
+    gamma: float
+    bias: float
+    noise: float
 
     @property
     def active(self) -> bool:
-        return max(self.rotation, self.scale, self.translation) > 0
+        return max(vars(self).values()) > 0
 
 
 class ImageSet:
@@ -56,6 +68,21 @@ class ImageSet:
             if inter:
                 image += inter
         return torch.from_numpy(images)
+
+
+class LabelSet:
+    """Label maps of the images of an `ImageSet`, and the ``values`` that are regions of interest."""
+
+    def __init__(self, paths: Sequence[str | Path], values: Sequence[int]):
+        self._maps, self._values = ImageSet(paths), torch.tensor(values, dtype=torch.float32)
+
+    def batch(self, indices: Sequence[int]) -> Tensor:
+        """``(N, 1, D, H, W)``, as `ImageSet.batch`."""
+        return self._maps.batch(indices)
+
+    def regions(self, labels: Tensor) -> Tensor:
+        """``labels (N, 1, D, H, W)`` as ``(N, K, D, H, W)``: 1 where a voxel is in a region."""
+        return (labels == self._values.to(labels.device).view(1, -1, 1, 1, 1)).float()
 
 
 class PairSampler:
@@ -83,22 +110,73 @@ class PairSampler:
         return pairs
 
 
-def draw_poses(count: int, config: Augmentation, generator: torch.Generator) -> Tensor:
-    """Random poses, ``(N, 3, 4)``: a matrix about the centre and a translation in fractions of the field of view."""
+class Changes(NamedTuple):
+    """What augmentation does to N images; the first dimension of each is N. None: nothing of that kind.
+
+    ``poses (N, 3, 4)``: a matrix about the centre and a translation in fractions of the field of view.
+    ``deformation (N, 3, L, L, L)`` on a lattice, in the same fractions; ``gamma (N, 1, 1, 1, 1)``;
+    ``bias (N, 1, B, B, B)``, a logarithm on a lattice; ``noise (N, 1, D, H, W)``.
+    """
+
+    poses: Tensor
+    deformation: Tensor | None
+    gamma: Tensor | None
+    bias: Tensor | None
+    noise: Tensor | None
+
+    def of(self, chosen: Sequence[int]) -> Changes:
+        """Those of some of the images."""
+        return Changes(*(None if one is None else one[chosen] for one in self))
+
+
+def draw_changes(count: int, shape: Sequence[int], config: Augmentation, generator: torch.Generator) -> Changes:
+    """For ``count`` images of ``shape``; an image's are the same however many processes share the step."""
 
     def uniform() -> Tensor:
         return torch.rand(count, 3, generator=generator) * 2 - 1
 
+    def normal(amount: float, *size: int) -> Tensor | None:
+        return torch.randn(count, *size, generator=generator) * amount if amount else None
+
     angles = uniform() * radians(config.rotation)
     matrix = _rotations(angles) * (1 + uniform() * config.scale)[:, None, :]
-    return torch.cat([matrix, (uniform() * config.translation)[:, :, None]], dim=2)
+    poses = torch.cat([matrix, (uniform() * config.translation)[:, :, None]], dim=2)
+    deformation = normal(config.deformation, 3, *[DEFORMATION_LATTICE] * 3)
+    gamma, bias = normal(config.gamma, 1, 1, 1, 1), normal(config.bias, 1, *[BIAS_LATTICE] * 3)
+    noise = normal(config.noise, 1, *shape)
+    if noise is not None:
+        noise *= torch.rand(count, 1, 1, 1, 1, generator=generator)
+    return Changes(poses, deformation, gamma, bias, noise)
 
 
-def augment(images: Tensor, poses: Tensor) -> Tensor:
-    """Each image of ``(N, 1, D, H, W)`` under its own pose, of `draw_poses`."""
-    translation = poses[:, :, 3] * torch.tensor(images.shape[2:])
-    field = affine_displacement(poses[:, :, :3], translation, images.shape[2:])
-    return warp(images, field.to(images.device))
+def augment(images: Tensor, changes: Changes) -> Tensor:
+    """Each image of ``(N, 1, D, H, W)`` in [0, 1] under its own changes, of `draw_changes`, on the images' device."""
+    images = warp(images, _displacement(changes, images))
+    brain = images > 1e-3  # interpolation leaves traces of it around
+    if changes.gamma is not None:
+        images = images.clamp(min=0) ** changes.gamma.to(images.device).exp()
+    if changes.bias is not None:
+        images = images * resample(changes.bias.to(images.device), images.shape[2:]).exp()
+    if changes.noise is not None:
+        images = images + changes.noise.to(images.device) * brain
+    return images
+
+
+def augment_labels(labels: Tensor, changes: Changes) -> Tensor:
+    """Label maps ``(N, 1, D, H, W)`` where `augment` puts their images; nearest neighbour."""
+    return warp(labels, _displacement(changes, labels), mode="nearest")
+
+
+def _displacement(changes: Changes, images: Tensor) -> Tensor:
+    """The deformation, then the pose: ``A(x + d(x)) - x``, in voxels; ``(N, 3, D, H, W)``."""
+    shape = images.shape[2:]
+    extent = torch.tensor(shape)
+    matrix = changes.poses[:, :, :3]
+    field = affine_displacement(matrix, changes.poses[:, :, 3] * extent, shape)
+    if changes.deformation is not None:
+        smooth = resample(changes.deformation, shape) * extent.view(1, 3, 1, 1, 1)
+        field = field + torch.einsum("nij,njdhw->nidhw", matrix, smooth)
+    return field.to(images.device)
 
 
 def _rotations(angles: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from smgicnet.images import atomic_path, read_image, read_labels, require_room
 from smgicnet.methods import METHODS, LearnedMethod, Stage
 from smgicnet.preprocessing import Grid, roi_names
 from smgicnet.provenance import files_digest, write_record
-from smgicnet.sampling import ImageSet
+from smgicnet.sampling import ImageSet, LabelSet
 from smgicnet.training import Job, TrainingConfig, train
 from smgicnet.weights import Weights, read_weights, write_weights
 
@@ -66,6 +66,9 @@ def train_stage(
             "images": files_digest(images),
             "earlier": files_digest([earlier]) if earlier else None,
         }
+        labels = [subject.labels for subject in training] if method.uses_labels else []
+        if labels:
+            identity["labels"] = files_digest(labels)
         job = Job(
             stage=build(Stage, config["stages"][stage - 1]),
             config=build(TrainingConfig, config["training"]),
@@ -74,6 +77,7 @@ def train_stage(
             folder=weights.parent,
             identity=identity,
             validate=_validator(validation) if group.first and len(validation) > 1 else None,
+            labels=LabelSet(labels, list(roi_names())) if labels else None,
         )
         _check_shared(job.config.batch_size, group)
         log.info("training stage %d of %s on %s, seed %d", stage, config["type"], _place(method, group), seed)

@@ -24,7 +24,7 @@ from smgicnet.distributed import Group
 from smgicnet.errors import InputError
 from smgicnet.interruption import Interrupted, Stop, watch
 from smgicnet.methods import LearnedMethod, Stage
-from smgicnet.sampling import Augmentation, ImageSet, PairSampler, augment, draw_poses
+from smgicnet.sampling import Augmentation, ImageSet, LabelSet, PairSampler, augment, augment_labels, draw_changes
 from smgicnet.weights import save
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,8 @@ class Job:
     """One stage of one training: what it learns from, where it writes, what identifies it.
 
     ``identity`` (config, seed, source digest, digest of the earlier weights) goes into the checkpoint; a checkpoint
-    of another identity is put aside and never resumed. ``validate`` maps the method to a mean Dice.
+    of another identity is put aside and never resumed. ``labels`` of the images, for a method that learns from them.
+    ``validate`` maps the method to a mean Dice.
     """
 
     stage: Stage
@@ -61,6 +62,7 @@ class Job:
     folder: Path
     identity: Mapping[str, object]
     validate: Callable[[LearnedMethod], float] | None
+    labels: LabelSet | None = None
 
     @property
     def checkpoint(self) -> Path:
@@ -133,8 +135,8 @@ class _Objective(nn.Module):
         self.parameter_list = nn.ParameterList(method.network.parameters())  # not its buffers: they are constants
         self._method = method
 
-    def forward(self, image_a: Tensor, image_b: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        terms = self._method.objective(image_a, image_b)
+    def forward(self, *batch) -> tuple[Tensor, dict[str, Tensor]]:
+        terms = self._method.objective(*batch)
         return weighted_total(terms, self._method.weights), terms
 
 
@@ -149,11 +151,11 @@ def _step(
 ) -> dict:
     """One optimiser step; returns its row of the history."""
     begun = time.perf_counter()
-    image_a, image_b = _images(job, sampler.batch(step), step, group, method.device)
+    batch = _batch(job, sampler.batch(step), step, group, method.device)
     rate = learning_rate(step, job.stage, job.config)
     for param_group, factor in zip(optimizer.param_groups, (1.0, job.stage.earlier_rate), strict=False):
         param_group["lr"] = rate * factor
-    total, terms = objective(image_a, image_b)
+    total, terms = objective(*batch)
     optimizer.zero_grad(set_to_none=True)
     total.backward()
     values = group.mean({"total": total, **terms})
@@ -167,18 +169,21 @@ def _step(
     return {"step": step, **values, "learning_rate": rate, "seconds": time.perf_counter() - begun}
 
 
-def _images(
-    job: Job, pairs: list[tuple[int, int]], step: int, group: Group, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """This process's part of a step's pairs, augmented, ``(N, 1, D, H, W)`` each."""
+def _batch(job: Job, pairs: list[tuple[int, int]], step: int, group: Group, device: torch.device) -> tuple:
+    """This process's part of a step's pairs, augmented: what the objective takes, each ``(N, C, D, H, W)``."""
     mine = list(group.part(len(pairs)))
     first, second = zip(*(pairs[index] for index in mine), strict=True)
     images = job.images.batch(first + second).to(device, non_blocking=True).contiguous()
+    labels = job.labels.batch(first + second).to(device).contiguous() if job.labels else None
     if job.config.augmentation.active:
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence([job.seed, step]).generate_state(1)[0]))
-        poses = draw_poses(2 * len(pairs), job.config.augmentation, generator)  # of all processes alike
-        images = augment(images, poses[mine + [len(pairs) + index for index in mine]])
-    return images.chunk(2)
+        changes = draw_changes(2 * len(pairs), images.shape[2:], job.config.augmentation, generator)
+        changes = changes.of(mine + [len(pairs) + index for index in mine])
+        images = augment(images, changes)
+        labels = labels if labels is None else augment_labels(labels, changes)
+    if labels is None:
+        return images.chunk(2)
+    return *images.chunk(2), job.labels.regions(labels).chunk(2)
 
 
 def weighted_total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -6,7 +6,7 @@ Bands are periodized, so that 128 gives 64, 32 and 16, and scaled to unit gain: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pywt
@@ -18,8 +18,7 @@ ENERGIES = ("root_sum_of_squares", "sum_of_squares")
 UNIT_GAIN = 2**-1.5  # of one 3D level of an orthonormal wavelet
 
 
-@dataclass(frozen=True)
-class PyramidLevel:
+class PyramidLevel(NamedTuple):
     """One resolution: ``low (N, 1, D, H, W)`` and ``energy`` of the same shape (None at full resolution)."""
 
     low: Tensor

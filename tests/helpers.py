@@ -26,8 +26,8 @@ SMALL = {
 LEARNED = [kind for kind, method in METHODS.items() if issubclass(method, LearnedMethod)]
 
 
-def block(kind="smgicnet", **network):
-    """A completed config block of a small method."""
+def block(kind="smgicnet", weights=None, **network):
+    """A completed config block of a small method: ``weights`` of its objective, the rest of its network."""
     part = {"type": kind, **deepcopy(SMALL.get(kind, {}))}
     if network:
         part["network"] |= network
@@ -37,12 +37,14 @@ def block(kind="smgicnet", **network):
         part["objective"] = {key: [1.0] * levels for key in ("alpha", "beta")} | {"windows": [5] * levels}
     if network.get("symmetric") is False:
         part.setdefault("objective", {})["weights"] = {"symmetric": 0, "inverse": 0, "gradient_inverse": 0}
+    if weights:
+        part.setdefault("objective", {}).setdefault("weights", {}).update(weights)
     return configuration.complete_method(part, "test")
 
 
-def build(kind="smgicnet", stage=None, **network):
+def build(kind="smgicnet", stage=None, weights=None, **network):
     torch.manual_seed(0)
-    part = block(kind, **network)
+    part = block(kind, weights, **network)
     method = METHODS[kind].from_config(part, len(part["stages"]) if stage is None else stage)
     heads = {"smgicnet": lambda level: level.head.output, "lapirn": lambda level: level.head[2]}
     if kind in heads:

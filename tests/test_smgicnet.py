@@ -5,12 +5,13 @@ import torch
 
 from smgicnet import config as configuration
 from smgicnet.errors import InputError
-from smgicnet.fields import compose, warp
-from smgicnet.losses import local_ncc
+from smgicnet.fields import compose, exp, warp
+from smgicnet.losses import both_directions, local_ncc, soft_dice
 from smgicnet.methods import METHODS
 from smgicnet.methods.smgicnet import NetworkConfig, difference_map
 from smgicnet.networks import AttentionGate, GatedEncoderDecoder, ResidualBlock
 from smgicnet.training import weighted_total
+from smgicnet.wavelets import PyramidLevel
 from tests.helpers import SHAPE, blobs, block, build
 
 
@@ -68,26 +69,71 @@ def test_one_direction():
     assert set(method.objective(blobs(1), blobs(2))) == {"similarity", "energy_similarity", "multi_level", "smoothness"}
 
 
-def test_an_antisymmetric_network_exchanges_the_fields_with_the_images():
+@pytest.mark.parametrize("network", [{}, {"midpoint": True}, {"passes": 3}, {"midpoint": True, "passes": 3}])
+def test_an_antisymmetric_network_exchanges_the_fields_with_the_images(network):
     """The inverse of one registration is the other registration, by construction."""
-    method = build(antisymmetric=True)
+    method = build(antisymmetric=True, **network)
     there, back = method.register(blobs(1), blobs(2)), method.register(blobs(2), blobs(1))
     torch.testing.assert_close(there.forward, back.inverse, atol=1e-6, rtol=0)
     torch.testing.assert_close(there.inverse, back.forward, atol=1e-6, rtol=0)
     assert there.forward.abs().max() > 1e-3
     assert method.register(blobs(1), blobs(1)).forward.abs().max() < 1e-6
-    plain = build()
+    plain = build(**network)
     difference = plain.register(blobs(1), blobs(2)).inverse - plain.register(blobs(2), blobs(1)).forward
     assert difference.abs().max() > 1e-3
 
 
-def test_an_antisymmetric_network_that_sees_one_direction_is_refused():
+def test_half_way_both_images_meet():
+    """What a level sees of an image that has been moved by a known flow, and of the image itself."""
+    method = build(midpoint=True)
+    moving = torch.nn.functional.interpolate(blobs(1), scale_factor=2, mode="trilinear")
+    velocity = torch.zeros(1, 3, *moving.shape[2:])
+    velocity[:, 0] = 3 * torch.sin(torch.arange(32) / 5).view(1, 32, 1, 1)
+    fixed = warp(moving, exp(velocity))
+    both = both_directions(moving, fixed)
+    levels = [PyramidLevel(one, one.square()) for one in both]
+    seen = method.network._seen(*levels, torch.cat([velocity, -velocity]), None)
+    inside = (slice(None), slice(None), *[slice(8, -8)] * 3)
+    for one, other, before in zip(*seen, levels[0], strict=True):
+        distance, was = ((x[inside] - y[inside]).abs().mean() for x, y in ((one, other), (before, before.flip(0))))
+        assert distance < 0.1 * was
+
+
+@pytest.mark.parametrize("network", [{"passes": 3}, {"midpoint": True}])
+def test_what_is_not_the_papers_is_off_by_default_and_changes_the_field(network):
+    plain, other = build(), build(**network)
+    assert plain.network.state_dict().keys() == other.network.state_dict().keys()
+    other.network.load_state_dict(plain.network.state_dict())
+    fields = [method.register(blobs(1), blobs(2)).forward for method in (plain, other)]
+    assert (fields[0] - fields[1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("stage", [2, 4])
+def test_the_label_term_is_the_overlap_of_the_warped_regions(stage):
+    method = build(stage=stage, weights={"labels": 1.0, "bending": 1.0})
+    assert method.uses_labels
+    assert not build().uses_labels
+    rois = [torch.cat([image > 0.5, image < 0.4], dim=1).float() for image in (blobs(1), blobs(2))]
+    terms = method.objective(blobs(1), blobs(2), rois)
+    assert set(method.weights) == set(terms) > {"labels", "bending"}
+    expected = 0
+    for alpha, output in zip(method.settings.alpha, method.network(*both_directions(blobs(1), blobs(2))), strict=False):
+        small = [torch.nn.functional.adaptive_avg_pool3d(one, output.displacement.shape[2:]) for one in rois]
+        there, back = (warp(small[k], output.displacement[k : k + 1]) for k in (0, 1))
+        expected += alpha * (soft_dice(there, small[1]) + soft_dice(back, small[0])) / 2
+    torch.testing.assert_close(terms["labels"], expected)
+    gradients = torch.autograd.grad(terms["labels"], method.stage_parameters()[0])
+    assert any(gradient.abs().sum() > 0 for gradient in gradients)
+
+
+@pytest.mark.parametrize("key", ["antisymmetric", "midpoint"])
+def test_a_network_of_two_directions_that_sees_one_is_refused(key):
     part = {"datasets": {"d": {"source": {"kind": "phantom"}}}, "methods": {"smgicnet": {"type": "smgicnet"}}}
-    part["methods"]["smgicnet"]["network"] = {"antisymmetric": True}
+    part["methods"]["smgicnet"]["network"] = {key: True}
     assert "smgicnet-no-symmetry" not in configuration.complete(part)["ablations"]["variants"]
     part["methods"]["smgicnet"]["network"]["symmetric"] = False
     part["methods"]["smgicnet"]["objective"] = {"weights": {"symmetric": 0, "inverse": 0, "gradient_inverse": 0}}
-    with pytest.raises(InputError, match="antisymmetric needs both directions"):
+    with pytest.raises(InputError, match=f"{key} needs both directions"):
         configuration.complete(part)
 
 

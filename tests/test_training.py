@@ -8,13 +8,15 @@ import pytest
 import torch
 
 from smgicnet.errors import InputError
+from smgicnet.evaluation import dice
 from smgicnet.images import write_volume
 from smgicnet.methods import Stage
-from smgicnet.sampling import Augmentation, ImageSet, PairSampler, augment, draw_poses
+from smgicnet.sampling import Augmentation, ImageSet, LabelSet, PairSampler, augment, augment_labels, draw_changes
 from smgicnet.training import Job, TrainingConfig, learning_rate, train
 from tests.helpers import LEARNED, SHAPE, blobs, build
 
 STAGE = Stage(iterations=6, epochs=None, learning_rate=1e-3, frozen_iterations=2, earlier_rate=0.5)
+STILL = Augmentation(rotation=0, scale=0, translation=0, deformation=0, gamma=0, bias=0, noise=0)
 CONFIG = TrainingConfig(
     batch_size=1,
     decay_after=60000,
@@ -22,7 +24,7 @@ CONFIG = TrainingConfig(
     decay_factor=0.5,
     checkpoint_every=2,
     validate_every=3,
-    augmentation=Augmentation(rotation=10, scale=0.1, translation=0.1),
+    augmentation=replace(STILL, rotation=10, scale=0.1, translation=0.1),
 )
 
 
@@ -150,33 +152,95 @@ def test_sampler_draws_every_ordered_pair_once_an_epoch():
     assert PairSampler(5, 2, seed=4).batch(7) != sampler.batch(7)
 
 
-def posed(images, config, seed):
-    return augment(images, draw_poses(len(images), config, torch.Generator().manual_seed(seed)))
+def changes(images, config, seed):
+    return draw_changes(len(images), SHAPE, config, torch.Generator().manual_seed(seed))
 
 
-def test_augmentation_moves_each_image_by_its_own_pose():
+def changed(images, config, seed):
+    return augment(images, changes(images, config, seed))
+
+
+EACH = {"rotation": 20, "scale": 0.1, "translation": 0.1, "deformation": 0.02, "gamma": 0.3, "bias": 0.3, "noise": 0.1}
+
+
+@pytest.mark.parametrize("key", EACH)
+def test_augmentation_changes_each_image_in_its_own_way(key):
     images = torch.cat([blobs(1), blobs(1)])
-    config = Augmentation(rotation=20, scale=0.1, translation=0.1)
-    out = posed(images, config, 0)
+    config = replace(STILL, **{key: EACH[key]})
+    assert config.active
+    out = changed(images, config, 0)
     assert out.shape == images.shape
+    assert not torch.allclose(out[0], images[0], atol=1e-2)
     assert not torch.allclose(out[0], out[1], atol=1e-2)
-    assert torch.equal(out, posed(images, config, 0))
-    assert not torch.equal(out, posed(images, config, 1))
-    alone = augment(images[1:], draw_poses(2, config, torch.Generator().manual_seed(0))[1:])
-    torch.testing.assert_close(alone, out[1:], atol=1e-5, rtol=0)
+    assert torch.equal(out, changed(images, config, 0))
+    assert not torch.equal(out, changed(images, config, 1))
+
+
+def test_augmentation_of_some_images_is_that_of_all():
+    images, config = torch.cat([blobs(1), blobs(1)]), Augmentation(**EACH)
+    alone = augment(images[1:], changes(images, config, 0).of([1]))
+    torch.testing.assert_close(alone, changed(images, config, 0)[1:], atol=1e-5, rtol=0)
 
 
 def test_no_augmentation_leaves_the_images():
-    off = Augmentation(rotation=0, scale=0, translation=0)
-    assert not off.active
-    torch.testing.assert_close(posed(blobs(1), off, 0), blobs(1), atol=1e-5, rtol=0)
+    assert not STILL.active
+    torch.testing.assert_close(changed(blobs(1), STILL, 0), blobs(1), atol=1e-5, rtol=0)
+
+
+def test_intensities_change_within_the_brain_alone():
+    image = blobs(1)
+    image[..., :8] = 0
+    out = changed(image, replace(STILL, gamma=0.5, bias=0.5, noise=0.2), 0)
+    assert out[..., :7].abs().max() == 0
+    assert (out[..., 8:] != image[..., 8:]).all()
+
+
+def test_a_label_map_moves_with_its_image():
+    image = (blobs(1) > 0.5).float()
+    moved = changes(image, replace(STILL, rotation=20, translation=0.1, deformation=0.02, gamma=1, noise=0.1), 3)
+    shape_alone = augment(image, moved._replace(gamma=None, noise=None))
+    labels = augment_labels(image * 17, moved)
+    assert set(labels.unique().tolist()) == {0, 17}
+    assert dice((labels == 17).byte().numpy(), (shape_alone > 0.5).byte().numpy(), [1]) > 0.95
+    assert dice((labels == 17).byte().numpy(), image.byte().numpy(), [1]) < 0.8
+
+
+def test_the_deformation_is_in_fractions_of_the_field_of_view_and_in_the_frame_of_the_pose():
+    ramp = torch.arange(32.0).view(1, 1, 1, 32, 1).expand(1, 1, *SHAPE) + 100
+    deformation = torch.zeros(1, 3, 7, 7, 7)
+    deformation[:, 1] = 0.125  # 4 of 32 voxels along the second axis
+    scaled = torch.cat([2 * torch.eye(3), torch.zeros(3, 1)], dim=1)[None]
+    none = changes(ramp, STILL, 0)
+    shifted = augment(ramp, none._replace(deformation=deformation))
+    torch.testing.assert_close(shifted[:, :, :, 2:20], ramp[:, :, :, 6:24])
+    twice = augment(ramp, none._replace(deformation=deformation, poses=scaled))
+    assert twice[0, 0, 8, 14, 8] == pytest.approx(100 + 15.5 + 2 * (14 - 15.5 + 4))
 
 
 def test_augmentation_translation_is_in_fractions_of_the_field_of_view():
     image = torch.zeros(1, 1, *SHAPE)
     image[0, 0, 8, 16, 8] = 1
-    config = Augmentation(rotation=0, scale=0, translation=0.25)
-    out = torch.cat([posed(image, config, seed) for seed in range(40)])
+    config = replace(STILL, translation=0.25)
+    out = torch.cat([changed(image, config, seed) for seed in range(40)])
     found = torch.stack([o[0].nonzero().float().mean(0) for o in out if o.any()]) - torch.tensor([8.0, 16, 8])
     assert (found.abs().max(0).values <= torch.tensor([4.6, 8.6, 4.6])).all()
     assert found.abs().max(0).values[1] > 5
+
+
+def test_labels_reach_the_objective_augmented_with_their_images(job, tmp_path):
+    maps = [tmp_path / f"{index}-labels.nii" for index in range(3)]
+    for index, path in enumerate(maps):
+        write_volume(path, (blobs(index)[0, 0] > 0.5).numpy().astype(np.uint8) * (10 + 2 * index), np.eye(4))
+    labels = LabelSet(maps, [10, 12, 14, 99])
+    method, seen = build(weights={"labels": 1.0}), []
+    objective = method.objective
+    method.objective = lambda *batch: seen.append(batch) or objective(*batch)
+    history = train(method, replace(job, labels=labels))
+    assert history["labels"].between(0, 1.875).all()  # of four levels, with alpha
+    for step, (image_a, image_b, rois) in enumerate(seen):
+        pair = PairSampler(3, 1, 7).batch(step)[0]
+        for image, regions, index in zip((image_a, image_b), rois, pair, strict=True):
+            assert regions.shape == (1, 4, *SHAPE)
+            assert regions.sum((0, 2, 3, 4)).nonzero().ravel().tolist() == [index]
+            # a moved image is bright where its moved label is, up to the border
+            assert dice((image > 0.5).byte().numpy(), regions[:, index].byte().numpy(), [1]) > 0.75

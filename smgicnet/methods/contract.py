@@ -98,7 +98,16 @@ class LearnedMethod(Method):
 
     @abstractmethod
     def objective(self, image_a: Tensor, image_b: Tensor) -> dict[str, Tensor]:
-        """Unweighted terms for a batch of image pairs, each ``(N, 1, D, H, W)``; keys: the weighted terms."""
+        """Unweighted terms for a batch of image pairs, each ``(N, 1, D, H, W)``; keys: the weighted terms.
+
+        Where `uses_labels`, a third argument: the regions of interest of the first and of the second images, each
+        ``(N, K, D, H, W)`` in [0, 1].
+        """
+
+    @property
+    def uses_labels(self) -> bool:
+        """Whether the objective has a term of label maps: in training alone, registration never sees any."""
+        return "labels" in self.weights
 
     def stage_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """The parameters of the newest stage, and those of all earlier stages.

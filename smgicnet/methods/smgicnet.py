@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smgicnet import losses
@@ -20,12 +21,16 @@ from smgicnet.networks import GatedEncoderDecoder, LevelTrunk, VelocityHead, con
 from smgicnet.refinement import Refinement, refine
 from smgicnet.wavelets import PyramidLevel, WaveletPyramid
 
+SMOOTHNESS = {"smoothness": losses.diffusion, "bending": losses.bending_energy}  # of a velocity
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
     """``levels`` resolutions (4 in the paper), ``channels`` a level, ``blocks`` residual blocks in levels 1 to 3,
     ``depth`` strides of the last level, ``integration_steps`` T, ``velocity_range`` in half-widths of the grid.
-    ``antisymmetric``: each level's velocity is ``(f(A, B) - f(B, A)) / 2``, which the paper's is not."""
+
+    Not the paper's: ``antisymmetric``, each level's velocity is ``(f(A, B) - f(B, A)) / 2``; ``midpoint``, levels see
+    both images half-way instead of the moving one warped to the fixed one; ``passes`` of each level below the last."""
 
     levels: int
     channels: int
@@ -34,6 +39,8 @@ class NetworkConfig:
     attention_gate: bool
     symmetric: bool
     antisymmetric: bool
+    midpoint: bool
+    passes: int
     wavelet: str
     energy: str
     velocity_range: float
@@ -72,8 +79,8 @@ class CoarsestLevel(nn.Module):
         self.trunk = LevelTrunk(config.channels, config.blocks)
         self.head = VelocityHead(2 * config.channels, config.channels, config.velocity_range)
 
-    def forward(self, warped: Tensor, moving: PyramidLevel, fixed: PyramidLevel, below: Tensor | None, displacement):
-        return self.head(self.trunk(self.images(torch.cat([warped, fixed.low], dim=1))))
+    def forward(self, moving: PyramidLevel, fixed: PyramidLevel, velocity: Tensor | None) -> Tensor:
+        return self.head(self.trunk(self.images(torch.cat([moving.low, fixed.low], dim=1))))
 
 
 class WaveletLevel(nn.Module):
@@ -87,9 +94,9 @@ class WaveletLevel(nn.Module):
         self.trunk = LevelTrunk(config.channels, config.blocks)
         self.head = VelocityHead(2 * config.channels, config.channels, config.velocity_range)
 
-    def forward(self, warped: Tensor, moving: PyramidLevel, fixed: PyramidLevel, below: Tensor, displacement: Tensor):
-        low = self.images(torch.cat([warped, fixed.low, below / half_width(below)], dim=1))
-        energy = self.energies(torch.cat([warp(moving.energy, displacement), fixed.energy], dim=1))
+    def forward(self, moving: PyramidLevel, fixed: PyramidLevel, velocity: Tensor) -> Tensor:
+        low = self.images(torch.cat([moving.low, fixed.low, velocity / half_width(velocity)], dim=1))
+        energy = self.energies(torch.cat([moving.energy, fixed.energy], dim=1))
         return self.head(self.trunk(torch.cat([low, energy], dim=1)))
 
 
@@ -102,11 +109,11 @@ class FinestLevel(nn.Module):
         self.trunk = GatedEncoderDecoder(config.channels, config.depth, config.attention_gate)
         self.head = VelocityHead(2 * config.channels, config.channels, config.velocity_range)
 
-    def forward(self, warped: Tensor, moving: PyramidLevel, fixed: PyramidLevel, below: Tensor | None, displacement):
-        emphasis = 0.5 + 0.5 * difference_map(warped, fixed.low)
-        inputs = [warped * emphasis, fixed.low * emphasis]
-        if below is not None:
-            inputs.append(below / half_width(below))
+    def forward(self, moving: PyramidLevel, fixed: PyramidLevel, velocity: Tensor | None) -> Tensor:
+        emphasis = 0.5 + 0.5 * difference_map(moving.low, fixed.low)
+        inputs = [moving.low * emphasis, fixed.low * emphasis]
+        if velocity is not None:
+            inputs.append(velocity / half_width(velocity))
         return self.head(self.trunk(self.images(torch.cat(inputs, dim=1))))
 
 
@@ -137,22 +144,42 @@ class MultiLevelNetwork(nn.Module):
         """Images ``(N, 1, D, H, W)`` in [0, 1]; one output a level, coarsest first."""
         outputs: list[LevelOutput] = []
         pyramids = zip(*(self.pyramid(image, self.config.levels) for image in (moving, fixed)), strict=True)
-        for level, (level_moving, level_fixed) in zip(self.levels, pyramids, strict=False):
-            size = level_fixed.low.shape[2:]
-            below = displacement = before = None
-            warped = level_moving.low
+        for index, (level, (at_moving, at_fixed)) in enumerate(zip(self.levels, pyramids, strict=False)):
+            velocity = displacement = before = None
             if outputs:
-                below = resize(outputs[-1].velocity, size)
-                displacement = resize(outputs[-1].displacement, size)
-                before = warped = warp(level_moving.low, displacement)
-            velocity = level(warped, level_moving, level_fixed, below, displacement)
-            if self.config.antisymmetric:
-                velocity = (velocity - losses.swap_directions(velocity)) / 2
-            if below is not None:
-                velocity = velocity + below
-            displacement = exp(velocity, self.config.integration_steps)
-            outputs.append(LevelOutput(level_moving, level_fixed, before, velocity, displacement))
+                size = at_fixed.low.shape[2:]
+                velocity, displacement = (resize(u, size) for u in (outputs[-1].velocity, outputs[-1].displacement))
+            for _ in range(1 if index == self.config.levels - 1 else self.config.passes):
+                seen = self._seen(at_moving, at_fixed, velocity, displacement)
+                if outputs and before is None:
+                    before = warp(at_moving.low, displacement) if self.config.midpoint else seen[0].low
+                update = level(*seen, velocity)
+                if self.config.antisymmetric:
+                    update = (update - losses.swap_directions(update)) / 2
+                velocity = update if velocity is None else velocity + update
+                displacement = exp(velocity, self.config.integration_steps)
+            outputs.append(LevelOutput(at_moving, at_fixed, before, velocity, displacement))
         return outputs
+
+    def _seen(
+        self, moving: PyramidLevel, fixed: PyramidLevel, velocity: Tensor | None, displacement: Tensor | None
+    ) -> tuple[PyramidLevel, PyramidLevel]:
+        """The two images as a level gets them, brought together by what has been found so far.
+
+        Half-way, ``exp(v/2) o exp(d) o exp(v/2)`` is ``exp(v + d)`` up to the third order, so that a level's update
+        ``d`` may be added; of the moving image warped all the way, up to the second.
+        """
+        if velocity is None:
+            return moving, fixed
+        if not self.config.midpoint:
+            return _warp_level(moving, displacement), fixed
+        halfway = _warp_level(moving, exp(velocity / 2, self.config.integration_steps))
+        return halfway, PyramidLevel(*(losses.swap_directions(x) if x is not None else None for x in halfway))
+
+
+def _warp_level(level: PyramidLevel, displacement: Tensor) -> PyramidLevel:
+    energy = None if level.energy is None else warp(level.energy, displacement)
+    return PyramidLevel(warp(level.low, displacement), energy)
 
 
 class SMGICNet(LearnedMethod):
@@ -171,7 +198,8 @@ class SMGICNet(LearnedMethod):
         return cls(*(build(part, config[key]) for part, key in parts), stage)
 
     def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
-        both = losses.both_directions(moving, fixed) if self.config.antisymmetric else (moving, fixed)
+        paired = self.config.antisymmetric or self.config.midpoint
+        both = losses.both_directions(moving, fixed) if paired else (moving, fixed)
         velocity = self.network(*both)[-1].velocity[:1]
         if self.refinement.iterations:
             velocity = resize(velocity, fixed.shape[2:])
@@ -184,18 +212,25 @@ class SMGICNet(LearnedMethod):
         window, steps, weights = self.settings.windows[-1], self.config.integration_steps, self.settings.weights
         there = losses.local_ncc(warp(moving, exp(velocity, steps)), fixed, window)
         back = losses.local_ncc(warp(fixed, exp(-velocity, steps)), moving, window)
-        smoothness = self.settings.beta[-1] * weights["smoothness"] * losses.diffusion(velocity)
-        return self.settings.alpha[-1] * weights["similarity"] * (there + back) / 2 + smoothness
+        smoothness = sum(weights[name] * SMOOTHNESS[name](velocity) for name in SMOOTHNESS if weights[name] > 0)
+        return (
+            self.settings.alpha[-1] * weights["similarity"] * (there + back) / 2 + self.settings.beta[-1] * smoothness
+        )
 
-    def objective(self, image_a: Tensor, image_b: Tensor) -> dict[str, Tensor]:
-        """Terms summed over the levels with alpha (similarity, consistency) and beta (smoothness)."""
-        moving, fixed = image_a, image_b
-        if self.config.symmetric:
-            moving, fixed = losses.both_directions(image_a, image_b)
+    def objective(
+        self, image_a: Tensor, image_b: Tensor, rois: tuple[Tensor, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Terms summed over the levels with alpha (similarity, labels, consistency) and beta (smoothness)."""
+        arrange = losses.both_directions if self.config.symmetric else lambda a, b: (a, b)
         terms: dict[str, Tensor] = defaultdict(lambda: image_a.new_zeros(()))
-        for index, output in enumerate(self.network(moving, fixed)):
-            for name, value in self._level_terms(output, self.settings.windows[index]).items():
-                by_level = self.settings.beta if name == "smoothness" else self.settings.alpha
+        for index, output in enumerate(self.network(*arrange(image_a, image_b))):
+            values = self._level_terms(output, self.settings.windows[index])
+            if "labels" in self.weights:
+                size = output.displacement.shape[2:]
+                moving, fixed = arrange(*(F.adaptive_avg_pool3d(one, size) for one in rois))
+                values["labels"] = losses.soft_dice(warp(moving, output.displacement), fixed)
+            for name, value in values.items():
+                by_level = self.settings.beta if name in SMOOTHNESS else self.settings.alpha
                 terms[name] = terms[name] + by_level[index] * value
         return {name: terms[name] for name in self.weights}
 
@@ -206,8 +241,8 @@ class SMGICNet(LearnedMethod):
         if "energy_similarity" in wanted and level.before is not None and level.moving.energy is not None:
             energy = warp(level.moving.energy, level.displacement)
             terms["energy_similarity"] = losses.local_ncc(energy, level.fixed.energy, window)
-        if "smoothness" in wanted:
-            terms["smoothness"] = losses.diffusion(level.velocity)
+        for name in wanted & SMOOTHNESS.keys():
+            terms[name] = SMOOTHNESS[name](level.velocity)
         if "multi_level" in wanted and level.before is not None:
             terms["multi_level"] = losses.multi_level_consistency(warped, level.before)
         if "symmetric" in wanted:

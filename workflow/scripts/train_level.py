@@ -11,7 +11,9 @@ with job_log(snakemake.log[0]):
     count = len(snakemake.params.validation)
     images, labels = snakemake.input.validation[:count], snakemake.input.validation[count:]
     excluded = read_excluded(snakemake.input.excluded)
-    training = [SubjectFiles(n, Path(i)) for n, i in zip(snakemake.params.training, snakemake.input.images)]
+    learnt = snakemake.input.labels or [None] * len(snakemake.input.images)
+    files = zip(snakemake.params.training, snakemake.input.images, learnt)
+    training = [SubjectFiles(n, Path(i), Path(s) if s else None) for n, i, s in files]
     validation = [SubjectFiles(n, Path(i), Path(s)) for n, i, s in zip(snakemake.params.validation, images, labels)]
     run(
         train_stage,
