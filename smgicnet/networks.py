@@ -9,6 +9,12 @@ from torch import Tensor, nn
 SLOPE = 0.2
 
 
+def activate(x: Tensor) -> Tensor:
+    """Leaky ReLU in place, of a result that nothing else holds: its gradient needs the outcome alone, and training
+    keeps one map less for each."""
+    return F.leaky_relu(x, SLOPE, inplace=True)
+
+
 def conv(channels_in: int, channels_out: int, *, stride: int = 1, kernel: int = 3, bias: bool = True) -> nn.Conv3d:
     """A 3D convolution that keeps the grid at stride 1."""
     return nn.Conv3d(channels_in, channels_out, kernel, stride=stride, padding=kernel // 2, bias=bias)
@@ -18,7 +24,7 @@ def conv_pair(channels_in: int, channels_out: int, *, bias: bool = True) -> nn.S
     """Convolution, leaky ReLU, convolution: the encoder of an input image pair."""
     return nn.Sequential(
         conv(channels_in, channels_out, bias=bias),
-        nn.LeakyReLU(SLOPE),
+        nn.LeakyReLU(SLOPE, inplace=True),
         conv(channels_out, channels_out, bias=bias),
     )
 
@@ -33,8 +39,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv1(F.leaky_relu(x, SLOPE))
-        y = self.conv2(F.leaky_relu(y, SLOPE))
-        return F.leaky_relu(x + y, SLOPE)
+        y = self.conv2(activate(y))
+        return activate(x + y)
 
 
 class AttentionGate(nn.Module):
@@ -73,7 +79,7 @@ class VelocityHead(nn.Module):
         nn.init.zeros_(self.output.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        v = F.softsign(self.output(F.leaky_relu(self.hidden(x), SLOPE)))
+        v = F.softsign(self.output(activate(self.hidden(x))))
         return v * half_width(v) * self.velocity_range
 
 

@@ -14,10 +14,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Refinement:
-    """Adam's ``iterations`` (0: none) and ``learning_rate``, in voxels a step."""
+    """Adam's ``iterations`` (0: none) and ``learning_rate``, in voxels a step, of a velocity on a grid whose voxels are
+    ``shrink`` times as large as the image's."""
 
     iterations: int
     learning_rate: float
+    shrink: int
 
 
 def refine(velocity: Tensor, loss: Callable[[Tensor], Tensor], config: Refinement) -> Tensor:

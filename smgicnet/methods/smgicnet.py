@@ -202,20 +202,20 @@ class SMGICNet(LearnedMethod):
         both = losses.both_directions(moving, fixed) if paired else (moving, fixed)
         velocity = self.network(*both)[-1].velocity[:1]
         if self.refinement.iterations:
-            velocity = resize(velocity, fixed.shape[2:])
+            velocity = resize(velocity, [n // self.refinement.shrink for n in fixed.shape[2:]])
             velocity = refine(velocity, lambda one: self._pair_loss(one, fixed, moving), self.refinement)
         there, back = (exp(one, self.config.integration_steps) for one in (velocity, -velocity))
         return resize(there, fixed.shape[2:]), resize(back, fixed.shape[2:])
 
     def _pair_loss(self, velocity: Tensor, fixed: Tensor, moving: Tensor) -> Tensor:
         """Similarity in both directions and smoothness, weighted as in training, of one velocity of a pair."""
-        window, steps, weights = self.settings.windows[-1], self.config.integration_steps, self.settings.weights
-        there = losses.local_ncc(warp(moving, exp(velocity, steps)), fixed, window)
-        back = losses.local_ncc(warp(fixed, exp(-velocity, steps)), moving, window)
+        weights = self.settings.weights
+        displacement = exp(torch.cat([velocity, -velocity]), self.config.integration_steps)
+        images, targets = losses.both_directions(moving, fixed)
+        warped = warp(images, resize(displacement, fixed.shape[2:]))
+        similarity = weights["similarity"] * losses.local_ncc(warped, targets, self.settings.windows[-1])
         smoothness = sum(weights[name] * SMOOTHNESS[name](velocity) for name in SMOOTHNESS if weights[name] > 0)
-        return (
-            self.settings.alpha[-1] * weights["similarity"] * (there + back) / 2 + self.settings.beta[-1] * smoothness
-        )
+        return self.settings.alpha[-1] * similarity + self.settings.beta[-1] * smoothness
 
     def objective(
         self, image_a: Tensor, image_b: Tensor, rois: tuple[Tensor, Tensor] | None = None
