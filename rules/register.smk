@@ -9,7 +9,7 @@ REGISTERING_CODE = [
     "transforms_io.py",
     "methods/contract.py",
 ]
-SCORING_CODE = [*REGISTERING_CODE, "evaluation.py", "preprocessing.py", LABEL_TABLE]
+SCORING_CODE = [*REGISTERING_CODE, "evaluation.py", "hausdorff.py", "preprocessing.py", LABEL_TABLE]
 
 
 # a rule for networks, which ask for a GPU, and one for the others

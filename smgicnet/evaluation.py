@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from nibabel.affines import apply_affine, voxel_sizes
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from smgicnet import fields
 from smgicnet.errors import InputError
+from smgicnet.hausdorff import hausdorff95_mm
 from smgicnet.images import Volume
 from smgicnet.methods.contract import Registration
 from smgicnet.transforms_io import apply_field
@@ -75,56 +75,6 @@ def dice(a: np.ndarray, b: np.ndarray, among: Sequence[int]) -> np.ndarray:
     size = (confusion.sum(axis=1) + confusion.sum(axis=0))[list(among)].astype(float)
     size[size == 0] = np.nan
     return 2 * confusion.diagonal()[list(among)] / size
-
-
-def surface(labels: np.ndarray) -> np.ndarray:
-    """Labelled voxels of ``labels (D, H, W)`` with a 6-neighbour of another label or outside the grid; bool."""
-    padded = np.pad(labels, 1)
-    edge = np.zeros(labels.shape, dtype=bool)
-    for axis in range(3):
-        for step in (-1, 1):
-            edge |= np.roll(padded, step, axis)[1:-1, 1:-1, 1:-1] != labels
-    return edge & (labels > 0)
-
-
-def hausdorff95_mm(a: np.ndarray, b: np.ndarray, among: Sequence[int], spacing: np.ndarray) -> np.ndarray:
-    """95th percentile Hausdorff distance of each label in ``among``, in mm, as MONAI defines it.
-
-    That is the larger of the two directed 95th percentiles (linear interpolation) of surface-to-surface distances;
-    other tools pool both directions, which gives smaller values. ``a``, ``b (D, H, W)`` uint8, ``spacing (3,)`` mm.
-    Returns ``(len(among),)``, NaN where a map lacks the label.
-    """
-    result = np.full(len(among), np.nan)
-    both = present_labels(b, present_labels(a, among))
-    if both:
-        # the ROI is a fourth coordinate, too far apart to be crossed: one tree and one query serve all ROIs
-        far = 2 * np.linalg.norm(spacing * a.shape)
-        points_a, points_b = (_surface_points(x, both, spacing, far) for x in (a, b))
-        directed = [_percentile95(p, q, far, len(both)) for p, q in ((points_a, points_b), (points_b, points_a))]
-        result[[list(among).index(label) for label in both]] = np.maximum(*directed)
-    return result
-
-
-def _surface_points(labels: np.ndarray, among: Sequence[int], spacing: np.ndarray, far: float) -> np.ndarray:
-    """Surface voxels ``(n, 4)``: position in mm, and the place of the label in ``among`` times ``far``."""
-    roi = np.full(256, -1)
-    roi[list(among)] = np.arange(len(among))
-    voxels = np.argwhere(surface(labels) & (roi[labels] >= 0))
-    return np.column_stack([voxels * spacing, roi[labels[tuple(voxels.T)]] * far])
-
-
-def _percentile95(points: np.ndarray, others: np.ndarray, far: float, rois: int) -> np.ndarray:
-    """For each ROI the 95th percentile of the distances from ``points (n, 4)`` to ``others (m, 4)``; ``(rois,)``."""
-    tree = cKDTree(others, balanced_tree=False, compact_nodes=False)
-    distance, _ = tree.query(points)
-    roi = np.rint(points[:, 3] / far).astype(int)
-    distance = distance[np.lexsort((distance, roi))]
-    count = np.bincount(roi, minlength=rois)
-    rank = 0.95 * (count - 1)
-    lower = np.floor(rank).astype(int)
-    upper = np.ceil(rank).astype(int)
-    start = np.cumsum(count) - count
-    return distance[start + lower] + (rank - lower) * (distance[start + upper] - distance[start + lower])
 
 
 def jacobian_metrics(displacement: Tensor, brain: np.ndarray) -> dict[str, float]:

@@ -5,6 +5,7 @@ import sys
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from smgicnet import config as configuration
@@ -68,3 +69,15 @@ def snakemake(folder, *arguments, check=True):
     if check:
         assert done.returncode == 0, done.stdout
     return done
+
+
+def label_blobs(seed=0, shape=(14, 16, 18), labels=(2, 3, 17)):
+    """A label map of a few ragged regions, away from the border."""
+    labels_map = np.zeros(shape, dtype=np.uint8)
+    random = np.random.default_rng(seed)
+    for label in labels:
+        corner = random.integers(3, 7, size=3)
+        size = random.integers(3, 6, size=3)
+        box = tuple(slice(a, a + b) for a, b in zip(corner, size, strict=True))
+        labels_map[box] = np.where(random.random(size) < 0.8, label, labels_map[box])
+    return labels_map
