@@ -13,16 +13,26 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from unittest.mock import patch
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 import yaml
+from scipy.ndimage import affine_transform
 from torch.profiler import ProfilerActivity, profile
 
 from smgicnet import config
+from smgicnet.evaluation import dice, jacobian_metrics, ndv_percent, present_labels, warp_labels
+from smgicnet.fields import resample
+from smgicnet.hausdorff import hausdorff95_mm
 from smgicnet.losses import local_ncc
 from smgicnet.methods import METHODS
+from smgicnet.phantom import load_template
+from smgicnet.preprocessing import bounding_box, roi_names
 from smgicnet.provenance import hardware
+from smgicnet.rendering import to_rois
+from smgicnet.training import weighted_total
 
 ROOT = Path(__file__).parent.parent
 
@@ -66,7 +76,7 @@ def report(title: str, functions: dict[str, Callable[[], object]], repeats: int)
 
 def convolution_ncc(image: torch.Tensor, other: torch.Tensor, window: int, eps: float = 1e-5) -> torch.Tensor:
     """Local NCC as the field's code has it: five convolutions with a kernel of ones, differentiated by autograd."""
-    kernel = torch.ones(1, 1, *[window] * 3)
+    kernel = torch.ones(1, 1, *[window] * 3)  # images have one channel
     sums = [F.conv3d(x, kernel, padding=window // 2) for x in (image, other, image**2, other**2, image * other)]
     n = window**3
     cross = sums[4] - sums[0] * sums[1] / n
@@ -89,7 +99,7 @@ def bench_ncc(sizes: list[int], repeats: int) -> None:
 
 
 def bench_steps(size: int, channels: int, repeats: int) -> None:
-    """A training step of each level: both directions in one batch against one after the other."""
+    """A training step of each level: both directions in one batch against one after the other, as the field has NCC."""
     part = {"type": "smgicnet", "network": {"channels": channels}}
     grid = {"source": {"kind": "phantom"}, "grid": {"shape": [size] * 3}}
     block = config.complete({"datasets": {"d": grid}, "methods": {"m": part}})["methods"]["m"]
@@ -98,12 +108,17 @@ def bench_steps(size: int, channels: int, repeats: int) -> None:
         method = METHODS["smgicnet"].from_config(block, level)
         method.network.to(memory_format=torch.channels_last_3d)
 
-        def step(both: bool, method=method):
+        def step(both: bool, ncc: Callable = local_ncc, method=method):
             method.network.zero_grad(set_to_none=True)
-            terms = method.objective(image_a, image_b) if both else one_after_the_other(method, image_a, image_b)
-            sum(method.weights[name] * term for name, term in terms.items()).backward()
+            with patch("smgicnet.losses.local_ncc", ncc):
+                terms = method.objective(image_a, image_b) if both else one_after_the_other(method, image_a, image_b)
+                weighted_total(terms, method.weights).backward()
 
-        forms = {"one after the other": lambda s=step: s(False), "one batch": lambda s=step: s(True)}
+        forms = {
+            "one after the other, NCC by convolution": lambda s=step: s(False, convolution_ncc),
+            "one after the other": lambda s=step: s(False),
+            "one batch": lambda s=step: s(True),
+        }
         report(f"Training step of level {level}, {size} cubed, {channels} channels", forms, repeats)
 
 
@@ -129,6 +144,62 @@ def join_levels(one, two):
         return type(one)(*map(join_levels, one, two))
     values = {name: join_levels(getattr(one, name), getattr(two, name)) for name in one.__dataclass_fields__}
     return type(one)(**values)
+
+
+def bench_scoring(size: int, repeats: int) -> None:
+    """The parts of scoring a pair, on one thread: the template's label map and the same, deformed."""
+    template = load_template()
+    spacing = np.full(3, 192 / size)
+    centre = bounding_box(template.classes > 0).mean(axis=1)
+    step = np.diag(spacing) @ np.linalg.inv(template.affine[:3, :3])  # to voxels of 1 mm
+    labels = affine_transform(
+        to_rois(template.classes), step, centre - step @ np.full(3, (size - 1) / 2), output_shape=(size,) * 3, order=0
+    )
+    coarse = torch.randn(1, 3, *[7] * 3, generator=torch.Generator().manual_seed(0))
+    field = resample(coarse, (size,) * 3) * 6 / spacing[0]  # about 6 mm
+    rois = present_labels(labels, list(roi_names()))
+    warped, brain, threads = warp_labels(labels, field), labels > 0, torch.get_num_threads()
+    torch.set_num_threads(1)
+    parts = {
+        "warp the labels": lambda: warp_labels(labels, field),
+        "Dice": lambda: dice(labels, warped, rois),
+        "HD95": lambda: hausdorff95_mm(labels, warped, rois, spacing),
+        "Jacobian": lambda: jacobian_metrics(field, brain),
+        "NDV, by its authors' package": lambda: ndv_percent(field, brain),
+    }
+    seconds = in_turn(parts, repeats)
+    torch.set_num_threads(threads)
+    overlap = dice(labels, warped, rois).mean()
+    print(f"\nScoring a pair, {size} cubed, {len(rois)} ROIs, Dice {overlap:.2f}, one core\n| part | s |\n|---|---|")
+    for name, value in seconds.items():
+        print(f"| {name} | {value:.3f} |")
+    print(f"| together without NDV | {sum(list(seconds.values())[:-1]):.3f} |", flush=True)
+
+
+def bench_start() -> None:
+    """What a user waits for before anything happens."""
+    python, directory = [sys.executable, "-m"], tempfile.mkdtemp()
+    dry = [
+        "snakemake",
+        "-n",
+        "--cores",
+        "1",
+        "--directory",
+        directory,
+        "--configfile",
+        str(ROOT / "config/config.yaml"),
+    ]
+    commands = {
+        "smgicnet register --help": [*python, "smgicnet.cli", "register", "--help"],
+        "snakemake -n, default config": [*python, *dry],
+    }
+    run = {
+        name: lambda c=command: subprocess.run(c, check=True, cwd=ROOT, capture_output=True)
+        for name, command in commands.items()
+    }
+    print("\nStart-up\n| command | s |\n|---|---|")
+    for name, value in in_turn(run, 3).items():
+        print(f"| `{name}` | {value:.2f} |", flush=True)
 
 
 def bench_dag() -> None:
@@ -165,6 +236,8 @@ def main() -> None:
     sizes, repeats = ([32], 1) if quick else ([64, 128], 3)
     bench_ncc(sizes, repeats)
     bench_steps(*((32, 4) if quick else (64, 16)), repeats=repeats)
+    bench_scoring(32 if quick else 128, repeats)
+    bench_start()
     bench_dag()
 
 
