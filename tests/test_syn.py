@@ -57,6 +57,13 @@ def test_fields_are_finite_voxel_displacements_and_inverse_to_each_other(registe
         assert inner.max() < 0.5
 
 
+def test_mutual_information_is_another_metric_that_registers_too(subjects, registered):
+    images, labels, _ = subjects
+    result = method(metric="mutual-information").register(*images)
+    assert (result.forward - registered.forward).abs().mean() > 0.01
+    assert mean_dice(labels[0], warp_labels(labels[1], result.forward)) > mean_dice(labels[0], labels[1]) + 0.15
+
+
 def test_images_and_labels_agree_afterwards(subjects, registered):
     (fixed, moving), (fixed_labels, moving_labels), _ = subjects
     for target, image, labels, moved, field in (
@@ -149,7 +156,7 @@ def test_nothing_is_left_behind(subjects, tmp_path, monkeypatch):
 def test_the_schema_is_the_papers_and_agrees_with_the_dataclass():
     part = complete_method({"type": "syn"}, "test")
     config = SyN.from_config(part).config
-    assert config == SyNConfig((100, 70, 50, 20), (1000, 500, 250, 100), 4, 0.1, 3, 0, 90, 1, 1)
+    assert config == SyNConfig((100, 70, 50, 20), (1000, 500, 250, 100), "cross-correlation", 4, 0.1, 3, 0, 90, 1, 1)
     assert (part["arms"], part["weights"], part["stages"], part["label"]) == (["raw"], None, [], "SyN")
     assert set(part) == set(schema("methods/syn")["properties"])
     with pytest.raises(TypeError, match="SyNConfig"):

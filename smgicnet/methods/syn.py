@@ -21,6 +21,8 @@ from smgicnet.config import build, own_settings
 from smgicnet.fields import affine_field, compose, compose_affine
 from smgicnet.methods.contract import Method
 
+HISTOGRAM_BINS = 32  # of mutual information, as ants.registration has them
+
 
 @dataclass(frozen=True)
 class SyNConfig:
@@ -28,6 +30,7 @@ class SyNConfig:
 
     iterations: tuple[int, ...]
     affine_iterations: tuple[int, ...]
+    metric: str
     radius: int
     gradient_step: float
     flow_sigma: float
@@ -47,7 +50,7 @@ class Transforms(NamedTuple):
 
 
 class SyN(Method):
-    """Cross-correlation SyN after an affine registration, with the schedule of antsRegistrationSyN.sh by default.
+    """SyN after an affine registration, by default with the metric and schedule of antsRegistrationSyN.sh.
 
     The affine stage and its search over rotations are those of `smgicnet.ants_affine`. Both stages drop the coarse
     levels on which the grid would have fewer than 12 voxels along an axis.
@@ -81,10 +84,11 @@ class SyN(Method):
         affine = find_affine(
             *images, folder, degrees=config.search_degrees, iterations=config.affine_iterations, seed=config.seed
         )
+        metric = ("CC", config.radius) if config.metric == "cross-correlation" else ("mattes", HISTOGRAM_BINS)
         # antspyx makes shrink factors 2^k and smoothing sigmas k of the number of levels, as the script has them
         run_ants(
             *images, "SyNOnly", folder / "syn", seed=config.seed, initial_transform=[str(affine)],
-            syn_metric="CC", syn_sampling=config.radius, reg_iterations=pyramid(config.iterations, images[0]),
+            syn_metric=metric[0], syn_sampling=metric[1], reg_iterations=pyramid(config.iterations, images[0]),
             grad_step=config.gradient_step, flow_sigma=config.flow_sigma, total_sigma=config.total_sigma,
         )  # fmt: skip
         return Transforms(*(folder / f"syn{n}" for n in ("0GenericAffine.mat", "1Warp.nii.gz", "1InverseWarp.nii.gz")))
