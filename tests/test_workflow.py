@@ -78,8 +78,8 @@ ABLATIONS = {
         "one-level": {
             "label": "one level",
             "change": {
-                "network": {"levels": 1, "channels": 6}, "objective": {"windows": [5], "alpha": [1.0], "beta": [1.0]},
-                "stages": [{"iterations": 3}],
+                "network": {"levels": 1, "channels": 6}, "stages": [{"iterations": 3}],
+                "objective": {"windows": [5], "alpha": [1.0], "beta": [1.0], "weights": {"labels": 1.0}},
             },
         },
     }
@@ -429,6 +429,9 @@ def test_ablations_train_only_what_they_do_not_share(finished):
     raw = finished / "results/mini/raw"
     trained = {str(path.parent.relative_to(raw)) for path in raw.glob("smgicnet-*/*/*/weights.pt")}
     assert trained == {"smgicnet-no-gate/seed-1/level-4", "smgicnet-one-level/seed-1/level-1"}
+    records = {name: json.loads((raw / name / "training.json").read_text()) for name in trained}
+    assert {name for name, record in records.items() if "labels" in record} == {"smgicnet-one-level/seed-1/level-1"}
+    assert pd.read_csv(raw / "smgicnet-one-level/seed-1/level-1/history.csv")["labels"].between(0, 1).all()
     rows = pd.read_csv(finished / "results/mini/tables/ablations.csv").set_index("label")
     assert list(rows.index) == ["SM-GICNet", "without gate", "one level"]
     for name, method in (("without gate", "smgicnet-no-gate"), ("one level", "smgicnet-one-level")):
