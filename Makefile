@@ -34,7 +34,7 @@ test-conda: env  ## the environments of envs/ made by a real conda, and the work
 	tests/conda/up.sh .conda-test $(BIN)/python
 	$(BIN)/python -m pytest --capture=no --exitfirst tests/conda/check_conda.py
 
-test-reproducible: env  ## the default config with other numbers of cores and jobs: the same bytes (about 40 minutes)
+test-reproducible: env  ## the default config with other numbers of cores and jobs: the same bytes (about an hour)
 	$(BIN)/python -m tests.reproducible .reproducible-test config/config.yaml
 
 browser:  ## Chromium for the tests of the page, where there is none (Debian and Ubuntu, as root or with sudo)
