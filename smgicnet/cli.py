@@ -12,6 +12,7 @@ from smgicnet import __version__
 from smgicnet.errors import InputError
 
 FORMATS = ("itk", "fsl", "learn2reg")
+_of_refining = "iterations on this pair, after the network: more exact, and slower"
 _of_fields = f"of the displacement fields: one or more of {', '.join(FORMATS)}; itk by default"
 _of_transforms = "in the order of antsApplyTransforms: an ITK or FSL warp, ANTs' 0GenericAffine.mat, [FILE.mat,1]"
 
@@ -25,12 +26,13 @@ def _parser() -> argparse.ArgumentParser:
 
     register = commands.add_parser(
         "register",
-        help="register one pair of scans with trained weights",
+        help="register one pair of scans",
         description="Register a moving scan to a fixed one. Both are skull-stripped, in any orientation and spacing.",
     )
     register.add_argument("--fixed", type=Path, required=True, metavar="F.nii.gz", help="the image that stays")
     register.add_argument("--moving", type=Path, required=True, metavar="M.nii.gz", help="the image that is warped")
     register.add_argument("--weights", type=Path, required=True, metavar="W.pt", help="weights.pt of the last level")
+    register.add_argument("--refine", type=int, metavar="N", help=_of_refining)
     register.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     register.add_argument("--format", action="extend", nargs="+", choices=FORMATS, metavar="F", help=_of_fields)
     register.set_defaults(run=_register)
@@ -76,6 +78,15 @@ def _parser() -> argparse.ArgumentParser:
     imports.add_argument("--orientation", metavar="AXES", help="of the authors' images, such as LPS (see the docs)")
     imports.set_defaults(run=_import)
 
+    export = commands.add_parser(
+        "export-weights",
+        help="weights in half precision, to be passed on",
+        description="Write trained weights in half the size; `register` takes them as it takes the others.",
+    )
+    export.add_argument("source", type=Path, metavar="W.pt", help="weights.pt of the last level")
+    export.add_argument("out", type=Path, metavar="OUT.pt", help="the weights file to write")
+    export.set_defaults(run=_export)
+
     check = commands.add_parser(
         "check",
         help="open every file of a cohort, and say all that is wrong",
@@ -111,7 +122,9 @@ def _register(arguments: argparse.Namespace) -> None:
     from smgicnet.register_pair import register_images  # torch costs seconds: not for --help
 
     formats = dict.fromkeys(arguments.format or ["itk"])  # each once, in the order given
-    files = register_images(arguments.fixed, arguments.moving, arguments.weights, arguments.out, tuple(formats))
+    files = register_images(
+        arguments.fixed, arguments.moving, arguments.weights, arguments.out, tuple(formats), arguments.refine
+    )
     for name, path in files.items():
         print(f"{name.replace('_', ' ')}: {path}")
 
@@ -155,6 +168,13 @@ def _import(arguments: argparse.Namespace) -> None:
         orientation=arguments.orientation,
     )
     print(f"{arguments.out}: {count:,} parameters of {arguments.method}")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from smgicnet.weights import export_weights
+
+    export_weights(arguments.source, arguments.out)
+    print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB")
 
 
 def _check(arguments: argparse.Namespace) -> int:

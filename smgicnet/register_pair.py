@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from smgicnet.device import image_tensor, to_device
+from smgicnet.errors import InputError
 from smgicnet.field_formats import Geometry, fsl_matrix, learn2reg_name, read_geometry, write_field
 from smgicnet.images import read_image, write_volume
 from smgicnet.overview import overview_figure
@@ -15,18 +16,23 @@ from smgicnet.plotting import save
 from smgicnet.preprocessing import background_level, prepare
 from smgicnet.provenance import files_digest, write_record
 from smgicnet.transforms_io import grid_points, sample, to_world
-from smgicnet.weights import read_weights
+from smgicnet.weights import Weights, read_weights
 
 
 def register_images(
-    fixed_path: Path, moving_path: Path, weights: Path, out: Path, formats: Sequence[str] = ("itk",)
+    fixed_path: Path,
+    moving_path: Path,
+    weights: Path,
+    out: Path,
+    formats: Sequence[str] = ("itk",),
+    refine: int | None = None,
 ) -> dict[str, Path]:
     """Register two skull-stripped scans in any orientation, spacing and field of view; results in native space.
 
     Writes to ``out``: ``warped.nii.gz`` (the moving image on the fixed image's grid), the displacement on the same grid
     and the inverse displacement on the moving image's grid in each of ``formats`` (`smgicnet.field_formats.WRITERS`), a
-    picture, ``overview.png``, and ``registration.json``. Returns their paths. Raises `InputError` for unusable images
-    or weights.
+    picture, ``overview.png``, and ``registration.json``. ``refine``: iterations of instance optimisation, instead of
+    those of the weights' config. Returns their paths. Raises `InputError` for unusable images or weights.
     """
     trained = read_weights(weights)
     fixed, moving = (prepare(path, None, trained.grid) for path in (fixed_path, moving_path))
@@ -35,7 +41,8 @@ def register_images(
     if "fsl" in formats:
         for geometry in geometries:
             fsl_matrix(geometry)  # raises now what it would raise after the registration
-    method = to_device(trained.build())
+    registering = _refining(trained, weights, refine)
+    method = to_device(trained.build(registering))
     images = [image_tensor(p.image, method.device) for p in (fixed, moving)]
     result = method.register(*images)
     # a method without an inverse of its own is run the other way round
@@ -57,10 +64,23 @@ def register_images(
         fixed=fixed.report,
         moving=moving.report,
         weights=str(weights),
+        **registering,
         weights_digest=files_digest([weights]),
         seconds=round(result.seconds, 3),
     )
     return files
+
+
+def _refining(trained: Weights, path: Path, iterations: int | None) -> dict:
+    """What of the method's block is another than in its weights file."""
+    if iterations is None:
+        return {}
+    if iterations < 0:
+        raise InputError("--refine", f"{iterations} iterations", "Give 0 or more")
+    if "refinement" not in trained.method:
+        remedy = "Leave the refinement out"
+        raise InputError(path, f"a {trained.method['type']} has no instance optimisation", remedy)
+    return {"refinement": {**trained.method["refinement"], "iterations": iterations}}
 
 
 def _write_fields(

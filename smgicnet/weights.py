@@ -40,15 +40,25 @@ def save(value: object, path: str | Path) -> None:
         part.write_bytes(buffer.getvalue())
 
 
-def write_weights(weights: Weights, path: str | Path) -> None:
-    """Write a weights file that `read_weights` reads, tensors on the CPU."""
-    network = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.network.items()}
+def write_weights(weights: Weights, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write a weights file that `read_weights` reads, tensors on the CPU, floating point ones as ``dtype``."""
+    network = {name: _stored(tensor, dtype) for name, tensor in weights.network.items()}
     grid = {"shape": list(weights.grid.shape), "spacing": weights.grid.spacing}
     save({**asdict(weights), "network": network, "grid": grid}, path)
 
 
+def export_weights(source: str | Path, out: str | Path) -> None:
+    """Weights in half precision. Raises `InputError` for a source that `read_weights` does not read."""
+    write_weights(read_weights(source), out, torch.float16)
+
+
+def _stored(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
 def read_weights(path: str | Path) -> Weights:
-    """Read tensors and plain values only (``weights_only``). Raises `InputError` for anything else."""
+    """Read tensors and plain values only (``weights_only``), as float32. Raises `InputError` for anything else."""
     remedy = "Give a weights.pt that this project's training wrote"
     if not Path(path).is_file():
         raise InputError(path, "no such weights file", remedy)
@@ -56,7 +66,8 @@ def read_weights(path: str | Path) -> Weights:
         content = torch.load(path, map_location="cpu", weights_only=True)
         grid = Grid(tuple(content["grid"]["shape"]), float(content["grid"]["spacing"]))
         block = with_defaults(content["method"])  # of a version that had fewer keys, too
-        weights = Weights(block, content["stage"], grid, content["network"])
+        network = {name: _stored(tensor, torch.float32) for name, tensor in content["network"].items()}
+        weights = Weights(block, content["stage"], grid, network)
         weights.build()  # strictly, here: whoever reads them wants to use them
     except Exception as error:
         raise InputError(path, f"not a weights file of this project ({type(error).__name__})", remedy) from error

@@ -1,5 +1,7 @@
 """Two scans on the command line: one displacement, in each format that is asked for."""
 
+import json
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -94,3 +96,18 @@ def test_convert_on_the_command_line(arguments, tmp_path, capsys):
     assert np.abs(read_itk(tmp_path / "out.nii.gz").data - found).max() > 20
     assert cli.main(["convert", *names, "--from", "itk", "--to", "fsl", *ends]) == 2
     assert "displacement_fsl.nii.gz: an ITK field has shape" in capsys.readouterr().err
+
+
+def test_refinement_on_the_command_line(arguments, tmp_path, capsys):
+    _, given = arguments
+    fields = []
+    for name, more in (("plain", []), ("none", ["--refine", "0"]), ("some", ["--refine", "3"])):
+        assert cli.main(["register", *given, *more, "--out", str(tmp_path / name)]) == 0
+        fields.append(read_itk(tmp_path / name / "displacement.nii.gz").data)
+    assert np.array_equal(fields[0], fields[1])
+    assert np.abs(fields[2] - fields[0]).max() > 0.1
+    record = json.loads((tmp_path / "some" / "registration.json").read_text())
+    assert record["refinement"]["iterations"] == 3
+    capsys.readouterr()
+    assert cli.main(["register", *given, "--refine", "-1", "--out", str(tmp_path / "negative")]) == 2
+    assert "--refine: -1 iterations. Give 0 or more" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from smgicnet import cli
 from smgicnet.config import stage_block
 from smgicnet.preprocessing import Grid
 from smgicnet.weights import Weights, read_weights, write_weights
@@ -40,6 +41,19 @@ def test_how_it_registers_is_the_configs_and_not_the_files(tmp_path):
     method = build()
     write_weights(Weights(block(), 4, Grid(SHAPE, 1.0), method.network.state_dict()), tmp_path / "w.pt")
     weights = read_weights(tmp_path / "w.pt")
-    refined = weights.build({"refinement": {"iterations": 3, "learning_rate": 0.1}})
+    refined = weights.build({"refinement": {"iterations": 3, "learning_rate": 0.1, "shrink": 1}})
     assert refined.refinement.iterations == 3
     assert weights.build().refinement.iterations == 0
+
+
+def test_weights_in_half_precision(tmp_path, capsys):
+    method = build()
+    write_weights(Weights(block(), 4, Grid(SHAPE, 1.0), method.network.state_dict()), tmp_path / "w.pt")
+    assert cli.main(["export-weights", str(tmp_path / "w.pt"), str(tmp_path / "half.pt")]) == 0
+    assert str(tmp_path / "half.pt") in capsys.readouterr().out
+    sizes = [(tmp_path / name).stat().st_size for name in ("w.pt", "half.pt")]
+    assert sizes[1] < 0.7 * sizes[0]
+    half = read_weights(tmp_path / "half.pt")
+    assert {tensor.dtype for tensor in half.network.values()} == {torch.float32}
+    fields = [one.register(blobs(1), blobs(2)).forward for one in (method, half.build())]
+    assert 0 < (fields[0] - fields[1]).abs().max() < 0.05
