@@ -8,7 +8,7 @@ from smgicnet.errors import InputError
 from smgicnet.fields import compose, exp, warp
 from smgicnet.losses import both_directions, local_ncc, soft_dice
 from smgicnet.methods import METHODS
-from smgicnet.methods.smgicnet import NetworkConfig, difference_map
+from smgicnet.methods.smgicnet import Flow, NetworkConfig, difference_map
 from smgicnet.networks import AttentionGate, GatedEncoderDecoder, ResidualBlock
 from smgicnet.training import weighted_total
 from smgicnet.wavelets import PyramidLevel
@@ -92,7 +92,7 @@ def test_half_way_both_images_meet():
     fixed = warp(moving, exp(velocity))
     both = both_directions(moving, fixed)
     levels = [PyramidLevel(one, one.square()) for one in both]
-    seen = method.network._seen(*levels, torch.cat([velocity, -velocity]), None)
+    seen = method.network._seen(*levels, Flow.of(torch.cat([velocity, -velocity]), 7))
     inside = (slice(None), slice(None), *[slice(8, -8)] * 3)
     for one, other, before in zip(*seen, levels[0], strict=True):
         distance, was = ((x[inside] - y[inside]).abs().mean() for x, y in ((one, other), (before, before.flip(0))))

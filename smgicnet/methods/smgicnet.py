@@ -6,8 +6,9 @@ Where the paper and its released code disagree, ``docs/deviations.md`` says what
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from smgicnet import losses
 from smgicnet.config import build
-from smgicnet.fields import exp, resize, warp
+from smgicnet.fields import compose, exp, resize, warp
 from smgicnet.methods.contract import LearnedMethod
 from smgicnet.networks import GatedEncoderDecoder, LevelTrunk, VelocityHead, conv_pair, half_width
 from smgicnet.refinement import Refinement, refine
@@ -58,16 +59,40 @@ class ObjectiveConfig:
     weights: Mapping[str, float]
 
 
+class Flow(NamedTuple):
+    """A stationary velocity ``v``, the displacements of ``exp(v/2)`` and ``exp(v)``; ``(N, 3, D, H, W)`` in voxels."""
+
+    velocity: Tensor
+    halfway: Tensor
+    displacement: Tensor
+
+    @classmethod
+    def of(cls, velocity: Tensor, steps: int) -> Flow:
+        """Scaling and squaring comes by the half way."""
+        halfway = exp(velocity / 2, steps - 1)
+        return cls(velocity, halfway, compose(halfway, halfway))
+
+    def on_grid(self, size: Sequence[int]) -> Flow:
+        return Flow(*(resize(field, size) for field in self))
+
+
 @dataclass(frozen=True)
 class LevelOutput:
     """What one level saw and found, for a batch: its images, the moving image warped by the level below
-    (``before``), its velocity and displacement in its own voxels."""
+    (``before``), its flow in its own voxels."""
 
     moving: PyramidLevel
     fixed: PyramidLevel
     before: Tensor | None
-    velocity: Tensor
-    displacement: Tensor
+    flow: Flow
+
+    @property
+    def velocity(self) -> Tensor:
+        return self.flow.velocity
+
+    @property
+    def displacement(self) -> Tensor:
+        return self.flow.displacement
 
 
 class CoarsestLevel(nn.Module):
@@ -145,35 +170,30 @@ class MultiLevelNetwork(nn.Module):
         outputs: list[LevelOutput] = []
         pyramids = zip(*(self.pyramid(image, self.config.levels) for image in (moving, fixed)), strict=True)
         for index, (level, (at_moving, at_fixed)) in enumerate(zip(self.levels, pyramids, strict=False)):
-            velocity = displacement = before = None
-            if outputs:
-                size = at_fixed.low.shape[2:]
-                velocity, displacement = (resize(u, size) for u in (outputs[-1].velocity, outputs[-1].displacement))
+            below = outputs[-1].flow.on_grid(at_fixed.low.shape[2:]) if outputs else None
+            flow, before = below, None
             for _ in range(1 if index == self.config.levels - 1 else self.config.passes):
-                seen = self._seen(at_moving, at_fixed, velocity, displacement)
-                if outputs and before is None:
-                    before = warp(at_moving.low, displacement) if self.config.midpoint else seen[0].low
-                update = level(*seen, velocity)
+                seen = self._seen(at_moving, at_fixed, flow)
+                if below and before is None:
+                    before = warp(at_moving.low, below.displacement) if self.config.midpoint else seen[0].low
+                update = level(*seen, flow.velocity if flow else None)
                 if self.config.antisymmetric:
                     update = (update - losses.swap_directions(update)) / 2
-                velocity = update if velocity is None else velocity + update
-                displacement = exp(velocity, self.config.integration_steps)
-            outputs.append(LevelOutput(at_moving, at_fixed, before, velocity, displacement))
+                flow = Flow.of(update + flow.velocity if flow else update, self.config.integration_steps)
+            outputs.append(LevelOutput(at_moving, at_fixed, before, flow))
         return outputs
 
-    def _seen(
-        self, moving: PyramidLevel, fixed: PyramidLevel, velocity: Tensor | None, displacement: Tensor | None
-    ) -> tuple[PyramidLevel, PyramidLevel]:
+    def _seen(self, moving: PyramidLevel, fixed: PyramidLevel, flow: Flow | None) -> tuple[PyramidLevel, PyramidLevel]:
         """The two images as a level gets them, brought together by what has been found so far.
 
         Half-way, ``exp(v/2) o exp(d) o exp(v/2)`` is ``exp(v + d)`` up to the third order, so that a level's update
         ``d`` may be added; of the moving image warped all the way, up to the second.
         """
-        if velocity is None:
+        if flow is None:
             return moving, fixed
         if not self.config.midpoint:
-            return _warp_level(moving, displacement), fixed
-        halfway = _warp_level(moving, exp(velocity / 2, self.config.integration_steps))
+            return _warp_level(moving, flow.displacement), fixed
+        halfway = _warp_level(moving, flow.halfway)
         return halfway, PyramidLevel(*(losses.swap_directions(x) if x is not None else None for x in halfway))
 
 
