@@ -22,6 +22,7 @@ from smgicnet.costs import (
     runtime_minutes,
 )
 from smgicnet.errors import InputError
+from smgicnet.method_code import registering_code, training_code
 from smgicnet.preprocessing import LABEL_TABLE, label_file
 from smgicnet.provenance import source_digest
 from smgicnet.sources import plan_cohort, tools_to_come
@@ -296,17 +297,6 @@ def environment(method):
     """The conda environment in which a method registers, by its schema."""
     kind = METHODS[method]["type"]
     return f"../envs/{schema(f'methods/{kind}').get('environment', 'torch')}.yaml"
-
-
-def code_of(method, *files):
-    """Digest of the given source files and of those that this method is made of."""
-    kind = METHODS[method]["type"]
-    return source_digest(*files, f"methods/{kind}.py", *schema(f"methods/{kind}").get("code", []))
-
-
-def registering_code_of(method, *files):
-    """The same, of a method's registrations."""
-    return code_of(method, *files, *schema(f"methods/{METHODS[method]['type']}").get("registering_code", []))
 
 
 def shard_subjects(wildcards):

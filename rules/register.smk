@@ -1,16 +1,5 @@
 # Register and score in shards of test pairs, then gather them a method.
 
-REGISTERING_CODE = [
-    "register_job.py",
-    "device.py",
-    "weights.py",
-    "fields.py",
-    "affine.py",
-    "transforms_io.py",
-    "methods/contract.py",
-]
-SCORING_CODE = [*REGISTERING_CODE, "evaluation.py", "hausdorff.py", "preprocessing.py", LABEL_TABLE]
-
 
 # a rule for networks, which ask for a GPU, and one for the others
 rule register_shard:
@@ -43,7 +32,7 @@ rule register_shard:
         method=lambda w: untitled(w.method),
         subjects=shard_subjects,
         pairs=shard_pairs,
-        code=lambda w: registering_code_of(w.method, *SCORING_CODE),
+        code=lambda w: registering_code(METHODS[w.method]["type"], scored=True),
     script:
         "../workflow/scripts/register_shard.py"
 
@@ -101,7 +90,7 @@ rule register_shown:
         runtime=lambda w, attempt: registering_needs(w, attempt)[1],
     params:
         method=lambda w: untitled(w.method),
-        code=lambda w: registering_code_of(w.method, *REGISTERING_CODE),
+        code=lambda w: registering_code(METHODS[w.method]["type"], scored=False),
     script:
         "../workflow/scripts/register_shown.py"
 

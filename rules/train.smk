@@ -1,17 +1,5 @@
 # One job a level: the level below is loaded, frozen at first, then trained on.
 
-TRAINING_CODE = [
-    "training.py",
-    "sampling.py",
-    "losses.py",
-    "fields.py",
-    "train_job.py",
-    "device.py",
-    "distributed.py",
-    "weights.py",
-    "methods/contract.py",
-]
-
 
 rule train_level:
     input:
@@ -44,6 +32,6 @@ rule train_level:
         grid=lambda w: DATASETS[w.dataset]["grid"],
         training=lambda w: subjects(w.dataset, "train"),
         validation=lambda w: subjects(w.dataset, "val"),
-        code=lambda w: code_of(w.method, *TRAINING_CODE),
+        code=lambda w: training_code(METHODS[w.method]["type"]),
     script:
         "../workflow/scripts/train_level.py"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from smgicnet import __version__
 from smgicnet.errors import InputError
+from smgicnet.interruption import REQUEUE, Interrupted
 
 FORMATS = ("itk", "fsl", "learn2reg")
 _of_refining = "iterations on this pair, after the network: more exact, and slower"
@@ -65,6 +66,18 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--protocol", default="freesurfer", help="freesurfer (the default), seg35, or a table's path")
     score.add_argument("--out", type=Path, metavar="SCORES.csv", help="write them too: a row a metric and ROI")
     score.set_defaults(run=_score)
+
+    train = commands.add_parser(
+        "train",
+        help="train and score a method of a config without Snakemake",
+        description="Train a method and score it on subjects that `snakemake quality cohorts` has prepared.",
+    )
+    train.add_argument("config", type=Path, metavar="CONFIG.yaml", help="the config that prepared them")
+    train.add_argument("method", metavar="METHOD", help="one of its methods that are trained")
+    train.add_argument("folder", type=Path, metavar="results/DATASET", help="the prepared subjects, and the results")
+    train.add_argument("--seed", type=int, default=1, metavar="N", help="of the training, by default 1")
+    train.add_argument("--threads", type=int, default=2, metavar="N", help="on processors, by default 2")
+    train.set_defaults(run=_train)
 
     imports = commands.add_parser(
         "import-weights",
@@ -157,6 +170,14 @@ def _score(arguments: argparse.Namespace) -> None:
     )
 
 
+def _train(arguments: argparse.Namespace) -> None:
+    from smgicnet.standalone import train_and_score
+
+    train_and_score(
+        arguments.config, arguments.method, arguments.folder, seed=arguments.seed, threads=arguments.threads
+    )
+
+
 def _import(arguments: argparse.Namespace) -> None:
     from smgicnet.published_weights import import_weights
 
@@ -202,7 +223,10 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; 1 for problems that `check` or `verify` found, 2 for what the user can mend, said in one line."""
+    """Run a command; 1 for problems that `check` or `verify` found, 2 for what the user can mend, said in one line.
+
+    75 (`REQUEUE`) for a training that was asked to stop and goes on when it is started again.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     arguments = _parser().parse_args(argv)
     try:
@@ -210,6 +234,9 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         print(f"smgicnet {arguments.command}: {error}", file=sys.stderr)
         return 2
+    except Interrupted as stopped:
+        print(f"smgicnet {arguments.command}: {stopped}", file=sys.stderr)
+        return REQUEUE
 
 
 if __name__ == "__main__":

@@ -58,6 +58,8 @@ def train_stage(
             _start_from(method, earlier)
         to_device(method)
         images = [subject.image for subject in training]
+        if len(images) < 2:
+            raise InputError("the split train", f"{len(images)} images make no pair", "Give it two subjects at least")
         identity = {
             "method": {**config, "stages": config["stages"][:stage]},
             "stage": stage,

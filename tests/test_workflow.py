@@ -2,6 +2,7 @@
 
 import filecmp
 import json
+import logging
 import os
 import re
 import shutil
@@ -499,6 +500,32 @@ def test_every_config_gives_a_dag(config, tmp_path, monkeypatch):
         (tmp_path / f"resources/anatomies/map-{number:02d}.nii.gz").touch()
     done = snakemake(tmp_path, "-n", "--configfile", str(tmp_path / "config.yaml"))
     assert "write_table1" in done.stdout
+
+
+def test_train_on_the_command_line_ends_in_the_workflows_weights_and_metrics(finished, tmp_path, capsys, caplog):
+    """On a machine without Snakemake, from the prepared subjects alone; twice, the second time it finds all done."""
+    folder = tmp_path / "results/mini"
+    shutil.copytree(finished / "results/mini/cohort", folder / "cohort")
+    shutil.copytree(finished / "results/mini/raw/subjects", folder / "raw/subjects")
+    arguments = ["train", str(finished / "config.yaml"), "smgicnet", str(folder)]
+    assert cli.main(arguments) == 0
+    for level in range(1, 5):
+        ours, theirs = (base / RUN / f"level-{level}" for base in (tmp_path, finished))
+        assert (ours / "weights.pt").read_bytes() == (theirs / "weights.pt").read_bytes()
+        assert sorted(path.name for path in ours.glob("*.*")) == ["history.csv", "training.json", "weights.pt"]
+        identity = [json.loads((one / "training.json").read_text()) for one in (ours, theirs)]
+        assert all(identity[0][key] == identity[1][key] for key in ("method", "seed", "code", "images", "subjects"))
+    expected = metrics_of(finished, str(RUN))
+    found = metrics_of(tmp_path, str(RUN)).set_index(["fixed", "moving", "metric", "roi"])["value"]
+    expected = expected.set_index(["fixed", "moving", "metric", "roi"])["value"].reindex(found.index)
+    same = ~found.index.get_level_values("metric").isin(["seconds", "peak_memory_mib"])
+    assert list(found[same]) == list(expected[same])
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("weights.pt")}
+    with caplog.at_level(logging.INFO):
+        assert cli.main(arguments) == 0
+    assert "stage 4 is there" in caplog.text
+    assert "dice" in caplog.text
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("weights.pt")}
 
 
 def test_register_on_the_command_line(finished, capsys):
