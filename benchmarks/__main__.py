@@ -178,28 +178,20 @@ def bench_scoring(size: int, repeats: int) -> None:
 
 def bench_start() -> None:
     """What a user waits for before anything happens."""
-    python, directory = [sys.executable, "-m"], tempfile.mkdtemp()
-    dry = [
-        "snakemake",
-        "-n",
-        "--cores",
-        "1",
-        "--directory",
-        directory,
-        "--configfile",
-        str(ROOT / "config/config.yaml"),
-    ]
-    commands = {
-        "smgicnet register --help": [*python, "smgicnet.cli", "register", "--help"],
-        "snakemake -n, default config": [*python, *dry],
-    }
-    run = {
-        name: lambda c=command: subprocess.run(c, check=True, cwd=ROOT, capture_output=True)
-        for name, command in commands.items()
-    }
-    print("\nStart-up\n| command | s |\n|---|---|")
-    for name, value in in_turn(run, 3).items():
-        print(f"| `{name}` | {value:.2f} |", flush=True)
+    python = [sys.executable, "-m"]
+    with tempfile.TemporaryDirectory() as folder:
+        dry = ["snakemake", "-n", "--cores", "1", "--directory", folder]
+        commands = {
+            "smgicnet register --help": [*python, "smgicnet.cli", "register", "--help"],
+            "snakemake -n, default config": [*python, *dry, "--configfile", str(ROOT / "config/config.yaml")],
+        }
+        run = {
+            name: lambda c=command: subprocess.run(c, check=True, cwd=ROOT, capture_output=True)
+            for name, command in commands.items()
+        }
+        print("\nStart-up\n| command | s |\n|---|---|")
+        for name, value in in_turn(run, 3).items():
+            print(f"| `{name}` | {value:.2f} |", flush=True)
 
 
 def bench_dag() -> None:

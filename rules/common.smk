@@ -11,7 +11,7 @@ from snakemake.settings.types import DeploymentMethod
 
 from smgicnet.affine import choose_engine
 from smgicnet.cohort import SPLITS, shards, unordered_pairs
-from smgicnet.config import complete, registering_block, schema, stage_block
+from smgicnet.config import complete, learns_from_labels, registering_block, schema, stage_block
 from smgicnet.costs import (
     ALIGNMENT,
     Layout,
@@ -23,9 +23,9 @@ from smgicnet.costs import (
 )
 from smgicnet.errors import InputError
 from smgicnet.method_code import registering_code, training_code
-from smgicnet.preprocessing import LABEL_TABLE, label_file
+from smgicnet.preprocessing import LABEL_TABLE, label_file, roi_names
 from smgicnet.provenance import source_digest
-from smgicnet.sources import plan_cohort, tools_to_come
+from smgicnet.sources import plan_cohort, require_training_labels, tools_to_come
 from smgicnet.tools import require_tools
 
 try:
@@ -33,6 +33,11 @@ try:
     CONFIG = complete(config, ", ".join(map(str, workflow.configfiles)) or "config")
     COHORTS = {name: plan_cohort(dataset, f"results/{name}/cohort") for name, dataset in CONFIG["datasets"].items()}
     DATASETS = CONFIG["datasets"]
+    FULL_MODEL, VARIANTS = CONFIG["ablations"]["method"], CONFIG["ablations"]["variants"]
+    METHODS = {**CONFIG["methods"], **{name: variant["method"] for name, variant in VARIANTS.items()}}
+    TRAINED = [name for name, method in METHODS.items() if method["stages"] and not method["weights"]]
+    LABELLED = [name for name in TRAINED if learns_from_labels(METHODS[name])]
+    require_training_labels(COHORTS, DATASETS, LABELLED)
     PUBLISHED = {name: block["published"] for name, block in CONFIG["methods"].items() if "published" in block}
     # decided once, like the engine below: weights that arrive while others run change nothing in this run
     missing = ",".join(name for name, weights in PUBLISHED.items() if not Path(weights["file"]).is_file())
@@ -64,10 +69,6 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-FULL_MODEL, VARIANTS = CONFIG["ablations"]["method"], CONFIG["ablations"]["variants"]
-METHODS = {**CONFIG["methods"], **{name: variant["method"] for name, variant in VARIANTS.items()}}
-TRAINED = [name for name, method in METHODS.items() if method["stages"] and not method["weights"]]
-LABELLED = [name for name in TRAINED if METHODS[name]["objective"]["weights"].get("labels", 0) > 0]  # learn from them
 REGISTERING = [run for run in RUNS if METHODS[run[0]]["type"] != "initial"]
 REFERENCE = (CONFIG["evaluation"]["reference"]["method"], CONFIG["evaluation"]["reference"]["arm"])
 NETWORKS = [name for name in METHODS if METHODS[name]["stages"] or name in PUBLISHED]  # a GPU is of use to them

@@ -8,7 +8,9 @@ rule train_level:
         # every subject has to be usable, the test subjects too, before hours are spent
         checked=ancient("results/{dataset}/raw/quality.tsv"),
         excluded=exclusion,
-        labels=lambda w: prepared(w.dataset, w.arm, subjects(w.dataset, "train"), "labels") if w.method in LABELLED else [],
+        labels=lambda w: (
+            prepared(w.dataset, w.arm, subjects(w.dataset, "train"), "labels") if w.method in LABELLED else []
+        ),
         earlier=lambda w: [stage_weights(w, int(w.level) - 1)] if int(w.level) > 1 else [],
     output:
         weights="results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/weights.pt",
@@ -32,6 +34,7 @@ rule train_level:
         grid=lambda w: DATASETS[w.dataset]["grid"],
         training=lambda w: subjects(w.dataset, "train"),
         validation=lambda w: subjects(w.dataset, "val"),
+        rois=lambda w: list(roi_names()) if w.method in LABELLED else [],
         code=lambda w: training_code(METHODS[w.method]["type"]),
     script:
         "../workflow/scripts/train_level.py"

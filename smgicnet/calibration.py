@@ -19,7 +19,7 @@ from smgicnet.images import write_volume
 from smgicnet.methods import METHODS, LearnedMethod
 from smgicnet.preprocessing import roi_names
 from smgicnet.register_job import load_method
-from smgicnet.sampling import LabelSet
+from smgicnet.sampling import regions
 from smgicnet.training import weighted_total
 
 log = logging.getLogger(__name__)
@@ -75,8 +75,10 @@ def step_seconds(block: Mapping, shape: tuple[int, int, int]) -> list[float]:
 def _batch(method: LearnedMethod, shape: tuple[int, int, int], count: int) -> tuple:
     """What the objective takes: one brain, ``count`` times with itself."""
     image, labels = (torch.cat([image_tensor(one, method.device)] * count) for one in synthetic_brain(shape, 1))
-    regions = LabelSet([], list(roi_names())).regions(labels)
-    return (image, image, (regions, regions)) if method.uses_labels else (image, image)
+    if not method.uses_labels:
+        return image, image
+    rois = regions(labels, list(roi_names()))
+    return image, image, (rois, rois)
 
 
 def pair_seconds(block: Mapping, shape: tuple[int, int, int], spacing: float) -> float:

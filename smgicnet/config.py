@@ -192,6 +192,11 @@ def own_settings(method: Mapping) -> dict:
     return {key: value for key, value in method.items() if key not in WITH_WEIGHTS | {"stages", "published"}}
 
 
+def learns_from_labels(method: Mapping) -> bool:
+    """Whether a completed block's objective has a term of the training subjects' label maps."""
+    return method.get("objective", {}).get("weights", {}).get("labels", 0) > 0
+
+
 def registering_keys(method: Mapping) -> set[str]:
     """What of a method's block changes how it registers and not how it is trained: its schema says so."""
     parts = schema(f"methods/{method['type']}").get("properties", {})
@@ -280,12 +285,15 @@ def _check_levels(method: Mapping, where: str, source: str) -> None:
             part = key if key == "stages" else f"objective.{key}"
             raise InputError(source, f"{where}.{part} has {len(values)} entries", f"Give {levels}, one a level")
     paired = [t for t in ("symmetric", "inverse", "gradient_inverse") if method["objective"]["weights"][t] > 0]
-    for key in ("antisymmetric", "midpoint"):
-        if not method["network"]["symmetric"] and method["network"][key]:
+    for key, needed, why in (
+        ("antisymmetric", "symmetric", "both directions"),
+        ("midpoint", "antisymmetric", "directions whose velocities are each other's negatives"),
+    ):
+        if method["network"][key] and not method["network"][needed]:
             raise InputError(
                 source,
-                f"{where}.network: {key} needs both directions, and symmetric is false",
-                f"Set symmetric to true, or {key} to false",
+                f"{where}.network: {key} needs {why}, and {needed} is false",
+                f"Set {needed} to true, or {key} to false",
             )
     if not method["network"]["symmetric"] and paired:
         raise InputError(

@@ -84,18 +84,6 @@ def diffusion(field: Tensor) -> Tensor:
     return sum(d.square().mean() for d in forward_differences(field))
 
 
-def bending_energy(field: Tensor) -> Tensor:
-    """Mean squared second differences of ``field (N, 3, D, H, W)`` in voxels, mixed ones twice (Rueckert et al. 1999).
-
-    Zero for affine fields, which `diffusion` is not.
-    """
-    total = field.new_zeros(())
-    for axis, slope in enumerate(forward_differences(field)):
-        total = total + slope.diff(dim=axis + 2).square().mean()
-        total = total + 2 * sum(slope.diff(dim=other + 2).square().mean() for other in range(axis))
-    return total
-
-
 def antifold(field: Tensor) -> Tensor:
     """ICNet's anti-folding penalty: mean ``max(0, d)^3`` with ``d = u(x) - u(x + e_j) - 1``, over the axes ``j``.
 
@@ -110,16 +98,16 @@ def folding(displacement: Tensor) -> Tensor:
     return (-jacobian_determinant(displacement)).clamp(min=0).mean()
 
 
-def soft_dice(rois: Tensor, other: Tensor) -> Tensor:
-    """1 minus the mean soft Dice ``2 sum(ab) / (sum(a^2) + sum(b^2))`` over the regions that both images have.
+def soft_dice(warped: Tensor, fixed: Tensor, present: Tensor) -> Tensor:
+    """1 minus the soft Dice ``2 sum(ab) / (sum(a^2) + sum(b^2))``, a mean over the regions of a pair, then over pairs.
 
-    ``rois`` and ``other`` are ``(N, K, D, H, W)``: how much of a voxel is in each of K regions of interest.
+    ``warped`` and ``fixed`` are ``(N, K, D, H, W)``: how much of a voxel is in each of K regions of interest;
+    ``present (N, K)``: those that count, which both images had before any warping.
     """
-    a, b = rois.flatten(2), other.flatten(2)
-    size_a, size_b = a.square().sum(2), b.square().sum(2)
-    both = (size_a > 0) & (size_b > 0)
-    overlap = 2 * (a * b).sum(2) / (size_a + size_b).clamp(min=torch.finfo(a.dtype).eps)
-    return 1 - (overlap * both).sum() / both.sum().clamp(min=1)
+    a, b = warped.flatten(2), fixed.flatten(2)
+    sizes = (a.square().sum(2) + b.square().sum(2)).clamp(min=torch.finfo(a.dtype).eps)
+    overlap = 2 * (a * b).sum(2) / sizes * present
+    return 1 - (overlap.sum(1) / present.sum(1).clamp(min=1)).mean()
 
 
 def symmetric_consistency(warped: Tensor, warped_by_inverse: Tensor) -> Tensor:

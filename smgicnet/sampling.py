@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smgicnet.fields import affine_displacement, resample, warp
+from smgicnet.fields import affine_displacement, warp
 
-DEFORMATION_LATTICE, BIAS_LATTICE = 7, 4  # points along each axis
+DEFORMATION_ORDERS, BIAS_ORDERS = 6, 4  # of cosines along each axis
 
 
 @dataclass(frozen=True)
@@ -70,19 +70,9 @@ class ImageSet:
         return torch.from_numpy(images)
 
 
-class LabelSet:
-    """Label maps of the images of an `ImageSet`, and the ``values`` that are regions of interest."""
-
-    def __init__(self, paths: Sequence[str | Path], values: Sequence[int]):
-        self._maps, self._values = ImageSet(paths), torch.tensor(values, dtype=torch.float32)
-
-    def batch(self, indices: Sequence[int]) -> Tensor:
-        """``(N, 1, D, H, W)``, as `ImageSet.batch`."""
-        return self._maps.batch(indices)
-
-    def regions(self, labels: Tensor) -> Tensor:
-        """``labels (N, 1, D, H, W)`` as ``(N, K, D, H, W)``: 1 where a voxel is in a region."""
-        return (labels == self._values.to(labels.device).view(1, -1, 1, 1, 1)).float()
+def regions(labels: Tensor, values: Sequence[int]) -> Tensor:
+    """Label maps ``(N, 1, D, H, W)`` as ``(N, K, D, H, W)``: 1 where a voxel has the k-th of ``values``, else 0."""
+    return (labels == labels.new_tensor(values).view(1, -1, 1, 1, 1)).float()
 
 
 class PairSampler:
@@ -114,8 +104,8 @@ class Changes(NamedTuple):
     """What augmentation does to N images; the first dimension of each is N. None: nothing of that kind.
 
     ``poses (N, 3, 4)``: a matrix about the centre and a translation in fractions of the field of view.
-    ``deformation (N, 3, L, L, L)`` on a lattice, in the same fractions; ``gamma (N, 1, 1, 1, 1)``;
-    ``bias (N, 1, B, B, B)``, a logarithm on a lattice; ``noise (N, 1, D, H, W)``.
+    ``deformation (N, 3, K, K, K)``: coefficients for `smooth`, in the same fractions; ``gamma (N, 1, 1, 1, 1)``, the
+    exponent's logarithm; ``bias (N, 1, K, K, K)``: coefficients of a logarithm; ``noise (N, 1, D, H, W)``.
     """
 
     poses: Tensor
@@ -124,9 +114,9 @@ class Changes(NamedTuple):
     bias: Tensor | None
     noise: Tensor | None
 
-    def of(self, chosen: Sequence[int]) -> Changes:
-        """Those of some of the images."""
-        return Changes(*(None if one is None else one[chosen] for one in self))
+    def of(self, chosen: Sequence[int], device: torch.device) -> Changes:
+        """Those of some of the images, on a device."""
+        return Changes(*(None if one is None else one[chosen].to(device) for one in self))
 
 
 def draw_changes(count: int, shape: Sequence[int], config: Augmentation, generator: torch.Generator) -> Changes:
@@ -141,42 +131,54 @@ def draw_changes(count: int, shape: Sequence[int], config: Augmentation, generat
     angles = uniform() * radians(config.rotation)
     matrix = _rotations(angles) * (1 + uniform() * config.scale)[:, None, :]
     poses = torch.cat([matrix, (uniform() * config.translation)[:, :, None]], dim=2)
-    deformation = normal(config.deformation, 3, *[DEFORMATION_LATTICE] * 3)
-    gamma, bias = normal(config.gamma, 1, 1, 1, 1), normal(config.bias, 1, *[BIAS_LATTICE] * 3)
+    deformation = normal(config.deformation, 3, *[DEFORMATION_ORDERS] * 3)
+    gamma, bias = normal(config.gamma, 1, 1, 1, 1), normal(config.bias, 1, *[BIAS_ORDERS] * 3)
     noise = normal(config.noise, 1, *shape)
     if noise is not None:
         noise *= torch.rand(count, 1, 1, 1, 1, generator=generator)
     return Changes(poses, deformation, gamma, bias, noise)
 
 
-def augment(images: Tensor, changes: Changes) -> Tensor:
-    """Each image of ``(N, 1, D, H, W)`` in [0, 1] under its own changes, of `draw_changes`, on the images' device."""
-    images = warp(images, _displacement(changes, images))
-    brain = images > 1e-3  # interpolation leaves traces of it around
-    if changes.gamma is not None:
-        images = images.clamp(min=0) ** changes.gamma.to(images.device).exp()
-    if changes.bias is not None:
-        images = images * resample(changes.bias.to(images.device), images.shape[2:]).exp()
-    if changes.noise is not None:
-        images = images + changes.noise.to(images.device) * brain
-    return images
+def smooth(coefficients: Tensor, shape: Sequence[int]) -> Tensor:
+    """A sum of cosines of the orders 0 to K - 1 along each axis; ``(N, C, K, K, K)`` to ``(N, C, *shape)``.
+
+    Independent coefficients of SD s make a field of SD s, on average over the grid.
+    """
+    field = coefficients / coefficients[0, 0].numel() ** 0.5
+    for axis, size in enumerate(shape, start=2):
+        orders = torch.arange(field.shape[axis], device=field.device, dtype=field.dtype)
+        place = (torch.arange(size, device=field.device, dtype=field.dtype) + 0.5) / size
+        basis = torch.cos(torch.pi * orders[:, None] * place)
+        basis[1:] *= 2**0.5  # the mean square of each is 1
+        field = torch.tensordot(field, basis, dims=([axis], [0])).movedim(-1, axis)
+    return field
 
 
-def augment_labels(labels: Tensor, changes: Changes) -> Tensor:
-    """Label maps ``(N, 1, D, H, W)`` where `augment` puts their images; nearest neighbour."""
-    return warp(labels, _displacement(changes, labels), mode="nearest")
-
-
-def _displacement(changes: Changes, images: Tensor) -> Tensor:
+def displacement_of(changes: Changes, shape: Sequence[int]) -> Tensor:
     """The deformation, then the pose: ``A(x + d(x)) - x``, in voxels; ``(N, 3, D, H, W)``."""
-    shape = images.shape[2:]
-    extent = torch.tensor(shape)
+    extent = changes.poses.new_tensor(list(shape))
     matrix = changes.poses[:, :, :3]
     field = affine_displacement(matrix, changes.poses[:, :, 3] * extent, shape)
     if changes.deformation is not None:
-        smooth = resample(changes.deformation, shape) * extent.view(1, 3, 1, 1, 1)
-        field = field + torch.einsum("nij,njdhw->nidhw", matrix, smooth)
-    return field.to(images.device)
+        deformation = smooth(changes.deformation, shape) * extent.view(1, 3, 1, 1, 1)
+        field = field + torch.einsum("nij,njdhw->nidhw", matrix, deformation)
+    return field
+
+
+def augment(images: Tensor, changes: Changes, displacement: Tensor) -> Tensor:
+    """Each image of ``(N, 1, D, H, W)`` in [0, 1] under its own ``changes``, moved by their `displacement_of`.
+
+    Label maps go along by `warp` with the same displacement. Bias and noise may lead beyond [0, 1], as in a scan.
+    """
+    images = warp(images, displacement)
+    brain = images > 1e-3  # interpolation leaves traces of it around
+    if changes.gamma is not None:
+        images = images.clamp(min=0) ** changes.gamma.exp()
+    if changes.bias is not None:
+        images = images * smooth(changes.bias, images.shape[2:]).exp()
+    if changes.noise is not None:
+        images = images + changes.noise * brain
+    return images
 
 
 def _rotations(angles: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -117,6 +117,19 @@ def _check_inputs(table: pd.DataFrame, source: Mapping, preprocessing: Mapping) 
             )
     if preprocessing["segmentation"] == "given" and not used.loc[used["split"] == "test", "labels"].all():
         raise InputError(where, "there are no label maps to score with", "Choose a preprocessing.segmentation")
+
+
+def require_training_labels(cohorts: Mapping[str, pd.DataFrame], datasets: Mapping, methods: Sequence[str]) -> None:
+    """Raise `InputError` when ``methods``, which learn from label maps, would train on subjects that have none."""
+    for name, table in cohorts.items():
+        training = table[table["split"] == "train"]
+        without = training.index[training["labels"] == ""]
+        if methods and len(without) and datasets[name]["preprocessing"]["segmentation"] == "given":
+            raise InputError(
+                f"datasets.{name}",
+                f"{without[0]} has no label map, and {methods[0]} learns from those of the split train",
+                f"Give each one, choose a preprocessing.segmentation, or set {methods[0]}'s weight of labels to 0",
+            )
 
 
 def tools_to_come(datasets: Mapping[str, Mapping], cohorts: Mapping[str, pd.DataFrame]) -> dict[str, list[str]]:

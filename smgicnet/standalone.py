@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from smgicnet.cohort import SPLITS, SubjectFiles, read_excluded, unordered_pairs
+from smgicnet.cohort import SPLITS, TRUTH_COLUMNS, SubjectFiles, read_excluded, unordered_pairs
 from smgicnet.config import build, load, registering_block, stage_block
 from smgicnet.errors import InputError
+from smgicnet.field_formats import read_geometry
 from smgicnet.gathering import gather_metrics
 from smgicnet.method_code import registering_code, training_code
 from smgicnet.preprocessing import Grid
 from smgicnet.register_job import register_shard
-from smgicnet.train_job import train_stage
+from smgicnet.train_job import train_stage, training_identity
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +37,22 @@ def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1
 
     Stages that are done are kept, one that was cut goes on from its checkpoint. Returns the file of the metrics; what
     they say on average is logged. Raises `InputError` for a method that is not trained in the arm ``raw``, for subjects
-    that are not there, and for weights of another config.
+    that are not there or on another grid, and for weights that were made with anything else.
     """
+    for option, value, least in (("--seed", seed, 0), ("--threads", threads, 1)):
+        if value < least:
+            raise InputError(option, f"it is {value}", f"Give {least} or more")
     config = load(config_path)
     block = _trained_block(config, name, config_path)
-    if folder.name not in config["datasets"]:
+    dataset = config["datasets"].get(folder.resolve().name)
+    if dataset is None:
         known = ", ".join(config["datasets"])
         raise InputError(folder, f"{config_path} has no dataset of that name", f"Name the folder of one of {known}")
-    subjects = _subjects(folder)
+    subjects = _subjects(folder, excluding=dataset["quality"]["exclude"])
+    grid = build(Grid, dataset["grid"])
+    _check_grid([subject.image for split in SPLITS for subject in subjects[split]], grid, config_path)
     run = folder / "raw" / name / f"seed-{seed}"
-    grid = build(Grid, config["datasets"][folder.name]["grid"])
+    done = _stages_done(run, block, subjects["train"], seed)
     count = {split: len(subjects[split]) for split in SPLITS}
     log.info(
         "%s on %s: %d stages, %d subjects train, %d validate, %d test; results in %s",
@@ -52,7 +60,24 @@ def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1
     )  # fmt: skip
     weights = None
     for stage in range(1, len(block["stages"]) + 1):
-        weights = _trained(run / f"level-{stage}", block, stage, weights, subjects, seed, grid, threads)
+        earlier, weights = weights, run / f"level-{stage}/weights.pt"
+        if stage <= done:
+            log.info("stage %d is there: %s", stage, weights)
+            continue
+        train_stage(
+            stage_block(block, stage),
+            stage,
+            seed=seed,
+            grid=grid,
+            training=subjects["train"],
+            validation=subjects["val"],
+            earlier=earlier,
+            weights=weights,
+            history=weights.with_name("history.csv"),
+            record=weights.with_name("training.json"),
+            code=training_code(block["type"]),
+            threads=threads,
+        )
     return _scored(run, block, weights, subjects["test"], seed, threads)
 
 
@@ -69,14 +94,15 @@ def _trained_block(config: Mapping, name: str, config_path: Path) -> Mapping:
     return block
 
 
-def _subjects(folder: Path) -> dict[str, list[SubjectFiles]]:
-    """The prepared subjects of each split, without those that quality control leaves out."""
+def _subjects(folder: Path, *, excluding: bool) -> dict[str, list[SubjectFiles]]:
+    """The prepared subjects of each split; ``excluding`` those that quality control leaves out."""
     table_path, excluded_path = folder / "cohort/participants.tsv", folder / "raw/excluded.txt"
     remedy = "Prepare the subjects where there is Snakemake: `snakemake quality cohorts`, and copy the folder"
-    if not table_path.is_file():
-        raise InputError(table_path, "no such table", remedy)
+    for path in (table_path, *[excluded_path] * excluding):
+        if not path.is_file():
+            raise InputError(path, "no such file", remedy)
     table = pd.read_csv(table_path, sep="\t", dtype=str, keep_default_na=False).set_index("subject")
-    excluded = read_excluded([excluded_path] if excluded_path.is_file() else [])
+    excluded = read_excluded([excluded_path] if excluding else [])
     found: dict[str, list[SubjectFiles]] = {split: [] for split in SPLITS}
     for subject, row in table.iterrows():
         if row["split"] in found and subject not in excluded:
@@ -84,49 +110,50 @@ def _subjects(folder: Path) -> dict[str, list[SubjectFiles]]:
             for path in (image, labels):
                 if not path.is_file():
                     raise InputError(path, "no such file", remedy)
-            truth = [table_path.parent / row[key] for key in ("to_template", "from_template") if row.get(key)]
+            truth = [table_path.parent / row[key] for key in TRUTH_COLUMNS if row.get(key)]
             found[row["split"]].append(SubjectFiles(str(subject), image, labels, tuple(truth)))
     return found
 
 
-def _trained(
-    folder: Path,
-    block: Mapping,
-    stage: int,
-    earlier: Path | None,
-    subjects: Mapping[str, list[SubjectFiles]],
-    seed: int,
-    grid: Grid,
-    threads: int,
-) -> Path:
-    """The weights of a stage, trained unless they are there."""
-    weights, record, wanted = folder / "weights.pt", folder / "training.json", stage_block(block, stage)
-    if weights.is_file() and record.is_file():
-        if json.loads(record.read_text())["method"] != json.loads(json.dumps(wanted)):
-            raise InputError(weights, "these weights are of another config", f"Move {folder} away, and start again")
-        log.info("stage %d is there: %s", stage, weights)
-        return weights
-    train_stage(
-        wanted,
-        stage,
-        seed=seed,
-        grid=grid,
-        training=subjects["train"],
-        validation=subjects["val"],
-        earlier=earlier,
-        weights=weights,
-        history=folder / "history.csv",
-        record=record,
-        code=training_code(block["type"]),
-        threads=threads,
-    )
-    return weights
+def _check_grid(images: Sequence[Path], grid: Grid, config_path: Path) -> None:
+    """The images have to be those of the config that is given."""
+    for path in images:
+        found = read_geometry(path)
+        if found.shape != tuple(grid.shape) or not np.allclose(found.pixdim, grid.spacing, rtol=1e-3):
+            wanted = f"{tuple(grid.shape)} at {grid.spacing:g} mm"
+            problem = f"its grid is {found.shape} at {found.pixdim[0]:g} mm, and that of {config_path} {wanted}"
+            raise InputError(path, problem, "Give the config that prepared it")
+
+
+def _stages_done(run: Path, block: Mapping, training: Sequence[SubjectFiles], seed: int) -> int:
+    """How many stages have their weights, from the same config, images and code. Raises `InputError` for others."""
+    done, earlier = 0, None
+    for stage in range(1, len(block["stages"]) + 1):
+        weights, record = (run / f"level-{stage}" / name for name in ("weights.pt", "training.json"))
+        if not weights.is_file() or not record.is_file():
+            continue
+        wanted = training_identity(
+            stage_block(block, stage),
+            stage,
+            seed=seed,
+            training=training,
+            earlier=earlier,
+            code=training_code(block["type"]),
+        )
+        found = json.loads(record.read_text())
+        other = [key for key, value in json.loads(json.dumps(wanted)).items() if found.get(key) != value]
+        if other or done < stage - 1:
+            what = f"made with another {', '.join(other)}" if other else "there, and those of the level below are not"
+            remedy = f"Move {weights.parent.name} and the levels after it out of {run}, and start again"
+            raise InputError(weights, f"these weights are {what}", remedy)
+        done, earlier = stage, weights
+    return done
 
 
 def _scored(run: Path, block: Mapping, weights: Path, test: list[SubjectFiles], seed: int, threads: int) -> Path:
     """The metrics of the test pairs, registered as one job."""
     folder, metrics = run / "shards/all", run / "metrics.csv.gz"
-    dataset, method = run.parents[2].name, run.parent.name
+    dataset, method = run.resolve().parents[2].name, run.parent.name
     register_shard(
         registering_block(block),
         weights,

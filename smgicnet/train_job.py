@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from smgicnet.cohort import SubjectFiles
-from smgicnet.config import build
+from smgicnet.config import build, learns_from_labels
 from smgicnet.device import image_tensor, peak_memory, to_device
 from smgicnet.distributed import Group, joined
 from smgicnet.errors import InputError
@@ -20,7 +20,7 @@ from smgicnet.images import atomic_path, read_image, read_labels, require_room
 from smgicnet.methods import METHODS, LearnedMethod, Stage
 from smgicnet.preprocessing import Grid, roi_names
 from smgicnet.provenance import files_digest, write_record
-from smgicnet.sampling import ImageSet, LabelSet
+from smgicnet.sampling import ImageSet
 from smgicnet.training import Job, TrainingConfig, train
 from smgicnet.weights import Weights, read_weights, write_weights
 
@@ -57,20 +57,8 @@ def train_stage(
         if earlier:
             _start_from(method, earlier)
         to_device(method)
-        images = [subject.image for subject in training]
-        if len(images) < 2:
-            raise InputError("the split train", f"{len(images)} images make no pair", "Give it two subjects at least")
-        identity = {
-            "method": {**config, "stages": config["stages"][:stage]},
-            "stage": stage,
-            "seed": seed,
-            "code": code,
-            "images": files_digest(images),
-            "earlier": files_digest([earlier]) if earlier else None,
-        }
-        labels = [subject.labels for subject in training] if method.uses_labels else []
-        if labels:
-            identity["labels"] = files_digest(labels)
+        identity = training_identity(config, stage, seed=seed, training=training, earlier=earlier, code=code)
+        images, labels = _checked(training, method.uses_labels)
         job = Job(
             stage=build(Stage, config["stages"][stage - 1]),
             config=build(TrainingConfig, config["training"]),
@@ -79,7 +67,8 @@ def train_stage(
             folder=weights.parent,
             identity=identity,
             validate=_validator(validation) if group.first and len(validation) > 1 else None,
-            labels=LabelSet(labels, list(roi_names())) if labels else None,
+            labels=ImageSet(labels) if labels else None,
+            rois=list(roi_names()),
         )
         _check_shared(job.config.batch_size, group)
         log.info("training stage %d of %s on %s, seed %d", stage, config["type"], _place(method, group), seed)
@@ -100,6 +89,36 @@ def train_stage(
     write_record(record, **identity, subjects=names, iterations=len(rows), parameters=parameters, **cost)
     job.checkpoint.unlink(missing_ok=True)
     log.info("done: %s", weights)
+
+
+def training_identity(
+    config: Mapping, stage: int, *, seed: int, training: Sequence[SubjectFiles], earlier: Path | None, code: str
+) -> dict:
+    """What a stage's training depends on, as it stands in its checkpoint and its record."""
+    identity = {
+        "method": {**config, "stages": config["stages"][:stage]},
+        "stage": stage,
+        "seed": seed,
+        "code": code,
+        "images": files_digest([subject.image for subject in training]),
+        "earlier": files_digest([earlier]) if earlier else None,
+    }
+    if learns_from_labels(config):
+        identity["labels"] = files_digest([subject.labels for subject in training])
+        identity["rois"] = list(roi_names())
+    return identity
+
+
+def _checked(training: Sequence[SubjectFiles], labelled: bool) -> tuple[list[Path], list[Path]]:
+    """Images to train on, and their label maps where the method learns from them."""
+    if len(training) < 2:
+        raise InputError("the split train", f"{len(training)} images make no pair", "Give it two subjects at least")
+    labels = [subject.labels for subject in training] if labelled else []
+    for path in labels:
+        if not read_labels(path).data.any():
+            remedy = "Give the subject a label map, or set objective.weights.labels to 0"
+            raise InputError(path, "it has no label, and the method learns from labels", remedy)
+    return [subject.image for subject in training], labels
 
 
 def _check_shared(batch_size: int, group: Group) -> None:

@@ -35,7 +35,8 @@ block = method(kind, iterations, batch)
 with job_log(folder / "log"):
     run(
         train_stage, processes, folder / "log", block, len(block["stages"]), seed=1, grid=Grid((16, 32, 16), 4.0),
-        training=[SubjectFiles(p.stem, p) for p in images], validation=[], earlier=None, weights=folder / "weights.pt",
+        training=[SubjectFiles(p.stem, p, p.parent / "labels" / p.name) for p in images], validation=[],
+        earlier=None, weights=folder / "weights.pt",
         history=folder / "history.csv", record=folder / "training.json", code="x", threads=2,
     )
 """
@@ -43,12 +44,12 @@ with job_log(folder / "log"):
 
 def method(kind, iterations, batch):
     """The last stage, in which the levels below are frozen and then learn, with augmentation."""
-    part = block(kind)
+    part = block("smgicnet", weights={"labels": 1.0}) if kind == "labels" else block(kind)
     part["stages"][-1] |= {"iterations": iterations, "epochs": None, "learning_rate": 1e-3}
     if len(part["stages"]) > 1:
         part["stages"][-1] |= {"frozen_iterations": 3, "earlier_rate": 0.5}
     part["training"] |= {"checkpoint_every": 4, "validate_every": 1000, "batch_size": batch}
-    part["training"]["augmentation"] = {"rotation": 10, "scale": 0.05, "translation": 0.05}
+    part["training"]["augmentation"] |= {"rotation": 10, "scale": 0.05, "translation": 0.05}
     return part
 
 
@@ -56,7 +57,11 @@ def method(kind, iterations, batch):
 def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("images")
     for index in range(4):
-        write_volume(folder / f"{index}.nii", blobs(index)[0, 0].numpy(), np.eye(4))
+        image = blobs(index)[0, 0].numpy()
+        write_volume(folder / f"{index}.nii", image, np.eye(4))
+        second = 10 if index % 2 else 0  # not every subject has every region
+        labels = np.select([image > 0.6, image < 0.4], [17, second]).astype(np.uint8)
+        write_volume(folder / f"labels/{index}.nii", labels, np.eye(4))
     return folder
 
 
@@ -80,7 +85,7 @@ def largest_difference(one, other):
     return max((pair[0][name] - pair[1][name]).abs().max().item() for name in pair[0])
 
 
-@pytest.mark.parametrize("kind", LEARNED)
+@pytest.mark.parametrize("kind", [*LEARNED, "labels"])
 def test_two_processes_do_what_one_does_with_the_same_batch(images, tmp_path, kind):
     one, two = tmp_path / "one", tmp_path / "two"
     finish(start(one, images, 1, kind))

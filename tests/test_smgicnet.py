@@ -69,6 +69,9 @@ def test_one_direction():
     assert set(method.objective(blobs(1), blobs(2))) == {"similarity", "energy_similarity", "multi_level", "smoothness"}
 
 
+BOTH = {"antisymmetric": True, "midpoint": True}
+
+
 @pytest.mark.parametrize("network", [{}, {"midpoint": True}, {"passes": 3}, {"midpoint": True, "passes": 3}])
 def test_an_antisymmetric_network_exchanges_the_fields_with_the_images(network):
     """The inverse of one registration is the other registration, by construction."""
@@ -78,62 +81,73 @@ def test_an_antisymmetric_network_exchanges_the_fields_with_the_images(network):
     torch.testing.assert_close(there.inverse, back.forward, atol=1e-6, rtol=0)
     assert there.forward.abs().max() > 1e-3
     assert method.register(blobs(1), blobs(1)).forward.abs().max() < 1e-6
-    plain = build(**network)
+    plain = build()
     difference = plain.register(blobs(1), blobs(2)).inverse - plain.register(blobs(2), blobs(1)).forward
     assert difference.abs().max() > 1e-3
 
 
 def test_half_way_both_images_meet():
     """What a level sees of an image that has been moved by a known flow, and of the image itself."""
-    method = build(midpoint=True)
+    method = build(**BOTH)
     moving = torch.nn.functional.interpolate(blobs(1), scale_factor=2, mode="trilinear")
     velocity = torch.zeros(1, 3, *moving.shape[2:])
     velocity[:, 0] = 3 * torch.sin(torch.arange(32) / 5).view(1, 32, 1, 1)
     fixed = warp(moving, exp(velocity))
     both = both_directions(moving, fixed)
     levels = [PyramidLevel(one, one.square()) for one in both]
-    seen = method.network._seen(*levels, Flow.of(torch.cat([velocity, -velocity]), 7))
+    seen = method.network._seen(*levels, Flow.of(torch.cat([velocity, -velocity]), 7, midpoint=True))
     inside = (slice(None), slice(None), *[slice(8, -8)] * 3)
     for one, other, before in zip(*seen, levels[0], strict=True):
         distance, was = ((x[inside] - y[inside]).abs().mean() for x, y in ((one, other), (before, before.flip(0))))
         assert distance < 0.1 * was
 
 
-@pytest.mark.parametrize("network", [{"passes": 3}, {"midpoint": True}])
-def test_what_is_not_the_papers_is_off_by_default_and_changes_the_field(network):
-    plain, other = build(), build(**network)
+@pytest.mark.parametrize(("less", "more"), [({}, {"passes": 3}), ({"antisymmetric": True}, BOTH)])
+def test_what_is_not_the_papers_changes_the_field_and_no_parameter(less, more):
+    plain, other = build(**less), build(**more)
     assert plain.network.state_dict().keys() == other.network.state_dict().keys()
     other.network.load_state_dict(plain.network.state_dict())
     fields = [method.register(blobs(1), blobs(2)).forward for method in (plain, other)]
-    assert (fields[0] - fields[1]).abs().max() > 1e-3
+    assert (fields[0] - fields[1]).abs().max() > 1e-5
 
 
 @pytest.mark.parametrize("stage", [2, 4])
 def test_the_label_term_is_the_overlap_of_the_warped_regions(stage):
-    method = build(stage=stage, weights={"labels": 1.0, "bending": 1.0})
+    method = build(stage=stage, weights={"labels": 1.0})
     assert method.uses_labels
     assert not build().uses_labels
     rois = [torch.cat([image > 0.5, image < 0.4], dim=1).float() for image in (blobs(1), blobs(2))]
     terms = method.objective(blobs(1), blobs(2), rois)
-    assert set(method.weights) == set(terms) > {"labels", "bending"}
-    expected = 0
+    assert set(method.weights) == set(terms) > {"labels"}
+    assert all(torch.isfinite(term) for term in terms.values())
+    expected, present = 0, torch.ones(1, 2, dtype=torch.bool)
     for alpha, output in zip(method.settings.alpha, method.network(*both_directions(blobs(1), blobs(2))), strict=False):
         small = [torch.nn.functional.adaptive_avg_pool3d(one, output.displacement.shape[2:]) for one in rois]
         there, back = (warp(small[k], output.displacement[k : k + 1]) for k in (0, 1))
-        expected += alpha * (soft_dice(there, small[1]) + soft_dice(back, small[0])) / 2
+        expected += alpha * (soft_dice(there, small[1], present) + soft_dice(back, small[0], present)) / 2
     torch.testing.assert_close(terms["labels"], expected)
     gradients = torch.autograd.grad(terms["labels"], method.stage_parameters()[0])
     assert any(gradient.abs().sum() > 0 for gradient in gradients)
+    with pytest.raises(ValueError, match="no regions of interest are given"):
+        method.objective(blobs(1), blobs(2))
 
 
-@pytest.mark.parametrize("key", ["antisymmetric", "midpoint"])
-def test_a_network_of_two_directions_that_sees_one_is_refused(key):
+def test_only_regions_that_both_images_had_count():
+    method, seen = build(stage=1, weights={"labels": 1.0}), torch.ones(1, 1, *SHAPE)
+    one, none = (torch.cat([seen, seen * has], dim=1) for has in (1, 0))
+    values = [method.objective(blobs(1), blobs(2), rois)["labels"] for rois in ((one, one), (one, none), (none, one))]
+    torch.testing.assert_close(values[1], values[0])
+    torch.testing.assert_close(values[2], values[0])
+
+
+@pytest.mark.parametrize(("key", "needed"), [("antisymmetric", "symmetric"), ("midpoint", "antisymmetric")])
+def test_a_network_of_two_directions_that_sees_one_is_refused(key, needed):
     part = {"datasets": {"d": {"source": {"kind": "phantom"}}}, "methods": {"smgicnet": {"type": "smgicnet"}}}
-    part["methods"]["smgicnet"]["network"] = {key: True}
+    part["methods"]["smgicnet"]["network"] = {**BOTH}
     assert "smgicnet-no-symmetry" not in configuration.complete(part)["ablations"]["variants"]
-    part["methods"]["smgicnet"]["network"]["symmetric"] = False
+    part["methods"]["smgicnet"]["network"] = {key: True, needed: False}
     part["methods"]["smgicnet"]["objective"] = {"weights": {"symmetric": 0, "inverse": 0, "gradient_inverse": 0}}
-    with pytest.raises(InputError, match=f"{key} needs both directions"):
+    with pytest.raises(InputError, match=f"{key} needs .*, and {needed} is false"):
         configuration.complete(part)
 
 

@@ -1,16 +1,20 @@
 """Training on the command line without Snakemake: what it refuses, and that it goes on where it was cut."""
 
+import gzip
+import json
 import logging
 import os
+import shutil
 import signal
 
 import numpy as np
 import pytest
 import yaml
 
-from smgicnet import cli, training
+from smgicnet import cli, standalone, training
 from smgicnet.images import write_volume
 from smgicnet.interruption import REQUEUE
+from smgicnet.preprocessing import roi_names
 from tests.helpers import SHAPE, blobs
 
 SPLITS = {"a": "train", "b": "train", "c": "val", "d": "val", "e": "test", "f": "test"}
@@ -21,6 +25,10 @@ CONFIG = {
         "net": {"type": "lapirn", "network": {"channels": 2}, "stages": [{"iterations": 2}] * 3},
     },
 }
+LABELLED = {
+    "type": "smgicnet", "network": {"levels": 1, "channels": 4, "attention_gate": False}, "stages": [{"iterations": 2}],
+    "objective": {"windows": [3], "alpha": [1], "beta": [1], "weights": {"labels": 1}},
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -32,10 +40,17 @@ def prepared(tmp_path):
     (folder / "cohort/participants.tsv").write_text("subject\tsplit\n" + rows)
     for seed, name in enumerate(SPLITS):
         image = blobs(seed)[0, 0].numpy()
-        write_volume(folder / f"raw/subjects/{name}/image.nii", image, np.eye(4))
-        write_volume(folder / f"raw/subjects/{name}/labels.nii", (image > 0.5).astype(np.uint8) * 17, np.eye(4))
+        affine = np.diag([8, 8, 8, 1])
+        write_volume(folder / f"raw/subjects/{name}/image.nii", image, affine)
+        write_volume(folder / f"raw/subjects/{name}/labels.nii", (image > 0.5).astype(np.uint8) * 17, affine)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(CONFIG))
     return tmp_path / "config.yaml", folder
+
+
+def change(prepared, how):
+    content = yaml.safe_load(prepared[0].read_text())
+    how(content)
+    prepared[0].write_text(yaml.safe_dump(content))
 
 
 def run(prepared, method="net"):
@@ -43,14 +58,17 @@ def run(prepared, method="net"):
     return cli.main(["train", str(config), method, str(folder)])
 
 
-def test_what_is_left_out_by_quality_control_is_left_out(prepared, caplog, capsys):
+@pytest.mark.parametrize("exclude", [True, False])
+def test_what_quality_control_leaves_out_is_left_out_where_the_config_says_so(prepared, exclude, caplog, capsys):
+    change(prepared, lambda config: config["datasets"]["mine"].update(quality={"exclude": exclude}))
     (prepared[1] / "raw/excluded.txt").write_text("f\nb\n")
     table = prepared[1] / "cohort/participants.tsv"
     table.write_text(table.read_text() + "g\t\n")  # in no split
     with caplog.at_level(logging.INFO):
-        assert run(prepared) == 2
-    assert "the split train: 1 images make no pair" in capsys.readouterr().err
-    assert "3 stages, 1 subjects train, 2 validate, 1 test" in caplog.text
+        assert run(prepared) == (2 if exclude else 0)
+    assert ("the split train: 1 images make no pair" in capsys.readouterr().err) == exclude
+    count = (1, 2, 1) if exclude else (2, 2, 2)
+    assert "3 stages, {} subjects train, {} validate, {} test".format(*count) in caplog.text
 
 
 def test_cut_and_started_again(prepared, monkeypatch, capsys):
@@ -72,14 +90,63 @@ def test_cut_and_started_again(prepared, monkeypatch, capsys):
     assert not list(prepared[1].rglob("checkpoint.pt"))
 
 
-def test_weights_of_another_config_are_not_taken(prepared, capsys):
+def test_weights_that_were_made_with_anything_else_are_not_taken(prepared, capsys, monkeypatch):
     assert run(prepared) == 0
-    changed = yaml.safe_load(prepared[0].read_text())
-    changed["methods"]["net"]["stages"] = [{"iterations": 3}] * 3
-    prepared[0].write_text(yaml.safe_dump(changed))
-    capsys.readouterr()
+    level = prepared[1] / "raw/net/seed-1"
+    with monkeypatch.context() as other:
+        other.setattr(standalone, "training_code", lambda kind: "other")
+        assert run(prepared) == 2
+    assert (
+        "level-1/weights.pt: these weights are made with another code. Move level-1 and the" in capsys.readouterr().err
+    )
+    (level / "level-1/weights.pt").rename(level / "away.pt")
     assert run(prepared) == 2
-    assert "level-1/weights.pt: these weights are of another config. Move" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "level-2/weights.pt: these weights are made with another earlier. Move level-2 and the levels after" in said
+    (level / "away.pt").rename(level / "level-1/weights.pt")
+    change(
+        prepared, lambda config: config["methods"]["net"].update(stages=[{"iterations": 2}] * 2 + [{"iterations": 3}])
+    )
+    assert run(prepared) == 2
+    assert "level-3/weights.pt: these weights are made with another method." in capsys.readouterr().err
+    shutil.rmtree(level / "level-3")
+    assert run(prepared) == 0
+    path = prepared[1] / "raw/subjects/a/image.nii"
+    shutil.copy(path.with_name("image.nii").parents[1] / "f/image.nii", path)
+    assert run(prepared) == 2
+    assert "level-1/weights.pt: these weights are made with another images." in capsys.readouterr().err
+
+
+def test_labels_to_learn_from(prepared, capsys):
+    change(prepared, lambda config: config["methods"].update(net=LABELLED))
+    path = prepared[1] / "raw/subjects/b/labels.nii"
+    write_volume(path, np.zeros(SHAPE, np.uint8), np.diag([8, 8, 8, 1]))
+    assert run(prepared) == 2
+    assert "b/labels.nii: it has no label, and the method learns from labels." in capsys.readouterr().err
+    write_volume(path, np.full(SHAPE, 17, np.uint8), np.diag([8, 8, 8, 1]))
+    assert run(prepared) == 0
+    record = json.loads((prepared[1] / "raw/net/seed-1/level-1/training.json").read_text())
+    assert record["labels"]
+    assert record["rois"] == list(roi_names())
+
+
+@pytest.mark.parametrize(("option", "value", "least"), [("--seed", "-1", 0), ("--threads", "0", 1)])
+def test_numbers_that_cannot_be(prepared, option, value, least, capsys):
+    config, folder = prepared
+    assert cli.main(["train", str(config), "net", str(folder), option, value]) == 2
+    assert f"{option}: it is {value}. Give {least} or more." in capsys.readouterr().err
+
+
+def test_subjects_of_another_grid(prepared, capsys):
+    change(prepared, lambda config: config["datasets"]["mine"]["grid"].update(spacing=4))
+    assert run(prepared) == 2
+    assert "its grid is (16, 32, 16) at 8 mm" in capsys.readouterr().err
+
+
+def test_the_folder_itself(prepared, monkeypatch):
+    monkeypatch.chdir(prepared[1])
+    assert run((prepared[0], ".")) == 0
+    assert "mine,raw,net,1" in gzip.decompress((prepared[1] / "raw/net/seed-1/metrics.csv.gz").read_bytes()).decode()
 
 
 @pytest.mark.parametrize("method", ["initial", "none"])
@@ -91,7 +158,7 @@ def test_a_method_that_is_not_trained(prepared, method, capsys):
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
-        ("cohort/participants.tsv", "no such table. Prepare the subjects"),
+        ("cohort/participants.tsv", "no such file. Prepare the subjects"),
         ("raw/subjects/e/labels.nii", "labels.nii: no such file. Prepare the subjects"),
     ],
 )

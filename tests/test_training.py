@@ -7,11 +7,22 @@ import numpy as np
 import pytest
 import torch
 
+from smgicnet.config import schema
 from smgicnet.errors import InputError
 from smgicnet.evaluation import dice
+from smgicnet.fields import jacobian_determinant, warp
 from smgicnet.images import write_volume
 from smgicnet.methods import Stage
-from smgicnet.sampling import Augmentation, ImageSet, LabelSet, PairSampler, augment, augment_labels, draw_changes
+from smgicnet.sampling import (
+    Augmentation,
+    ImageSet,
+    PairSampler,
+    augment,
+    displacement_of,
+    draw_changes,
+    regions,
+    smooth,
+)
 from smgicnet.training import Job, TrainingConfig, learning_rate, train
 from tests.helpers import LEARNED, SHAPE, blobs, build
 
@@ -156,8 +167,12 @@ def changes(images, config, seed):
     return draw_changes(len(images), SHAPE, config, torch.Generator().manual_seed(seed))
 
 
+def applied(images, drawn):
+    return augment(images, drawn, displacement_of(drawn, SHAPE))
+
+
 def changed(images, config, seed):
-    return augment(images, changes(images, config, seed))
+    return applied(images, changes(images, config, seed))
 
 
 EACH = {"rotation": 20, "scale": 0.1, "translation": 0.1, "deformation": 0.02, "gamma": 0.3, "bias": 0.3, "noise": 0.1}
@@ -178,7 +193,7 @@ def test_augmentation_changes_each_image_in_its_own_way(key):
 
 def test_augmentation_of_some_images_is_that_of_all():
     images, config = torch.cat([blobs(1), blobs(1)]), Augmentation(**EACH)
-    alone = augment(images[1:], changes(images, config, 0).of([1]))
+    alone = applied(images[1:], changes(images, config, 0).of([1], images.device))
     torch.testing.assert_close(alone, changed(images, config, 0)[1:], atol=1e-5, rtol=0)
 
 
@@ -197,24 +212,46 @@ def test_intensities_change_within_the_brain_alone():
 
 def test_a_label_map_moves_with_its_image():
     image = (blobs(1) > 0.5).float()
-    moved = changes(image, replace(STILL, rotation=20, translation=0.1, deformation=0.02, gamma=1, noise=0.1), 3)
-    shape_alone = augment(image, moved._replace(gamma=None, noise=None))
-    labels = augment_labels(image * 17, moved)
+    displacement = displacement_of(
+        changes(image, replace(STILL, rotation=20, translation=0.1, deformation=0.02), 3), SHAPE
+    )
+    moved, labels = warp(image, displacement) > 0.5, warp(image * 17, displacement, mode="nearest")
     assert set(labels.unique().tolist()) == {0, 17}
-    assert dice((labels == 17).byte().numpy(), (shape_alone > 0.5).byte().numpy(), [1]) > 0.95
+    assert dice((labels == 17).byte().numpy(), moved.byte().numpy(), [1]) > 0.95
     assert dice((labels == 17).byte().numpy(), image.byte().numpy(), [1]) < 0.8
+
+
+def test_a_smooth_field_has_the_sd_of_its_coefficients_and_no_kinks():
+    coefficients = 0.3 * torch.randn(200, 3, 6, 6, 6, generator=torch.Generator().manual_seed(0))
+    field = smooth(coefficients, (24, 32, 24))
+    assert field.shape == (200, 3, 24, 32, 24)
+    assert field.std().item() == pytest.approx(0.3, rel=0.02)
+    assert field[..., 6:-6, 8:-8, 6:-6].std().item() == pytest.approx(0.3, rel=0.25)
+    assert field.diff(dim=2).diff(dim=2).abs().max() < 0.7 * field.diff(dim=2).abs().max()
+
+
+def test_the_largest_deformation_hardly_folds():
+    largest = schema("parts/training")["properties"]["augmentation"]["properties"]["deformation"]["maximum"]
+    drawn = draw_changes(8, (48, 48, 48), replace(STILL, deformation=largest), torch.Generator().manual_seed(0))
+    folded = jacobian_determinant(displacement_of(drawn, (48, 48, 48))) <= 0
+    assert folded.float().mean() < 0.02
 
 
 def test_the_deformation_is_in_fractions_of_the_field_of_view_and_in_the_frame_of_the_pose():
     ramp = torch.arange(32.0).view(1, 1, 1, 32, 1).expand(1, 1, *SHAPE) + 100
-    deformation = torch.zeros(1, 3, 7, 7, 7)
-    deformation[:, 1] = 0.125  # 4 of 32 voxels along the second axis
+    deformation = torch.zeros(1, 3, 6, 6, 6)
+    deformation[:, 1, 0, 0, 0] = 0.125 * 6**1.5  # order 0: 4 of 32 voxels along the second axis, everywhere
     scaled = torch.cat([2 * torch.eye(3), torch.zeros(3, 1)], dim=1)[None]
     none = changes(ramp, STILL, 0)
-    shifted = augment(ramp, none._replace(deformation=deformation))
+    shifted = applied(ramp, none._replace(deformation=deformation))
     torch.testing.assert_close(shifted[:, :, :, 2:20], ramp[:, :, :, 6:24])
-    twice = augment(ramp, none._replace(deformation=deformation, poses=scaled))
+    twice = applied(ramp, none._replace(deformation=deformation, poses=scaled))
     assert twice[0, 0, 8, 14, 8] == pytest.approx(100 + 15.5 + 2 * (14 - 15.5 + 4))
+
+
+def test_regions_of_a_label_map():
+    labels = torch.tensor([0.0, 17, 2, 17]).view(1, 1, 4, 1, 1)
+    assert regions(labels, [2, 17, 99]).view(3, 4).tolist() == [[0, 0, 1, 0], [0, 1, 0, 1], [0, 0, 0, 0]]
 
 
 def test_augmentation_translation_is_in_fractions_of_the_field_of_view():
@@ -231,16 +268,15 @@ def test_labels_reach_the_objective_augmented_with_their_images(job, tmp_path):
     maps = [tmp_path / f"{index}-labels.nii" for index in range(3)]
     for index, path in enumerate(maps):
         write_volume(path, (blobs(index)[0, 0] > 0.5).numpy().astype(np.uint8) * (10 + 2 * index), np.eye(4))
-    labels = LabelSet(maps, [10, 12, 14, 99])
     method, seen = build(weights={"labels": 1.0}), []
     objective = method.objective
     method.objective = lambda *batch: seen.append(batch) or objective(*batch)
-    history = train(method, replace(job, labels=labels))
+    history = train(method, replace(job, labels=ImageSet(maps), rois=[10, 12, 14, 99]))
     assert history["labels"].between(0, 1.875).all()  # of four levels, with alpha
     for step, (image_a, image_b, rois) in enumerate(seen):
         pair = PairSampler(3, 1, 7).batch(step)[0]
-        for image, regions, index in zip((image_a, image_b), rois, pair, strict=True):
-            assert regions.shape == (1, 4, *SHAPE)
-            assert regions.sum((0, 2, 3, 4)).nonzero().ravel().tolist() == [index]
+        for image, parts, index in zip((image_a, image_b), rois, pair, strict=True):
+            assert parts.shape == (1, 4, *SHAPE)
+            assert parts.sum((0, 2, 3, 4)).nonzero().ravel().tolist() == [index]
             # a moved image is bright where its moved label is, up to the border
-            assert dice((image > 0.5).byte().numpy(), regions[:, index].byte().numpy(), [1]) > 0.75
+            assert dice((image > 0.5).byte().numpy(), parts[:, index].byte().numpy(), [1]) > 0.75

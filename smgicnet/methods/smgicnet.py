@@ -22,16 +22,14 @@ from smgicnet.networks import GatedEncoderDecoder, LevelTrunk, VelocityHead, con
 from smgicnet.refinement import Refinement, refine
 from smgicnet.wavelets import PyramidLevel, WaveletPyramid
 
-SMOOTHNESS = {"smoothness": losses.diffusion, "bending": losses.bending_energy}  # of a velocity
-
 
 @dataclass(frozen=True)
 class NetworkConfig:
     """``levels`` resolutions (4 in the paper), ``channels`` a level, ``blocks`` residual blocks in levels 1 to 3,
     ``depth`` strides of the last level, ``integration_steps`` T, ``velocity_range`` in half-widths of the grid.
 
-    Not the paper's: ``antisymmetric``, each level's velocity is ``(f(A, B) - f(B, A)) / 2``; ``midpoint``, levels see
-    both images half-way instead of the moving one warped to the fixed one; ``passes`` of each level below the last."""
+    Not the paper's: ``antisymmetric``, each level's velocity is ``(f(A, B) - f(B, A)) / 2``; ``midpoint``, its levels
+    see both images half-way instead of the moving one on the fixed one; ``passes`` of each level below the last."""
 
     levels: int
     channels: int
@@ -60,20 +58,21 @@ class ObjectiveConfig:
 
 
 class Flow(NamedTuple):
-    """A stationary velocity ``v``, the displacements of ``exp(v/2)`` and ``exp(v)``; ``(N, 3, D, H, W)`` in voxels."""
+    """A stationary velocity ``v``, the displacements of ``exp(v)`` and, where levels want it, of ``exp(v/2)``;
+    ``(N, 3, D, H, W)`` in voxels."""
 
     velocity: Tensor
-    halfway: Tensor
     displacement: Tensor
+    halfway: Tensor | None
 
     @classmethod
-    def of(cls, velocity: Tensor, steps: int) -> Flow:
-        """Scaling and squaring comes by the half way."""
+    def of(cls, velocity: Tensor, steps: int, *, midpoint: bool) -> Flow:
+        """By `exp`, which comes by the half way."""
         halfway = exp(velocity / 2, steps - 1)
-        return cls(velocity, halfway, compose(halfway, halfway))
+        return cls(velocity, compose(halfway, halfway), halfway if midpoint else None)
 
     def on_grid(self, size: Sequence[int]) -> Flow:
-        return Flow(*(resize(field, size) for field in self))
+        return Flow(*(None if field is None else resize(field, size) for field in self))
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,8 @@ class MultiLevelNetwork(nn.Module):
                 update = level(*seen, flow.velocity if flow else None)
                 if self.config.antisymmetric:
                     update = (update - losses.swap_directions(update)) / 2
-                flow = Flow.of(update + flow.velocity if flow else update, self.config.integration_steps)
+                velocity = update + flow.velocity if flow else update
+                flow = Flow.of(velocity, self.config.integration_steps, midpoint=self.config.midpoint)
             outputs.append(LevelOutput(at_moving, at_fixed, before, flow))
         return outputs
 
@@ -202,6 +202,13 @@ def _warp_level(level: PyramidLevel, displacement: Tensor) -> PyramidLevel:
     return PyramidLevel(warp(level.low, displacement), energy)
 
 
+def _overlap(displacement: Tensor, rois: tuple[Tensor, Tensor]) -> Tensor:
+    """`soft_dice` of the moving and the fixed regions on the grid of a level's displacement."""
+    moving, fixed = (F.adaptive_avg_pool3d(one, displacement.shape[2:]) for one in rois)
+    present = (moving.amax((2, 3, 4)) > 0) & (fixed.amax((2, 3, 4)) > 0)
+    return losses.soft_dice(warp(moving, displacement), fixed, present)
+
+
 class SMGICNet(LearnedMethod):
     """The method: both directions of a pair in one batch and one forward pass."""
 
@@ -218,8 +225,7 @@ class SMGICNet(LearnedMethod):
         return cls(*(build(part, config[key]) for part, key in parts), stage)
 
     def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
-        paired = self.config.antisymmetric or self.config.midpoint
-        both = losses.both_directions(moving, fixed) if paired else (moving, fixed)
+        both = losses.both_directions(moving, fixed) if self.config.antisymmetric else (moving, fixed)
         velocity = self.network(*both)[-1].velocity[:1]
         if self.refinement.iterations:
             velocity = resize(velocity, [n // self.refinement.shrink for n in fixed.shape[2:]])
@@ -234,23 +240,23 @@ class SMGICNet(LearnedMethod):
         images, targets = losses.both_directions(moving, fixed)
         warped = warp(images, resize(displacement, fixed.shape[2:]))
         similarity = weights["similarity"] * losses.local_ncc(warped, targets, self.settings.windows[-1])
-        smoothness = sum(weights[name] * SMOOTHNESS[name](velocity) for name in SMOOTHNESS if weights[name] > 0)
+        smoothness = weights["smoothness"] * losses.diffusion(velocity)
         return self.settings.alpha[-1] * similarity + self.settings.beta[-1] * smoothness
 
     def objective(
         self, image_a: Tensor, image_b: Tensor, rois: tuple[Tensor, Tensor] | None = None
     ) -> dict[str, Tensor]:
         """Terms summed over the levels with alpha (similarity, labels, consistency) and beta (smoothness)."""
+        if self.uses_labels and rois is None:
+            raise ValueError("the objective has a term of label maps, and no regions of interest are given")
         arrange = losses.both_directions if self.config.symmetric else lambda a, b: (a, b)
         terms: dict[str, Tensor] = defaultdict(lambda: image_a.new_zeros(()))
         for index, output in enumerate(self.network(*arrange(image_a, image_b))):
             values = self._level_terms(output, self.settings.windows[index])
-            if "labels" in self.weights:
-                size = output.displacement.shape[2:]
-                moving, fixed = arrange(*(F.adaptive_avg_pool3d(one, size) for one in rois))
-                values["labels"] = losses.soft_dice(warp(moving, output.displacement), fixed)
+            if self.uses_labels:
+                values["labels"] = _overlap(output.displacement, arrange(*rois))
             for name, value in values.items():
-                by_level = self.settings.beta if name in SMOOTHNESS else self.settings.alpha
+                by_level = self.settings.beta if name == "smoothness" else self.settings.alpha
                 terms[name] = terms[name] + by_level[index] * value
         return {name: terms[name] for name in self.weights}
 
@@ -261,8 +267,8 @@ class SMGICNet(LearnedMethod):
         if "energy_similarity" in wanted and level.before is not None and level.moving.energy is not None:
             energy = warp(level.moving.energy, level.displacement)
             terms["energy_similarity"] = losses.local_ncc(energy, level.fixed.energy, window)
-        for name in wanted & SMOOTHNESS.keys():
-            terms[name] = SMOOTHNESS[name](level.velocity)
+        if "smoothness" in wanted:
+            terms["smoothness"] = losses.diffusion(level.velocity)
         if "multi_level" in wanted and level.before is not None:
             terms["multi_level"] = losses.multi_level_consistency(warped, level.before)
         if "symmetric" in wanted:
