@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from math import ceil, prod
 from pathlib import Path
 
-from smgicnet.config import schema
+from smgicnet.config import learns_from_labels, schema
 from smgicnet.errors import InputError
 from smgicnet.provenance import write_text
 
 BASE_MB = 1500  # of a job's programs and libraries
 ALIGNMENT = {"pair_seconds": 20.0, "pair_memory": 1500}  # of an affine alignment, as `cost` in a method's schema
 UNKNOWN = {"pair_seconds": 10.0, "pair_memory": 3000, "training_memory": 10000}
+LABELS_MEMORY = 3000  # of training with them besides
 SIDES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # subjects of a side of a job, which reads at most twice as many images
 COSTS = "results/costs.json"
 
@@ -28,8 +29,9 @@ def million_voxels(grid: Mapping) -> float:
 
 
 def of_method(block: Mapping) -> dict[str, float]:
-    """``cost`` by the schema of a method's block."""
-    return UNKNOWN | schema(f"methods/{block['type']}").get("cost", {})
+    """``cost`` by the schema of a method's block; learning from label maps takes memory for a map of each region."""
+    cost = UNKNOWN | schema(f"methods/{block['type']}").get("cost", {})
+    return cost | {"training_memory": cost["training_memory"] + LABELS_MEMORY * learns_from_labels(block)}
 
 
 def memory_mb(by_million: float, grid: Mapping, attempt: int) -> int:

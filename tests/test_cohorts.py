@@ -8,6 +8,7 @@ import os
 import sys
 import tarfile
 import threading
+from contextlib import nullcontext
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -19,9 +20,11 @@ import yaml
 
 from smgicnet import cli
 from smgicnet.config import _check, build
+from smgicnet.errors import InputError
 from smgicnet.images import read_image, read_labels
 from smgicnet.phantom import PhantomConfig, make_phantom
 from smgicnet.preprocessing import label_table
+from smgicnet.sources import require_training_labels
 from tests.helpers import ROOT, snakemake
 
 TRAINED = {
@@ -211,3 +214,15 @@ def test_a_bids_dataset_is_checked_and_prepared(tmp_path, capsys):
     report = yaml.safe_load((tmp_path / target).with_name("preprocessing.json").read_text())
     assert [step["tool"] for step in report["steps"]] == ["none", "n4"]  # auto sees that it is stripped
     assert report["labels"].endswith("sub-03_desc-aseg_dseg.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "methods", "refused"),
+    [("given", ["net"], True), ("given", [], False), ("synthseg", ["net"], False)],
+)
+def test_training_subjects_without_labels_for_a_method_that_learns_from_them(segmentation, methods, refused):
+    table = pd.DataFrame({"split": ["train", "train", "val", "test"], "labels": ["a", "", "", "b"]}, list("abcd"))
+    datasets = {"mine": {"preprocessing": {"segmentation": segmentation}}}
+    said = "datasets.mine: b has no label map, and net learns from those of the split train"
+    with pytest.raises(InputError, match=said) if refused else nullcontext():
+        require_training_labels({"mine": table}, datasets, methods)
