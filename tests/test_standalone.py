@@ -55,7 +55,7 @@ def change(prepared, how):
 
 def run(prepared, method="net"):
     config, folder = prepared
-    return cli.main(["train", str(config), method, str(folder)])
+    return cli.main(["train", str(config), method, str(folder), "--threads", "1"])
 
 
 @pytest.mark.parametrize("exclude", [True, False])
