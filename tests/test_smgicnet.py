@@ -174,6 +174,17 @@ def test_refinement_lowers_the_loss_of_the_pair_and_changes_nothing_kept():
     assert losses_after[0] > losses_after[1] > losses_after[2]
 
 
+def test_refinement_has_a_window_of_its_own():
+    part, found = block(), []
+    for window in (None, 9, 3):
+        part["refinement"] |= {"iterations": 3, "window": window}
+        method = METHODS["smgicnet"].from_config(part, 4)
+        method.network.load_state_dict(build().network.state_dict())
+        found.append(method.register(blobs(1), blobs(2)).forward)
+    assert torch.equal(found[0], found[1])  # 9 is the training's
+    assert not torch.allclose(found[0], found[2], atol=1e-3)
+
+
 def test_refinement_is_no_matter_of_training():
     part, other = block(), block()
     other["refinement"]["iterations"] = 30

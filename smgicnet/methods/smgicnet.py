@@ -239,7 +239,8 @@ class SMGICNet(LearnedMethod):
         displacement = exp(torch.cat([velocity, -velocity]), self.config.integration_steps)
         images, targets = losses.both_directions(moving, fixed)
         warped = warp(images, resize(displacement, fixed.shape[2:]))
-        similarity = weights["similarity"] * losses.local_ncc(warped, targets, self.settings.windows[-1])
+        window = self.refinement.window or self.settings.windows[-1]
+        similarity = weights["similarity"] * losses.local_ncc(warped, targets, window)
         smoothness = weights["smoothness"] * losses.diffusion(velocity)
         return self.settings.alpha[-1] * similarity + self.settings.beta[-1] * smoothness
 
