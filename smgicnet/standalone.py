@@ -48,7 +48,7 @@ def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1
     if dataset is None:
         known = ", ".join(config["datasets"])
         raise InputError(folder, f"{config_path} has no dataset of that name", f"Name the folder of one of {known}")
-    subjects = _subjects(folder, excluding=dataset["quality"]["exclude"])
+    subjects = prepared_subjects(folder, excluding=dataset["quality"]["exclude"])
     grid = build(Grid, dataset["grid"])
     _check_grid([subject.image for split in SPLITS for subject in subjects[split]], grid, config_path)
     run = folder / "raw" / name / f"seed-{seed}"
@@ -94,7 +94,7 @@ def _trained_block(config: Mapping, name: str, config_path: Path) -> Mapping:
     return block
 
 
-def _subjects(folder: Path, *, excluding: bool) -> dict[str, list[SubjectFiles]]:
+def prepared_subjects(folder: Path, *, excluding: bool) -> dict[str, list[SubjectFiles]]:
     """The prepared subjects of each split; ``excluding`` those that quality control leaves out."""
     table_path, excluded_path = folder / "cohort/participants.tsv", folder / "raw/excluded.txt"
     remedy = "Prepare the subjects where there is Snakemake: `snakemake quality cohorts`, and copy the folder"
