@@ -19,17 +19,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import yaml
-from scipy.ndimage import affine_transform
 from torch.profiler import ProfilerActivity, profile
 
-from smgicnet import config
+from smgicnet import config, preprocessing
 from smgicnet.evaluation import dice, jacobian_metrics, ndv_percent, present_labels, warp_labels
 from smgicnet.fields import resample
 from smgicnet.hausdorff import hausdorff95_mm
+from smgicnet.images import Volume
 from smgicnet.losses import local_ncc
 from smgicnet.methods import METHODS
 from smgicnet.phantom import load_template
-from smgicnet.preprocessing import bounding_box, roi_names
+from smgicnet.preprocessing import Grid, brain_centre, common_affine, roi_names
 from smgicnet.provenance import hardware
 from smgicnet.rendering import to_rois
 from smgicnet.training import weighted_total
@@ -76,7 +76,7 @@ def report(title: str, functions: dict[str, Callable[[], object]], repeats: int)
 
 def convolution_ncc(image: torch.Tensor, other: torch.Tensor, window: int, eps: float = 1e-5) -> torch.Tensor:
     """Local NCC as the field's code has it: five convolutions with a kernel of ones, differentiated by autograd."""
-    kernel = torch.ones(1, 1, *[window] * 3)  # images have one channel
+    kernel = torch.ones(1, 1, *[window] * 3)
     sums = [F.conv3d(x, kernel, padding=window // 2) for x in (image, other, image**2, other**2, image * other)]
     n = window**3
     cross = sums[4] - sums[0] * sums[1] / n
@@ -149,21 +149,18 @@ def join_levels(one, two):
 def bench_scoring(size: int, repeats: int) -> None:
     """The parts of scoring a pair, on one thread: the template's label map and the same, deformed."""
     template = load_template()
-    spacing = np.full(3, 192 / size)
-    centre = bounding_box(template.classes > 0).mean(axis=1)
-    step = np.diag(spacing) @ np.linalg.inv(template.affine[:3, :3])  # to voxels of 1 mm
-    labels = affine_transform(
-        to_rois(template.classes), step, centre - step @ np.full(3, (size - 1) / 2), output_shape=(size,) * 3, order=0
-    )
+    volume, grid = Volume(to_rois(template.classes), template.affine), Grid((size,) * 3, 192 / size)
+    affine = common_affine(volume, brain_centre(template.classes > 0), grid)
+    labels = preprocessing.resample(volume, affine, grid.shape, order=0)
     coarse = torch.randn(1, 3, *[7] * 3, generator=torch.Generator().manual_seed(0))
-    field = resample(coarse, (size,) * 3) * 6 / spacing[0]  # about 6 mm
+    field = resample(coarse, grid.shape) * 6 / grid.spacing  # about 6 mm
     rois = present_labels(labels, list(roi_names()))
     warped, brain, threads = warp_labels(labels, field), labels > 0, torch.get_num_threads()
     torch.set_num_threads(1)
     parts = {
         "warp the labels": lambda: warp_labels(labels, field),
         "Dice": lambda: dice(labels, warped, rois),
-        "HD95": lambda: hausdorff95_mm(labels, warped, rois, spacing),
+        "HD95": lambda: hausdorff95_mm(labels, warped, rois, np.full(3, grid.spacing)),
         "Jacobian": lambda: jacobian_metrics(field, brain),
         "NDV, by its authors' package": lambda: ndv_percent(field, brain),
     }

@@ -1,4 +1,4 @@
-"""Dice of trained weights on a dataset's test pairs, with and without instance optimisation.
+"""Dice of SM-GICNet's trained weights on a dataset's test pairs, with and without instance optimisation.
 
 ``python -m benchmarks.accuracy results/DATASET WEIGHTS.pt ... --refine 0 50``: weights of any level, both directions of
 every pair. The workflow's tables are the judge of a method; this is for finding one.

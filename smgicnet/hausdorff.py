@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial import cKDTree
 
+from smgicnet.preprocessing import bounding_box
+
 RADIUS = 5  # of the ball of neighbours that are looked at, in voxels of the finest axis
 LABELS = 256
 
@@ -38,8 +40,10 @@ def hausdorff95_mm(a: np.ndarray, b: np.ndarray, among: Sequence[int], spacing: 
     both[list(among)] = True
     both &= (counts > 0).all(axis=0)
     both[0] = False
+    if not both.any():
+        return np.full(len(among), np.nan)
     surfaces = [_surface_labels(labels, both) for labels in (a, b)]
-    box = _box(surfaces[0] | surfaces[1])
+    box = tuple(slice(first, last + 1) for first, last in bounding_box((surfaces[0] | surfaces[1]) > 0))
     surfaces = [np.pad(labels[box], RADIUS) for labels in surfaces]
     shells = _shells(np.asarray(spacing, dtype=float))
     directed = [_percentile95(x, y, spacing, shells) for x, y in (surfaces, surfaces[::-1])]
@@ -49,12 +53,6 @@ def hausdorff95_mm(a: np.ndarray, b: np.ndarray, among: Sequence[int], spacing: 
 def _surface_labels(labels: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """``labels`` on the surfaces of the wanted ones, 0 elsewhere."""
     return np.where(surface(labels) & wanted[labels], labels, 0)
-
-
-def _box(mask: np.ndarray) -> tuple[slice, ...]:
-    """The bounding box of what is not 0; nothing at all for an empty mask."""
-    spans = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    return tuple(slice(span[0], span[-1] + 1) if span.size else slice(0) for span in spans)
 
 
 def _shells(spacing: np.ndarray) -> list[tuple[float, np.ndarray]]:

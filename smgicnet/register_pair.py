@@ -35,13 +35,13 @@ def register_images(
     those of the weights' config. Returns their paths. Raises `InputError` for unusable images or weights.
     """
     trained = read_weights(weights)
+    registering = _refining(trained, weights, refine)
     fixed, moving = (prepare(path, None, trained.grid) for path in (fixed_path, moving_path))
     native_fixed, native_moving = read_image(fixed_path), read_image(moving_path)
     geometries = [read_geometry(path) for path in (fixed_path, moving_path)]
     if "fsl" in formats:
         for geometry in geometries:
             fsl_matrix(geometry)  # raises now what it would raise after the registration
-    registering = _refining(trained, weights, refine)
     method = to_device(trained.build(registering))
     images = [image_tensor(p.image, method.device) for p in (fixed, moving)]
     result = method.register(*images)

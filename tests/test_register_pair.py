@@ -111,3 +111,11 @@ def test_refinement_on_the_command_line(arguments, tmp_path, capsys):
     capsys.readouterr()
     assert cli.main(["register", *given, "--refine", "-1", "--out", str(tmp_path / "negative")]) == 2
     assert "--refine: -1 iterations. Give 0 or more" in capsys.readouterr().err
+
+
+def test_a_method_without_refinement_says_so_before_it_reads_the_images(tmp_path, capsys):
+    method = build("lapirn")
+    write_weights(Weights(block("lapirn"), 3, Grid(SHAPE, 8.0), method.network.state_dict()), tmp_path / "w.pt")
+    given = ["--fixed", "gone.nii", "--moving", "gone.nii", "--weights", str(tmp_path / "w.pt"), "--out", str(tmp_path)]
+    assert cli.main(["register", *given, "--refine", "5"]) == 2
+    assert "w.pt: a lapirn has no instance optimisation. Leave the refinement out" in capsys.readouterr().err
