@@ -44,7 +44,8 @@ def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1
             raise InputError(option, f"it is {value}", f"Give {least} or more")
     config = load(config_path)
     block = _trained_block(config, name, config_path)
-    dataset = config["datasets"].get(folder.resolve().name)
+    dataset_name = folder.resolve().name
+    dataset = config["datasets"].get(dataset_name)
     if dataset is None:
         known = ", ".join(config["datasets"])
         raise InputError(folder, f"{config_path} has no dataset of that name", f"Name the folder of one of {known}")
@@ -56,7 +57,7 @@ def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1
     count = {split: len(subjects[split]) for split in SPLITS}
     log.info(
         "%s on %s: %d stages, %d subjects train, %d validate, %d test; results in %s",
-        name, folder.name, len(block["stages"]), *count.values(), run,
+        name, dataset_name, len(block["stages"]), *count.values(), run,
     )  # fmt: skip
     weights = None
     for stage in range(1, len(block["stages"]) + 1):
@@ -78,20 +79,20 @@ def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1
             code=training_code(block["type"]),
             threads=threads,
         )
-    return _scored(run, block, weights, subjects["test"], seed, threads)
+    columns = {"dataset": dataset_name, "arm": "raw", "method": name, "seed": str(seed)}
+    return _scored(run, block, weights, subjects["test"], columns, threads)
 
 
 def _trained_block(config: Mapping, name: str, config_path: Path) -> Mapping:
-    block = config["methods"].get(name)
-    if block is None or not block["stages"] or block["weights"] or "raw" not in block["arms"]:
-        fitting = [
-            key
-            for key, one in config["methods"].items()
-            if one["stages"] and not one["weights"] and "raw" in one["arms"]
-        ]
-        remedy = f"Name one of {', '.join(fitting)}" if fitting else "Give a config that has one"
+    trained = {
+        key: block
+        for key, block in config["methods"].items()
+        if block["stages"] and not block["weights"] and "raw" in block["arms"]
+    }
+    if name not in trained:
+        remedy = f"Name one of {', '.join(trained)}" if trained else "Give a config that has one"
         raise InputError(config_path, f"{name} is no method that is trained in the arm raw", remedy)
-    return block
+    return trained[name]
 
 
 def prepared_subjects(folder: Path, *, excluding: bool) -> dict[str, list[SubjectFiles]]:
@@ -150,17 +151,18 @@ def _stages_done(run: Path, block: Mapping, training: Sequence[SubjectFiles], se
     return done
 
 
-def _scored(run: Path, block: Mapping, weights: Path, test: list[SubjectFiles], seed: int, threads: int) -> Path:
+def _scored(
+    run: Path, block: Mapping, weights: Path, test: list[SubjectFiles], columns: Mapping[str, str], threads: int
+) -> Path:
     """The metrics of the test pairs, registered as one job."""
     folder, metrics = run / "shards/all", run / "metrics.csv.gz"
-    dataset, method = run.resolve().parents[2].name, run.parent.name
     register_shard(
         registering_block(block),
         weights,
         unordered_pairs([subject.name for subject in test]),
         {subject.name: subject for subject in test},
         alignments=[],
-        columns={"dataset": dataset, "arm": "raw", "method": method, "seed": str(seed)},
+        columns=columns,
         metrics=folder / "metrics.csv",
         record=folder / "registration.json",
         code=registering_code(block["type"], scored=True),
