@@ -4,7 +4,9 @@ import sys
 from functools import cache
 from pathlib import Path
 
-sys.path.insert(0, str(Path(workflow.basedir)))  # the package of this checkout, whatever is installed
+# the package of this checkout, whatever is installed: here, and in the jobs, where Snakemake puts it last
+sys.path.insert(0, str(Path(workflow.basedir)))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [sys.path[0], os.environ.get("PYTHONPATH")]))
 
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
@@ -23,7 +25,7 @@ from smgicnet.costs import (
 )
 from smgicnet.errors import InputError
 from smgicnet.method_code import registering_code, training_code
-from smgicnet.preprocessing import LABEL_TABLE, label_file, roi_names
+from smgicnet.preprocessing import LABEL_TABLE, label_file
 from smgicnet.provenance import source_digest
 from smgicnet.sources import plan_cohort, require_training_labels, tools_to_come
 from smgicnet.tools import require_tools

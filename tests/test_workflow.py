@@ -528,6 +528,15 @@ def test_train_on_the_command_line_ends_in_the_workflows_weights_and_metrics(fin
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("weights.pt")}
 
 
+def test_jobs_run_the_code_of_the_checkout(tmp_path, monkeypatch):
+    """Not that of another one that is installed."""
+    (tmp_path / "installed/smgicnet").mkdir(parents=True)
+    (tmp_path / "installed/smgicnet/__init__.py").write_text("raise ImportError('another checkout')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "installed"))
+    snakemake(tmp_path, "results/audit.md", "--configfile", str(ROOT / "config/config.yaml"))
+    assert (tmp_path / "results/audit.md").is_file()
+
+
 def test_register_on_the_command_line(finished, capsys):
     """Two scans of other orientations, spacings and fields of view; results lie in their native spaces."""
     cohort = finished / "results/mini/cohort"
