@@ -34,7 +34,6 @@ rule train_level:
         grid=lambda w: DATASETS[w.dataset]["grid"],
         training=lambda w: subjects(w.dataset, "train"),
         validation=lambda w: subjects(w.dataset, "val"),
-        rois=lambda w: list(roi_names()) if w.method in LABELLED else [],
         code=lambda w: training_code(METHODS[w.method]["type"]),
     script:
         "../workflow/scripts/train_level.py"

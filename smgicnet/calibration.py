@@ -19,7 +19,6 @@ from smgicnet.images import write_volume
 from smgicnet.methods import METHODS, LearnedMethod
 from smgicnet.preprocessing import roi_names
 from smgicnet.register_job import load_method
-from smgicnet.sampling import regions
 from smgicnet.training import weighted_total
 
 log = logging.getLogger(__name__)
@@ -77,8 +76,7 @@ def _batch(method: LearnedMethod, shape: tuple[int, int, int], count: int) -> tu
     image, labels = (torch.cat([image_tensor(one, method.device)] * count) for one in synthetic_brain(shape, 1))
     if not method.uses_labels:
         return image, image
-    rois = regions(labels, list(roi_names()))
-    return image, image, (rois, rois)
+    return image, image, (labels, labels)
 
 
 def pair_seconds(block: Mapping, shape: tuple[int, int, int], spacing: float) -> float:

@@ -270,11 +270,13 @@ def _check_grids(method: Mapping, where: str, datasets: Mapping, source: str) ->
 def grid_stride(method: Mapping) -> int:
     """The number by which the grid of a completed method block has to be divisible: its schema's, or by its levels.
 
-    Each of SM-GICNet's levels below the last halves the grid and has one stride more.
+    Each of SM-GICNet's levels below the images' own grid halves it and has one stride more.
     """
     network = method.get("network", {})
     if "levels" not in network:
         return schema(f"methods/{method['type']}").get("grid_stride", 1)
+    if not network["full_resolution"]:
+        return 2 ** (network["levels"] + 1)
     return max(2 ** network["depth"], 2 ** network["levels"] if network["levels"] > 1 else 1)
 
 

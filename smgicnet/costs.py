@@ -18,7 +18,7 @@ from smgicnet.provenance import write_text
 BASE_MB = 1500  # of a job's programs and libraries
 ALIGNMENT = {"pair_seconds": 20.0, "pair_memory": 1500}  # of an affine alignment, as `cost` in a method's schema
 UNKNOWN = {"pair_seconds": 10.0, "pair_memory": 3000, "training_memory": 10000}
-LABELS_MEMORY = 3000  # of training with them besides
+LABELS_MEMORY = 1000  # of training with them besides
 SIDES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # subjects of a side of a job, which reads at most twice as many images
 COSTS = "results/costs.json"
 
@@ -29,7 +29,7 @@ def million_voxels(grid: Mapping) -> float:
 
 
 def of_method(block: Mapping) -> dict[str, float]:
-    """``cost`` by the schema of a method's block; learning from label maps takes memory for a map of each region."""
+    """``cost`` by the schema of a method's block; learning from label maps takes memory for where each voxel looks."""
     cost = UNKNOWN | schema(f"methods/{block['type']}").get("cost", {})
     return cost | {"training_memory": cost["training_memory"] + LABELS_MEMORY * learns_from_labels(block)}
 

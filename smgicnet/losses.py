@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smgicnet.fields import compose, forward_differences, jacobian_determinant
+from smgicnet.fields import compose, forward_differences, identity_grid, jacobian_determinant
 
 
 def box_sum(maps: Tensor, window: int) -> Tensor:
@@ -98,16 +100,40 @@ def folding(displacement: Tensor) -> Tensor:
     return (-jacobian_determinant(displacement)).clamp(min=0).mean()
 
 
-def soft_dice(warped: Tensor, fixed: Tensor, present: Tensor) -> Tensor:
-    """1 minus the soft Dice ``2 sum(ab) / (sum(a^2) + sum(b^2))``, a mean over the regions of a pair, then over pairs.
+def soft_dice(moving: Tensor, fixed: Tensor, displacement: Tensor) -> Tensor:
+    """1 minus the soft Dice ``2 sum(ab) / (sum(a) + sum(b))`` of two label maps: a mean over labels, then over pairs.
 
-    ``warped`` and ``fixed`` are ``(N, K, D, H, W)``: how much of a voxel is in each of K regions of interest;
-    ``present (N, K)``: those that count, which both images had before any warping.
+    ``moving`` and ``fixed`` are ``(N, 1, D, H, W)``, whole numbers from 0, which is no label, to 255; b is 1 where a
+    voxel of ``fixed`` has a label, and a how much of the warped moving map's voxel has it, by trilinear interpolation.
+    Labels count that both maps have before warping. Differentiable by ``displacement (N, 3, D, H, W)``, in voxels.
+
+    A voxel has the labels of eight neighbours at most: these are looked up, no map of each label is warped.
     """
-    a, b = warped.flatten(2), fixed.flatten(2)
-    sizes = (a.square().sum(2) + b.square().sum(2)).clamp(min=torch.finfo(a.dtype).eps)
-    overlap = 2 * (a * b).sum(2) / sizes * present
-    return 1 - (overlap.sum(1) / present.sum(1).clamp(min=1)).mean()
+    count, size = moving.shape[0], [n + 2 for n in moving.shape[2:]]
+    pair = torch.arange(count, device=displacement.device).view(-1, 1, 1, 1)
+    moving, fixed = (one[:, 0].long() + 256 * pair for one in (moving, fixed))  # each pair has labels of its own
+
+    def volumes(labels: Tensor, shares: Tensor) -> Tensor:
+        return displacement.new_zeros(256 * count).index_add(0, labels.flatten(), shares.flatten())
+
+    padded = F.pad(moving - 256 * pair, (1, 1) * 3) + 256 * pair
+    place = displacement + identity_grid(fixed.shape[1:], device=displacement.device) + 1
+    places = [p.clamp(0, n - 1) for p, n in zip(place.unbind(1), size, strict=True)]
+    corners = [p.detach().floor().clamp(max=n - 2) for p, n in zip(places, size, strict=True)]
+    fractions = [(1 - (p - corner), p - corner) for p, corner in zip(places, corners, strict=True)]
+    x, y, z = (corner.long() for corner in corners)
+    first = ((pair * size[0] + x) * size[1] + y) * size[2] + z
+    common, warped = 0, 0
+    for i, j, k in product((0, 1), repeat=3):
+        share = fractions[0][i] * fractions[1][j] * fractions[2][k]
+        label = padded.take(first + (i * size[1] + j) * size[2] + k)
+        common = common + share * (label == fixed)
+        warped = warped + volumes(label, share)
+    before, target = (volumes(one, torch.ones_like(common)) for one in (moving, fixed))
+    present = (before > 0) & (target > 0)
+    present[::256] = False
+    dice = 2 * volumes(fixed, common) / (warped + target).clamp(min=1) * present
+    return 1 - (dice.view(count, -1).sum(1) / present.view(count, -1).sum(1).clamp(min=1)).mean()
 
 
 def symmetric_consistency(warped: Tensor, warped_by_inverse: Tensor) -> Tensor:

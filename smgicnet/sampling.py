@@ -70,11 +70,6 @@ class ImageSet:
         return torch.from_numpy(images)
 
 
-def regions(labels: Tensor, values: Sequence[int]) -> Tensor:
-    """Label maps ``(N, 1, D, H, W)`` as ``(N, K, D, H, W)``: 1 where a voxel has the k-th of ``values``, else 0."""
-    return (labels == labels.new_tensor(values).view(1, -1, 1, 1, 1)).float()
-
-
 class PairSampler:
     """Ordered pairs of ``subjects`` in a new random order each epoch, without a pair twice in an epoch."""
 

@@ -68,7 +68,6 @@ def train_stage(
             identity=identity,
             validate=_validator(validation) if group.first and len(validation) > 1 else None,
             labels=ImageSet(labels) if labels else None,
-            rois=list(roi_names()),
         )
         _check_shared(job.config.batch_size, group)
         log.info("training stage %d of %s on %s, seed %d", stage, config["type"], _place(method, group), seed)
@@ -105,7 +104,6 @@ def training_identity(
     }
     if learns_from_labels(config):
         identity["labels"] = files_digest([subject.labels for subject in training])
-        identity["rois"] = list(roi_names())
     return identity
 
 

@@ -11,7 +11,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from smgicnet.errors import InputError
 from smgicnet.fields import warp
 from smgicnet.interruption import Interrupted, Stop, watch
 from smgicnet.methods import LearnedMethod, Stage
-from smgicnet.sampling import Augmentation, ImageSet, PairSampler, augment, displacement_of, draw_changes, regions
+from smgicnet.sampling import Augmentation, ImageSet, PairSampler, augment, displacement_of, draw_changes
 from smgicnet.weights import save
 
 log = logging.getLogger(__name__)
@@ -52,9 +52,8 @@ class Job:
     """One stage of one training: what it learns from, where it writes, what identifies it.
 
     ``identity`` (config, seed, source digest, digest of the earlier weights) goes into the checkpoint; a checkpoint
-    of another identity is put aside and never resumed. ``labels`` of the images and the values that are
-    ``rois``, for a method that learns from them.
-    ``validate`` maps the method to a mean Dice.
+    of another identity is put aside and never resumed. ``labels``: the images' label maps, for a method that learns
+    from them. ``validate`` maps the method to a mean Dice.
     """
 
     stage: Stage
@@ -65,7 +64,6 @@ class Job:
     identity: Mapping[str, object]
     validate: Callable[[LearnedMethod], float] | None
     labels: ImageSet | None = None
-    rois: Sequence[int] = ()
 
     @property
     def checkpoint(self) -> Path:
@@ -174,7 +172,7 @@ def _step(
 
 def _batch(job: Job, pairs: list[tuple[int, int]], step: int, group: Group, device: torch.device) -> tuple:
     """This process's part of a step's pairs, augmented: what the objective takes, its first and its second images, each
-    ``(N, 1, D, H, W)``, and where the job has labels the pair of their regions, ``(N, K, D, H, W)``."""
+    ``(N, 1, D, H, W)``, and where the job has labels the pair of their label maps, alike."""
     mine = list(group.part(len(pairs)))
     first, second = zip(*(pairs[index] for index in mine), strict=True)
     images = job.images.batch(first + second).to(device, non_blocking=True).contiguous()
@@ -186,7 +184,7 @@ def _batch(job: Job, pairs: list[tuple[int, int]], step: int, group: Group, devi
         displacement = displacement_of(changes, images.shape[2:])
         images = augment(images, changes, displacement)
         labels = None if labels is None else warp(labels, displacement, mode="nearest")
-    return images.chunk(2) if labels is None else (*images.chunk(2), regions(labels, job.rois).chunk(2))
+    return images.chunk(2) if labels is None else (*images.chunk(2), labels.chunk(2))
 
 
 def weighted_total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -82,12 +82,17 @@ def test_the_schema_builds_the_method(kind):
     assert {"label", "arms", "weights", "stages"} <= part.keys()
 
 
-@pytest.mark.parametrize(("kind", "stride"), [("icnet", 16), ("lapirn", 8), ("smgicnet", 16)])
-def test_a_grid_that_does_not_fit_says_what_would(kind, stride):
+HALF = {"network": {"full_resolution": False, "levels": 4}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "stride"), [("icnet", {}, 16), ("lapirn", {}, 8), ("smgicnet", {}, 16), ("smgicnet", HALF, 32)]
+)
+def test_a_grid_that_does_not_fit_says_what_would(kind, changes, stride):
     shape = [5 * stride, 3 * stride, 2 * stride]
     config = {
         "datasets": {"d": {"source": {"kind": "phantom"}, "grid": {"shape": shape}}},
-        "methods": {"m": {"type": kind}},
+        "methods": {"m": {"type": kind, **changes}},
     }
     assert configuration.grid_stride(configuration.complete(config)["methods"]["m"]) == stride
     config["datasets"]["d"]["grid"]["shape"] = [shape[0], shape[1] - 3, shape[2]]

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from smgicnet import losses
-from smgicnet.fields import compose, exp, identity_grid
+from smgicnet.fields import compose, exp, identity_grid, warp
 
 SHAPE = (7, 8, 9)
 
@@ -140,15 +140,38 @@ def test_gradcheck_of_field_terms(term):
     assert torch.autograd.gradcheck(term, u, fast_mode=True)
 
 
-def test_soft_dice_of_known_regions():
-    a = torch.zeros(2, 4, *SHAPE, dtype=torch.float64)
-    b, present = a.clone(), torch.tensor([[True, True, False, True], [False, True, False, False]])
-    a[0, 0, :4], b[0, 0, 2:6] = 1, 1  # half of each
-    a[:, 1, 0], b[:, 1, 0] = 1, 1
-    a[0, 2, 0] = 1  # does not count
-    b[0, 3, 0] = 1  # has left the image in warping: 0
-    assert losses.soft_dice(a, b, present).item() == pytest.approx(1 - ((0.5 + 1 + 0) / 3 + 1) / 2)
-    assert losses.soft_dice(a, b, torch.zeros_like(present)).item() == 1
-    rois = torch.rand(2, 3, *SHAPE, dtype=torch.float64).requires_grad_()
-    other = torch.rand(2, 3, *SHAPE, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda one: losses.soft_dice(one, other, present[:, :3]), rois)
+def regions(labels, values):
+    return torch.cat([labels == value for value in values], dim=1).double()
+
+
+def test_soft_dice_is_that_of_a_map_of_each_label_warped():
+    generator = torch.Generator().manual_seed(0)
+    values = [1, 17, 255]
+    coarse = torch.randint(4, (3, 2, 4, 4, 4), generator=generator)
+    maps = torch.tensor([0, *values])[coarse].repeat_interleave(3, 2).repeat_interleave(3, 3).repeat_interleave(3, 4)
+    maps = maps.double()  # (3, 2, 12, 12, 12)
+    maps[1, 0][maps[1, 0] == 17] = 0  # a pair whose second label does not count, though warping cannot bring it back
+    moving, fixed = maps.split(1, dim=1)
+    u = torch.randn(3, 3, 12, 12, 12, generator=generator, dtype=torch.float64) * 3  # beyond the border, too
+    u.requires_grad_()
+    a, b = warp(regions(moving, values), u).flatten(2), regions(fixed, values).flatten(2)
+    dice = 2 * (a * b).sum(2) / (a.sum(2) + b.sum(2))
+    expected = 1 - (dice[0].mean() + dice[1, [0, 2]].mean() + dice[2].mean()) / 3
+    found = losses.soft_dice(moving, fixed, u)
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad(term, u)[0] for term in (found, expected)]
+    torch.testing.assert_close(*gradients)
+    assert gradients[0].abs().max() > 0
+
+
+def test_soft_dice_of_known_maps():
+    still = torch.zeros(2, 3, *SHAPE)
+    a, b = torch.zeros(2, 2, 1, *SHAPE)
+    a[:, :, :4], b[:, :, 2:6] = 3, 3  # half of each
+    a[0, :, 6], b[0, :, 6] = 5, 5
+    a[1, :, 6] = 7  # which the other has not
+    assert losses.soft_dice(a, b, still).item() == pytest.approx(1 - ((0.5 + 1) / 2 + 0.5) / 2)
+    gone = still.clone()
+    gone[:, 0] = 100  # all is out of the image: what both had counts, and is not met
+    assert losses.soft_dice(a, b, gone).item() == 1
+    assert losses.soft_dice(torch.zeros_like(a), b, still).item() == 1

@@ -1,14 +1,16 @@
 """SM-GICNet: levels, symmetry, objective."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from smgicnet import config as configuration
 from smgicnet.errors import InputError
-from smgicnet.fields import compose, exp, warp
+from smgicnet.fields import compose, exp, resize, warp
 from smgicnet.losses import both_directions, local_ncc, soft_dice
 from smgicnet.methods import METHODS
-from smgicnet.methods.smgicnet import Flow, NetworkConfig, difference_map
+from smgicnet.methods.smgicnet import FinestLevel, Flow, NetworkConfig, difference_map
 from smgicnet.networks import AttentionGate, GatedEncoderDecoder, ResidualBlock
 from smgicnet.training import weighted_total
 from smgicnet.wavelets import PyramidLevel
@@ -112,32 +114,34 @@ def test_what_is_not_the_papers_changes_the_field_and_no_parameter(less, more):
 
 
 @pytest.mark.parametrize("stage", [2, 4])
-def test_the_label_term_is_the_overlap_of_the_warped_regions(stage):
+def test_the_label_term_is_the_overlap_of_the_maps_on_their_own_grid(stage):
     method = build(stage=stage, weights={"labels": 1.0})
     assert method.uses_labels
     assert not build().uses_labels
-    rois = [torch.cat([image > 0.5, image < 0.4], dim=1).float() for image in (blobs(1), blobs(2))]
-    terms = method.objective(blobs(1), blobs(2), rois)
+    labels = [torch.where(image > 0.5, 17, torch.where(image < 0.4, 4, 0)).float() for image in (blobs(1), blobs(2))]
+    terms = method.objective(blobs(1), blobs(2), labels)
     assert set(method.weights) == set(terms) > {"labels"}
     assert all(torch.isfinite(term) for term in terms.values())
-    expected, present = 0, torch.ones(1, 2, dtype=torch.bool)
-    for alpha, output in zip(method.settings.alpha, method.network(*both_directions(blobs(1), blobs(2))), strict=False):
-        small = [torch.nn.functional.adaptive_avg_pool3d(one, output.displacement.shape[2:]) for one in rois]
-        there, back = (warp(small[k], output.displacement[k : k + 1]) for k in (0, 1))
-        expected += alpha * (soft_dice(there, small[1], present) + soft_dice(back, small[0], present)) / 2
+    displacement = resize(method.network(*both_directions(blobs(1), blobs(2)))[-1].displacement, SHAPE)
+    expected = method.settings.alpha[stage - 1] * soft_dice(*both_directions(*labels), displacement)
     torch.testing.assert_close(terms["labels"], expected)
     gradients = torch.autograd.grad(terms["labels"], method.stage_parameters()[0])
     assert any(gradient.abs().sum() > 0 for gradient in gradients)
-    with pytest.raises(ValueError, match="no regions of interest are given"):
+    with pytest.raises(ValueError, match="none are given"):
         method.objective(blobs(1), blobs(2))
 
 
-def test_only_regions_that_both_images_had_count():
-    method, seen = build(stage=1, weights={"labels": 1.0}), torch.ones(1, 1, *SHAPE)
-    one, none = (torch.cat([seen, seen * has], dim=1) for has in (1, 0))
-    values = [method.objective(blobs(1), blobs(2), rois)["labels"] for rois in ((one, one), (one, none), (none, one))]
-    torch.testing.assert_close(values[1], values[0])
-    torch.testing.assert_close(values[2], values[0])
+@pytest.mark.parametrize("levels", [1, 3])
+def test_half_resolution_is_judged_on_the_whole_grid(levels):
+    method = build(levels=levels, full_resolution=False)
+    assert not any(isinstance(level, FinestLevel) for level in method.network.levels)
+    moving, fixed = both_directions(blobs(1), blobs(2))
+    output = method.network(moving, fixed)[-1]
+    assert output.velocity.shape[2:] == tuple(n // 2 for n in SHAPE)
+    assert method.register(blobs(1), blobs(2)).forward.shape == (1, 3, *SHAPE)
+    method.settings = replace(method.settings, alpha=[0] * (levels - 1) + [1])
+    found = method.objective(blobs(1), blobs(2))["similarity"]
+    torch.testing.assert_close(found, local_ncc(warp(moving, resize(output.displacement, SHAPE)), fixed, 5))
 
 
 @pytest.mark.parametrize(("key", "needed"), [("antisymmetric", "symmetric"), ("midpoint", "antisymmetric")])

@@ -20,7 +20,6 @@ from smgicnet.sampling import (
     augment,
     displacement_of,
     draw_changes,
-    regions,
     smooth,
 )
 from smgicnet.training import Job, TrainingConfig, learning_rate, train
@@ -249,11 +248,6 @@ def test_the_deformation_is_in_fractions_of_the_field_of_view_and_in_the_frame_o
     assert twice[0, 0, 8, 14, 8] == pytest.approx(100 + 15.5 + 2 * (14 - 15.5 + 4))
 
 
-def test_regions_of_a_label_map():
-    labels = torch.tensor([0.0, 17, 2, 17]).view(1, 1, 4, 1, 1)
-    assert regions(labels, [2, 17, 99]).view(3, 4).tolist() == [[0, 0, 1, 0], [0, 1, 0, 1], [0, 0, 0, 0]]
-
-
 def test_augmentation_translation_is_in_fractions_of_the_field_of_view():
     image = torch.zeros(1, 1, *SHAPE)
     image[0, 0, 8, 16, 8] = 1
@@ -271,12 +265,12 @@ def test_labels_reach_the_objective_augmented_with_their_images(job, tmp_path):
     method, seen = build(weights={"labels": 1.0}), []
     objective = method.objective
     method.objective = lambda *batch: seen.append(batch) or objective(*batch)
-    history = train(method, replace(job, labels=ImageSet(maps), rois=[10, 12, 14, 99]))
-    assert history["labels"].between(0, 1.875).all()  # of four levels, with alpha
-    for step, (image_a, image_b, rois) in enumerate(seen):
+    history = train(method, replace(job, labels=ImageSet(maps)))
+    assert history["labels"].between(0, 1).all()
+    for step, (image_a, image_b, labels) in enumerate(seen):
         pair = PairSampler(3, 1, 7).batch(step)[0]
-        for image, parts, index in zip((image_a, image_b), rois, pair, strict=True):
-            assert parts.shape == (1, 4, *SHAPE)
-            assert parts.sum((0, 2, 3, 4)).nonzero().ravel().tolist() == [index]
+        for image, one, index in zip((image_a, image_b), labels, pair, strict=True):
+            assert one.shape == image.shape
+            assert one.unique().tolist() == [0, 10 + 2 * index]
             # a moved image is bright where its moved label is, up to the border
-            assert dice((image > 0.5).byte().numpy(), parts[:, index].byte().numpy(), [1]) > 0.75
+            assert dice((image > 0.5).byte().numpy(), (one > 0).byte().numpy(), [1]) > 0.75

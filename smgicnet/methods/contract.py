@@ -100,8 +100,7 @@ class LearnedMethod(Method):
     def objective(self, image_a: Tensor, image_b: Tensor) -> dict[str, Tensor]:
         """Unweighted terms for a batch of image pairs, each ``(N, 1, D, H, W)``; keys: the weighted terms.
 
-        Where `uses_labels`, a third argument: the regions of interest of the first and of the second images, each
-        ``(N, K, D, H, W)`` in [0, 1].
+        Where `uses_labels`, a third argument: the label maps of the first and of the second images, alike.
         """
 
     @property

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smgicnet import losses
@@ -29,7 +28,9 @@ class NetworkConfig:
     ``depth`` strides of the last level, ``integration_steps`` T, ``velocity_range`` in half-widths of the grid.
 
     Not the paper's: ``antisymmetric``, each level's velocity is ``(f(A, B) - f(B, A)) / 2``; ``midpoint``, its levels
-    see both images half-way instead of the moving one on the fixed one; ``passes`` of each level below the last."""
+    see both images half-way instead of the moving one on the fixed one; ``passes`` of each level but the finest;
+    without ``full_resolution`` there is no `FinestLevel`, the last level works on half the grid, and what it finds is
+    judged on the whole."""
 
     levels: int
     channels: int
@@ -40,6 +41,7 @@ class NetworkConfig:
     antisymmetric: bool
     midpoint: bool
     passes: int
+    full_resolution: bool
     wavelet: str
     energy: str
     velocity_range: float
@@ -161,17 +163,19 @@ class MultiLevelNetwork(nn.Module):
             raise ValueError(f"stage {stage} is not one of the {config.levels} levels")
         self.config = config
         self.pyramid = WaveletPyramid(config.wavelet, config.energy)
-        kinds = [CoarsestLevel] + [WaveletLevel] * (config.levels - 2) + [FinestLevel]
-        self.levels = nn.ModuleList(kind(config) for kind in kinds[-config.levels :][:stage])
+        wavelet_levels = [CoarsestLevel] + [WaveletLevel] * (config.levels - 1)
+        kinds = [*wavelet_levels[:-1], FinestLevel] if config.full_resolution else wavelet_levels
+        self.levels = nn.ModuleList(kind(config) for kind in kinds[:stage])
 
     def forward(self, moving: Tensor, fixed: Tensor) -> list[LevelOutput]:
         """Images ``(N, 1, D, H, W)`` in [0, 1]; one output a level, coarsest first."""
         outputs: list[LevelOutput] = []
-        pyramids = zip(*(self.pyramid(image, self.config.levels) for image in (moving, fixed)), strict=True)
-        for index, (level, (at_moving, at_fixed)) in enumerate(zip(self.levels, pyramids, strict=False)):
+        resolutions = self.config.levels + (not self.config.full_resolution)
+        pyramids = zip(*(self.pyramid(image, resolutions) for image in (moving, fixed)), strict=True)
+        for level, (at_moving, at_fixed) in zip(self.levels, pyramids, strict=False):
             below = outputs[-1].flow.on_grid(at_fixed.low.shape[2:]) if outputs else None
             flow, before = below, None
-            for _ in range(1 if index == self.config.levels - 1 else self.config.passes):
+            for _ in range(1 if isinstance(level, FinestLevel) else self.config.passes):
                 seen = self._seen(at_moving, at_fixed, flow)
                 if below and before is None:
                     before = warp(at_moving.low, below.displacement) if self.config.midpoint else seen[0].low
@@ -200,13 +204,6 @@ class MultiLevelNetwork(nn.Module):
 def _warp_level(level: PyramidLevel, displacement: Tensor) -> PyramidLevel:
     energy = None if level.energy is None else warp(level.energy, displacement)
     return PyramidLevel(warp(level.low, displacement), energy)
-
-
-def _overlap(displacement: Tensor, rois: tuple[Tensor, Tensor]) -> Tensor:
-    """`soft_dice` of the moving and the fixed regions on the grid of a level's displacement."""
-    moving, fixed = (F.adaptive_avg_pool3d(one, displacement.shape[2:]) for one in rois)
-    present = (moving.amax((2, 3, 4)) > 0) & (fixed.amax((2, 3, 4)) > 0)
-    return losses.soft_dice(warp(moving, displacement), fixed, present)
 
 
 class SMGICNet(LearnedMethod):
@@ -245,20 +242,26 @@ class SMGICNet(LearnedMethod):
         return self.settings.alpha[-1] * similarity + self.settings.beta[-1] * smoothness
 
     def objective(
-        self, image_a: Tensor, image_b: Tensor, rois: tuple[Tensor, Tensor] | None = None
+        self, image_a: Tensor, image_b: Tensor, labels: tuple[Tensor, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """Terms summed over the levels with alpha (similarity, labels, consistency) and beta (smoothness)."""
-        if self.uses_labels and rois is None:
-            raise ValueError("the objective has a term of label maps, and no regions of interest are given")
+        """Terms summed over the levels with alpha (similarity, consistency) and beta (smoothness); labels of the newest
+        level alone, on the images' own grid."""
+        if self.uses_labels and labels is None:
+            raise ValueError("the objective has a term of label maps, and none are given")
         arrange = losses.both_directions if self.config.symmetric else lambda a, b: (a, b)
         terms: dict[str, Tensor] = defaultdict(lambda: image_a.new_zeros(()))
-        for index, output in enumerate(self.network(*arrange(image_a, image_b))):
+        moving, fixed = arrange(image_a, image_b)
+        outputs = self.network(moving, fixed)
+        newest = resize(outputs[-1].displacement, fixed.shape[2:])
+        for index, output in enumerate(outputs):
             values = self._level_terms(output, self.settings.windows[index])
-            if self.uses_labels:
-                values["labels"] = _overlap(output.displacement, arrange(*rois))
+            if index == self.config.levels - 1 and not self.config.full_resolution:
+                values["similarity"] = losses.local_ncc(warp(moving, newest), fixed, self.settings.windows[index])
             for name, value in values.items():
                 by_level = self.settings.beta if name == "smoothness" else self.settings.alpha
                 terms[name] = terms[name] + by_level[index] * value
+        if self.uses_labels:
+            terms["labels"] = self.settings.alpha[len(outputs) - 1] * losses.soft_dice(*arrange(*labels), newest)
         return {name: terms[name] for name in self.weights}
 
     def _level_terms(self, level: LevelOutput, window: int) -> dict[str, Tensor]:
