@@ -22,6 +22,7 @@ from smgicnet.gathering import gather_metrics
 from smgicnet.method_code import registering_code, training_code
 from smgicnet.preprocessing import Grid
 from smgicnet.register_job import register_shard
+from smgicnet.statistics import read_metrics
 from smgicnet.train_job import train_stage, training_identity
 
 log = logging.getLogger(__name__)
@@ -171,7 +172,7 @@ def _scored(
     gather_metrics(
         [folder / "metrics.csv"], [folder / "registration.json"], metrics=metrics, record=run / "metrics.json"
     )
-    rows = pd.read_csv(folder / "metrics.csv", keep_default_na=False)
+    rows = read_metrics([metrics])
     means = rows[rows["roi"].isin(["mean", ""])].groupby("metric")["value"].agg(["mean", "std"])
     log.info("mean and SD over the %d ordered pairs:\n%s", len(test) * (len(test) - 1), means.round(4).to_string())
     log.info("done: %s", metrics)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from smgicnet import cli, standalone, training
+from smgicnet import cli, evaluation, standalone, training
 from smgicnet.images import write_volume
 from smgicnet.interruption import REQUEUE
 from tests.helpers import SHAPE, blobs
@@ -126,6 +126,13 @@ def test_labels_to_learn_from(prepared, capsys):
     assert run(prepared) == 0
     record = json.loads((prepared[1] / "raw/net/seed-1/level-1/training.json").read_text())
     assert record["labels"]
+
+
+def test_a_region_that_warping_removes_has_no_hd95_and_does_not_end_it(prepared, monkeypatch, caplog):
+    monkeypatch.setattr(evaluation, "warp_labels", lambda labels, displacement: np.zeros_like(labels))
+    with caplog.at_level(logging.INFO):
+        assert run(prepared) == 0
+    assert "hd95_mm" in caplog.text
 
 
 @pytest.mark.parametrize(("option", "value", "least"), [("--seed", "-1", 0), ("--threads", "0", 1)])
