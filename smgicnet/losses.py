@@ -81,6 +81,16 @@ def local_ncc(image: Tensor, other: Tensor, window: int = 9, eps: float = 1e-5) 
     return -_SquaredLocalNCC.apply(image, other, window, eps)
 
 
+def similarity_force(image: Tensor, other: Tensor, window: int) -> Tensor:
+    """Where `local_ncc` pulls each voxel of ``image``: minus its gradient by a displacement of ``image``, times the
+    number of voxels; SyN's force. Images ``(N, 1, D, H, W)``, the result ``(N, 3, D, H, W)``, without a gradient."""
+    with torch.enable_grad():
+        image = image.detach().requires_grad_()
+        [pull] = torch.autograd.grad(local_ncc(image, other.detach(), window), image)
+    slopes = torch.cat(torch.gradient(image.detach(), dim=(2, 3, 4)), dim=1)
+    return -pull * slopes * pull.numel()
+
+
 def diffusion(field: Tensor) -> Tensor:
     """Mean squared forward difference of ``field (N, 3, D, H, W)``, summed over axes: smoothness in voxel units."""
     return sum(d.square().mean() for d in forward_differences(field))

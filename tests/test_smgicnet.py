@@ -74,7 +74,17 @@ def test_one_direction():
 BOTH = {"antisymmetric": True, "midpoint": True}
 
 
-@pytest.mark.parametrize("network", [{}, {"midpoint": True}, {"passes": 3}, {"midpoint": True, "passes": 3}])
+@pytest.mark.parametrize(
+    "network",
+    [
+        {},
+        {"midpoint": True},
+        {"passes": 3},
+        {"midpoint": True, "passes": 3},
+        {"force_window": 3},
+        {"midpoint": True, "passes": 2, "force_window": 3},
+    ],
+)
 def test_an_antisymmetric_network_exchanges_the_fields_with_the_images(network):
     """The inverse of one registration is the other registration, by construction."""
     method = build(antisymmetric=True, **network)

@@ -30,7 +30,8 @@ class NetworkConfig:
     Not the paper's: ``antisymmetric``, each level's velocity is ``(f(A, B) - f(B, A)) / 2``; ``midpoint``, its levels
     see both images half-way instead of the moving one on the fixed one; ``passes`` of each level but the finest;
     without ``full_resolution`` there is no `FinestLevel`, the last level works on half the grid, and what it finds is
-    judged on the whole."""
+    judged on the whole. ``force_window``: levels also see the `losses.similarity_force` between their two images, of
+    a local NCC of that window (None: they do not)."""
 
     levels: int
     channels: int
@@ -42,6 +43,7 @@ class NetworkConfig:
     midpoint: bool
     passes: int
     full_resolution: bool
+    force_window: int | None
     wavelet: str
     energy: str
     velocity_range: float
@@ -101,12 +103,14 @@ class CoarsestLevel(nn.Module):
 
     def __init__(self, config: NetworkConfig):
         super().__init__()
-        self.images = conv_pair(2, config.channels)
+        self.images = conv_pair(_channels(config, of_field=False), config.channels)
         self.trunk = LevelTrunk(config.channels, config.blocks)
         self.head = VelocityHead(2 * config.channels, config.channels, config.velocity_range)
 
-    def forward(self, moving: PyramidLevel, fixed: PyramidLevel, velocity: Tensor | None) -> Tensor:
-        return self.head(self.trunk(self.images(torch.cat([moving.low, fixed.low], dim=1))))
+    def forward(
+        self, moving: PyramidLevel, fixed: PyramidLevel, velocity: Tensor | None, force: Tensor | None
+    ) -> Tensor:
+        return self.head(self.trunk(self.images(_joined(moving.low, fixed.low, force))))
 
 
 class WaveletLevel(nn.Module):
@@ -115,13 +119,13 @@ class WaveletLevel(nn.Module):
     def __init__(self, config: NetworkConfig):
         super().__init__()
         half = config.channels // 2
-        self.images = conv_pair(5, config.channels - half)
+        self.images = conv_pair(_channels(config, of_field=True), config.channels - half)
         self.energies = conv_pair(2, half)
         self.trunk = LevelTrunk(config.channels, config.blocks)
         self.head = VelocityHead(2 * config.channels, config.channels, config.velocity_range)
 
-    def forward(self, moving: PyramidLevel, fixed: PyramidLevel, velocity: Tensor) -> Tensor:
-        low = self.images(torch.cat([moving.low, fixed.low, velocity / half_width(velocity)], dim=1))
+    def forward(self, moving: PyramidLevel, fixed: PyramidLevel, velocity: Tensor, force: Tensor | None) -> Tensor:
+        low = self.images(_joined(moving.low, fixed.low, velocity / half_width(velocity), force))
         energy = self.energies(torch.cat([moving.energy, fixed.energy], dim=1))
         return self.head(self.trunk(torch.cat([low, energy], dim=1)))
 
@@ -131,16 +135,25 @@ class FinestLevel(nn.Module):
 
     def __init__(self, config: NetworkConfig):
         super().__init__()
-        self.images = conv_pair(2 if config.levels == 1 else 5, config.channels)
+        self.images = conv_pair(_channels(config, of_field=config.levels > 1), config.channels)
         self.trunk = GatedEncoderDecoder(config.channels, config.depth, config.attention_gate)
         self.head = VelocityHead(2 * config.channels, config.channels, config.velocity_range)
 
-    def forward(self, moving: PyramidLevel, fixed: PyramidLevel, velocity: Tensor | None) -> Tensor:
+    def forward(
+        self, moving: PyramidLevel, fixed: PyramidLevel, velocity: Tensor | None, force: Tensor | None
+    ) -> Tensor:
         emphasis = 0.5 + 0.5 * difference_map(moving.low, fixed.low)
-        inputs = [moving.low * emphasis, fixed.low * emphasis]
-        if velocity is not None:
-            inputs.append(velocity / half_width(velocity))
-        return self.head(self.trunk(self.images(torch.cat(inputs, dim=1))))
+        below = None if velocity is None else velocity / half_width(velocity)
+        return self.head(self.trunk(self.images(_joined(moving.low * emphasis, fixed.low * emphasis, below, force))))
+
+
+def _channels(config: NetworkConfig, *, of_field: bool) -> int:
+    """Of what a level gets: its two images, the velocity that is known already, the force."""
+    return 2 + 3 * of_field + 3 * (config.force_window is not None)
+
+
+def _joined(*maps: Tensor | None) -> Tensor:
+    return torch.cat([one for one in maps if one is not None], dim=1)
 
 
 def difference_map(image_a: Tensor, image_b: Tensor) -> Tensor:
@@ -179,7 +192,7 @@ class MultiLevelNetwork(nn.Module):
                 seen = self._seen(at_moving, at_fixed, flow)
                 if below and before is None:
                     before = warp(at_moving.low, below.displacement) if self.config.midpoint else seen[0].low
-                update = level(*seen, flow.velocity if flow else None)
+                update = level(*seen, flow.velocity if flow else None, self._force(*seen))
                 if self.config.antisymmetric:
                     update = (update - losses.swap_directions(update)) / 2
                 velocity = update + flow.velocity if flow else update
@@ -199,6 +212,16 @@ class MultiLevelNetwork(nn.Module):
             return _warp_level(moving, flow.displacement), fixed
         halfway = _warp_level(moving, flow.halfway)
         return halfway, PyramidLevel(*(losses.swap_directions(x) if x is not None else None for x in halfway))
+
+    def _force(self, moving: PyramidLevel, fixed: PyramidLevel) -> Tensor | None:
+        """`losses.similarity_force` with a root mean square of 1; where images meet half-way, that of them both."""
+        if self.config.force_window is None:
+            return None
+        force = losses.similarity_force(moving.low, fixed.low, self.config.force_window)
+        if self.config.midpoint:
+            force = force - losses.swap_directions(force)
+        scale = force.square().mean((1, 2, 3, 4), keepdim=True).sqrt()
+        return force / (scale + torch.finfo(force.dtype).eps)
 
 
 def _warp_level(level: PyramidLevel, displacement: Tensor) -> PyramidLevel:
