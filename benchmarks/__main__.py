@@ -20,8 +20,10 @@ import torch
 import torch.nn.functional as F
 import yaml
 from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
 from smgicnet import config, preprocessing
+from smgicnet.device import to_device
 from smgicnet.evaluation import dice, jacobian_metrics, ndv_percent, present_labels, warp_labels
 from smgicnet.fields import resample
 from smgicnet.hausdorff import hausdorff95_mm
@@ -62,8 +64,8 @@ def peak_memory(function: Callable[[], object]) -> float:
     return peak / 2**20
 
 
-def report(title: str, functions: dict[str, Callable[[], object]], repeats: int) -> None:
-    """A line a form: time, memory and their ratios to the first form's."""
+def report(title: str, functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Print a line a form: time, memory and their ratios to the first form's. Returns the seconds."""
     seconds = in_turn(functions, repeats)
     memory = {name: peak_memory(function) for name, function in functions.items()}
     first = next(iter(functions))
@@ -72,6 +74,7 @@ def report(title: str, functions: dict[str, Callable[[], object]], repeats: int)
         ratio = seconds[first] / seconds[name]
         share = memory[name] / memory[first]
         print(f"| {name} | {seconds[name]:.4f} | {ratio:.2f} | {memory[name]:.0f} | {share:.2f} |", flush=True)
+    return seconds
 
 
 def convolution_ncc(image: torch.Tensor, other: torch.Tensor, window: int, eps: float = 1e-5) -> torch.Tensor:
@@ -84,7 +87,18 @@ def convolution_ncc(image: torch.Tensor, other: torch.Tensor, window: int, eps: 
     return -(cross**2 / (var_i * var_j + eps)).mean()
 
 
-def bench_ncc(sizes: list[int], repeats: int) -> None:
+def bench_machine() -> tuple[float, float]:
+    """What the machine can do: floating point operations a second of a matrix product, bytes a second of a copy."""
+    a, b = torch.rand(2, 2048, 2048)
+    x = torch.rand(2**26)
+    y = torch.empty_like(x)
+    seconds = in_turn({"product": lambda: a @ b, "copy": lambda: y.copy_(x)}, 5)
+    operations, traffic = 2 * 2048**3 / seconds["product"], 2 * x.nbytes / seconds["copy"]
+    print(f"\nMatrix product: {operations / 1e9:.0f} GFLOP/s. Copy: {traffic / 1e9:.1f} GB/s, reading and writing.")
+    return operations, traffic
+
+
+def bench_ncc(sizes: list[int], repeats: int, bandwidth: float) -> None:
     """Forward and backward with respect to the warped image."""
     for size in sizes:
         warped, fixed = torch.rand(2, 1, 1, size, size, size)
@@ -95,21 +109,25 @@ def bench_ncc(sizes: list[int], repeats: int) -> None:
             form(warped, fixed, 9).backward()
 
         forms = {"convolution": lambda s=step: s(convolution_ncc), "running sums": lambda s=step: s(local_ncc)}
-        report(f"Local NCC, window 9, {size} cubed, forward and backward", forms, repeats)
+        seconds = report(f"Local NCC, window 9, {size} cubed, forward and backward", forms, repeats)
+        traffic = (5 + 3) * 3 * 2 * warped.nbytes  # sums of five maps and of three, along each axis, read and written
+        share = traffic / seconds["running sums"] / bandwidth
+        print(f"\nThe box sums alone would take {share:.0%} of that time, copied at the machine's speed.", flush=True)
 
 
-def bench_steps(size: int, channels: int, repeats: int) -> None:
+def bench_steps(size: int, channels: int, repeats: int, peak: float) -> None:
     """A training step of each level: both directions in one batch against one after the other, as the field has NCC."""
     part = {"type": "smgicnet", "network": {"channels": channels}}
     grid = {"source": {"kind": "phantom"}, "grid": {"shape": [size] * 3}}
     block = config.complete({"datasets": {"d": grid}, "methods": {"m": part}})["methods"]["m"]
     image_a, image_b = torch.rand(2, 1, 1, size, size, size)
     for level in range(1, 5):
-        method = METHODS["smgicnet"].from_config(block, level)
-        method.network.to(memory_format=torch.channels_last_3d)
+        method = to_device(METHODS["smgicnet"].from_config(block, level))
 
-        def step(both: bool, ncc: Callable = local_ncc, method=method):
+        def step(both: bool, ncc: Callable = local_ncc, recompute: bool = False, method=method):
             method.network.zero_grad(set_to_none=True)
+            for one in method.network.levels:
+                one.recompute = recompute
             with patch("smgicnet.losses.local_ncc", ncc):
                 terms = method.objective(image_a, image_b) if both else one_after_the_other(method, image_a, image_b)
                 weighted_total(terms, method.weights).backward()
@@ -118,8 +136,16 @@ def bench_steps(size: int, channels: int, repeats: int) -> None:
             "one after the other, NCC by convolution": lambda s=step: s(False, convolution_ncc),
             "one after the other": lambda s=step: s(False),
             "one batch": lambda s=step: s(True),
+            "one batch, recomputed": lambda s=step: s(True, recompute=True),
         }
-        report(f"Training step of level {level}, {size} cubed, {channels} channels", forms, repeats)
+        seconds = report(f"Training step of level {level}, {size} cubed, {channels} channels", forms, repeats)
+        with FlopCounterMode(display=False) as counter:
+            step(True)
+        rate = counter.get_total_flops() / seconds["one batch"]
+        print(
+            f"\nOne batch: {rate / 1e9:.0f} GFLOP/s in convolutions, {rate / peak:.0%} of the matrix product's.",
+            flush=True,
+        )
 
 
 def one_after_the_other(method, image_a: torch.Tensor, image_b: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -144,6 +170,23 @@ def join_levels(one, two):
         return type(one)(*map(join_levels, one, two))
     values = {name: join_levels(getattr(one, name), getattr(two, name)) for name in one.__dataclass_fields__}
     return type(one)(**values)
+
+
+def bench_registration(size: int, repeats: int) -> None:
+    """A pair, its field and the inverse, by networks of the published sizes, untrained, and by the real anatomies'."""
+    plus = config.load(ROOT / "config/anatomies.yaml")["methods"]["smgicnet-plus"]
+    blocks = {
+        "LapIRN, 28 channels": config.complete_method({"type": "lapirn"}, "benchmark"),
+        "SM-GICNet, 32 channels": config.complete_method({"type": "smgicnet"}, "benchmark"),
+        "SM-GICNet plus, 16 channels": plus,
+    }
+    pair = torch.rand(2, 1, 1, size, size, size).unbind()
+    methods = {
+        name: to_device(METHODS[block["type"]].from_config(block, len(block["stages"])))
+        for name, block in blocks.items()
+    }
+    forms = {name: lambda m=method: m.register(*pair) for name, method in methods.items()}
+    report(f"Registration of a pair, {size} cubed, field and inverse", forms, repeats)
 
 
 def bench_scoring(size: int, repeats: int) -> None:
@@ -223,8 +266,10 @@ def main() -> None:
     quick = parser.parse_args().quick
     print(f"On {hardware()}, torch {torch.__version__}, {torch.get_num_threads()} threads.")
     sizes, repeats = ([32], 1) if quick else ([64, 128], 3)
-    bench_ncc(sizes, repeats)
-    bench_steps(*((32, 4) if quick else (64, 16)), repeats=repeats)
+    peak, bandwidth = bench_machine()
+    bench_ncc(sizes, repeats, bandwidth)
+    bench_steps(*((32, 4) if quick else (64, 16)), repeats=repeats, peak=peak)
+    bench_registration(32 if quick else 128, repeats)
     bench_scoring(32 if quick else 128, repeats)
     bench_start()
     bench_dag()

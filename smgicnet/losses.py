@@ -12,17 +12,35 @@ from smgicnet.fields import compose, forward_differences, identity_grid, jacobia
 
 
 def box_sum(maps: Tensor, window: int) -> Tensor:
-    """Sum over a cubic ``window`` (odd, in voxels) around each voxel, zero beyond the border; by running sums.
+    """Sum over a cubic ``window`` (odd, in voxels) around each voxel, zero beyond the border. Without a gradient.
 
     ``maps`` is ``(N, C, D, H, W)``; the cost does not depend on the window.
     """
-    radius = window // 2
-    for axis in (4, 3, 2):
-        padding = [0, 0] * (4 - axis) + [radius + 1, radius]
-        running = F.pad(maps, padding).cumsum(axis)
-        length = maps.shape[axis]
-        maps = running.narrow(axis, window, length) - running.narrow(axis, 0, length)
-    return maps
+    outer = _running_sums if maps.is_cuda else _sliding_sums
+    return outer(outer(_running_sums(maps, 4, window), 3, window), 2, window)
+
+
+def _running_sums(maps: Tensor, axis: int, window: int) -> Tensor:
+    """Sums over ``window`` voxels along an axis, as differences of running sums."""
+    padding = [0, 0] * (4 - axis) + [window // 2 + 1, window // 2]
+    running = F.pad(maps, padding).cumsum(axis)
+    length = maps.shape[axis]
+    return running.narrow(axis, window, length) - running.narrow(axis, 0, length)
+
+
+def _sliding_sums(maps: Tensor, axis: int, window: int) -> Tensor:
+    """The same by one sum of whole slices that slides along the axis: a processor reads and writes in the order of its
+    memory, where running sums along an outer axis stride through it."""
+    radius, length = window // 2, maps.shape[axis]
+    slices, sums = maps.unbind(axis), torch.empty_like(maps)
+    total = maps.narrow(axis, 0, min(radius, length)).sum(axis, dtype=torch.float64)
+    for index, place in enumerate(sums.unbind(axis)):
+        if index + radius < length:
+            total += slices[index + radius]
+        if index > radius:
+            total -= slices[index - radius - 1]
+        place.copy_(total)
+    return sums
 
 
 class _SquaredLocalNCC(torch.autograd.Function):

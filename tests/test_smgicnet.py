@@ -66,6 +66,15 @@ def test_unweighted_terms_are_not_computed_and_mismatches_are_errors():
         weighted_total(terms, {**method.weights, "sharpness": 1.0})
 
 
+def test_what_is_computed_again_is_the_same():
+    methods = [build(recompute=recompute) for recompute in (False, True)]
+    gradients = []
+    for method in methods:
+        weighted_total(method.objective(blobs(1), blobs(2)), method.weights).backward()
+        gradients.append([parameter.grad for parameter in method.network.parameters()])
+    assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
+
+
 def test_one_direction():
     method = build(symmetric=False)
     assert set(method.objective(blobs(1), blobs(2))) == {"similarity", "energy_similarity", "multi_level", "smoothness"}

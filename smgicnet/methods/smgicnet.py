@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from smgicnet import losses
 from smgicnet.config import build
@@ -31,7 +32,8 @@ class NetworkConfig:
     see both images half-way instead of the moving one on the fixed one; ``passes`` of each level but the finest;
     without ``full_resolution`` there is no `FinestLevel`, the last level works on half the grid, and what it finds is
     judged on the whole. ``force_window``: levels also see the `losses.similarity_force` between their two images, of
-    a local NCC of that window (None: they do not)."""
+    a local NCC of that window (None: they do not). ``recompute``: what a level would keep for the backward pass is
+    computed again, with the same result."""
 
     levels: int
     channels: int
@@ -44,6 +46,7 @@ class NetworkConfig:
     passes: int
     full_resolution: bool
     force_window: int | None
+    recompute: bool
     wavelet: str
     energy: str
     velocity_range: float
@@ -98,11 +101,25 @@ class LevelOutput:
         return self.flow.displacement
 
 
-class CoarsestLevel(nn.Module):
-    """Level 1: the LLL pair alone."""
+class Level(nn.Module):
+    """A level's encoders of what it gets (``images``), ``trunk`` and ``head``."""
 
     def __init__(self, config: NetworkConfig):
         super().__init__()
+        self.recompute = config.recompute
+
+    def _through(self, x: Tensor, *parts: nn.Module) -> Tensor:
+        for part in parts:
+            again = self.recompute and torch.is_grad_enabled()
+            x = checkpoint(part, x, use_reentrant=False) if again else part(x)
+        return x
+
+
+class CoarsestLevel(Level):
+    """Level 1: the LLL pair alone."""
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__(config)
         self.images = conv_pair(_channels(config, of_field=False), config.channels)
         self.trunk = LevelTrunk(config.channels, config.blocks)
         self.head = VelocityHead(2 * config.channels, config.channels, config.velocity_range)
@@ -110,14 +127,14 @@ class CoarsestLevel(nn.Module):
     def forward(
         self, moving: PyramidLevel, fixed: PyramidLevel, velocity: Tensor | None, force: Tensor | None
     ) -> Tensor:
-        return self.head(self.trunk(self.images(_joined(moving.low, fixed.low, force))))
+        return self._through(_joined(moving.low, fixed.low, force), self.images, self.trunk, self.head)
 
 
-class WaveletLevel(nn.Module):
+class WaveletLevel(Level):
     """Levels 2 and 3: the LLL pair with the upsampled velocity, and the energy pair."""
 
     def __init__(self, config: NetworkConfig):
-        super().__init__()
+        super().__init__(config)
         half = config.channels // 2
         self.images = conv_pair(_channels(config, of_field=True), config.channels - half)
         self.energies = conv_pair(2, half)
@@ -125,16 +142,16 @@ class WaveletLevel(nn.Module):
         self.head = VelocityHead(2 * config.channels, config.channels, config.velocity_range)
 
     def forward(self, moving: PyramidLevel, fixed: PyramidLevel, velocity: Tensor, force: Tensor | None) -> Tensor:
-        low = self.images(_joined(moving.low, fixed.low, velocity / half_width(velocity), force))
-        energy = self.energies(torch.cat([moving.energy, fixed.energy], dim=1))
-        return self.head(self.trunk(torch.cat([low, energy], dim=1)))
+        low = self._through(_joined(moving.low, fixed.low, velocity / half_width(velocity), force), self.images)
+        energy = self._through(_joined(moving.energy, fixed.energy), self.energies)
+        return self._through(_joined(low, energy), self.trunk, self.head)
 
 
-class FinestLevel(nn.Module):
+class FinestLevel(Level):
     """Level 4: the images weighted by their difference map, and the attention-gated encoder-decoder."""
 
     def __init__(self, config: NetworkConfig):
-        super().__init__()
+        super().__init__(config)
         self.images = conv_pair(_channels(config, of_field=config.levels > 1), config.channels)
         self.trunk = GatedEncoderDecoder(config.channels, config.depth, config.attention_gate)
         self.head = VelocityHead(2 * config.channels, config.channels, config.velocity_range)
@@ -144,7 +161,8 @@ class FinestLevel(nn.Module):
     ) -> Tensor:
         emphasis = 0.5 + 0.5 * difference_map(moving.low, fixed.low)
         below = None if velocity is None else velocity / half_width(velocity)
-        return self.head(self.trunk(self.images(_joined(moving.low * emphasis, fixed.low * emphasis, below, force))))
+        seen = _joined(moving.low * emphasis, fixed.low * emphasis, below, force)
+        return self._through(seen, self.images, self.trunk, self.head)
 
 
 def _channels(config: NetworkConfig, *, of_field: bool) -> int:
