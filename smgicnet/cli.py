@@ -11,9 +11,11 @@ from pathlib import Path
 from smgicnet import __version__
 from smgicnet.errors import InputError
 from smgicnet.interruption import REQUEUE, Interrupted
+from smgicnet.shipped import DEFAULT, find_weights
 
 FORMATS = ("itk", "fsl", "learn2reg")
 _of_refining = "iterations on this pair, after the network: more exact, and slower"
+_of_weights = f"weights.pt of the last level, or the name of weights that come with the package; by default {DEFAULT}"
 _of_fields = f"of the displacement fields: one or more of {', '.join(FORMATS)}; itk by default"
 _of_transforms = "in the order of antsApplyTransforms: an ITK or FSL warp, ANTs' 0GenericAffine.mat, [FILE.mat,1]"
 
@@ -32,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     register.add_argument("--fixed", type=Path, required=True, metavar="F.nii.gz", help="the image that stays")
     register.add_argument("--moving", type=Path, required=True, metavar="M.nii.gz", help="the image that is warped")
-    register.add_argument("--weights", type=Path, required=True, metavar="W.pt", help="weights.pt of the last level")
+    register.add_argument("--weights", default=DEFAULT, metavar="W", help=_of_weights)
     register.add_argument("--refine", type=int, metavar="N", help=_of_refining)
     register.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     register.add_argument("--format", action="extend", nargs="+", choices=FORMATS, metavar="F", help=_of_fields)
@@ -135,9 +137,8 @@ def _register(arguments: argparse.Namespace) -> None:
     from smgicnet.register_pair import register_images  # torch costs seconds: not for --help
 
     formats = dict.fromkeys(arguments.format or ["itk"])  # each once, in the order given
-    files = register_images(
-        arguments.fixed, arguments.moving, arguments.weights, arguments.out, tuple(formats), arguments.refine
-    )
+    weights = find_weights(arguments.weights)
+    files = register_images(arguments.fixed, arguments.moving, weights, arguments.out, tuple(formats), arguments.refine)
     for name, path in files.items():
         print(f"{name.replace('_', ' ')}: {path}")
 

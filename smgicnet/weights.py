@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from smgicnet.config import with_defaults
+from smgicnet.config import registering_keys, with_defaults
 from smgicnet.errors import InputError
 from smgicnet.images import atomic_path
 from smgicnet.methods import METHODS, LearnedMethod
@@ -65,7 +65,9 @@ def read_weights(path: str | Path) -> Weights:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         grid = Grid(tuple(content["grid"]["shape"]), float(content["grid"]["spacing"]))
-        block = with_defaults(content["method"])  # of a version that had fewer keys, too
+        stored = content["method"]
+        trained = {key: value for key, value in stored.items() if key not in registering_keys(stored)}
+        block = with_defaults(trained)  # of a version that had fewer keys, too
         network = {name: _stored(tensor, torch.float32) for name, tensor in content["network"].items()}
         weights = Weights(block, content["stage"], grid, network)
         weights.build()  # strictly, here: whoever reads them wants to use them

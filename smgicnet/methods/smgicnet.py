@@ -22,6 +22,8 @@ from smgicnet.networks import GatedEncoderDecoder, LevelTrunk, VelocityHead, con
 from smgicnet.refinement import Refinement, refine
 from smgicnet.wavelets import PyramidLevel, WaveletPyramid
 
+SEARCH_STEPS = 5  # squarings while a pair's velocity is improved; its field is then made with all
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -274,7 +276,7 @@ class SMGICNet(LearnedMethod):
     def _pair_loss(self, velocity: Tensor, fixed: Tensor, moving: Tensor) -> Tensor:
         """Similarity in both directions and smoothness, weighted as in training, of one velocity of a pair."""
         weights = self.settings.weights
-        displacement = exp(torch.cat([velocity, -velocity]), self.config.integration_steps)
+        displacement = exp(torch.cat([velocity, -velocity]), min(self.config.integration_steps, SEARCH_STEPS))
         images, targets = losses.both_directions(moving, fixed)
         warped = warp(images, resize(displacement, fixed.shape[2:]))
         window = self.refinement.window or self.settings.windows[-1]
