@@ -82,5 +82,5 @@ def test_damaged_costs_are_said(tmp_path):
 def test_label_maps_take_memory_in_training():
     plain, labelled = ({"type": "smgicnet", "objective": {"weights": {"labels": weight}}} for weight in (0, 1))
     more = {key: value - of_method(plain)[key] for key, value in of_method(labelled).items()}
-    assert more.pop("training_memory") > 1000
+    assert more.pop("training_memory") > 505  # MiB a million voxels, measured
     assert set(more.values()) == {0}
