@@ -19,12 +19,13 @@ from smgicnet.images import read_image, read_labels
 from smgicnet.preprocessing import roi_names
 from smgicnet.provenance import hardware
 from smgicnet.standalone import prepared_subjects
-from smgicnet.weights import read_weights
+from smgicnet.weights import Weights, read_weights
 
 
-def scores(weights: Path, refinement: dict, images: dict, labels: dict) -> tuple[list[float], list[float], list[float]]:
+def scores(
+    trained: Weights, refinement: dict, images: dict, labels: dict
+) -> tuple[list[float], list[float], list[float]]:
     """Mean Dice, folded voxels (%) and seconds of every ordered pair."""
-    trained = read_weights(weights)
     method = to_device(trained.build({"refinement": {**trained.method["refinement"], **refinement}}))
     tensors = {name: image_tensor(image, method.device) for name, image in images.items()}
     method.warm_up(*list(tensors.values())[:2])
@@ -53,11 +54,11 @@ def main() -> None:
     print(f"{len(images)} people, {len(images) * (len(images) - 1)} ordered pairs, on {hardware()}\n")
     print("| weights | iterations | window | Dice | SD | worst | folds (%) | s |\n|---|---|---|---|---|---|---|---|")
     for weights in arguments.weights:
-        name = "/".join(weights.parts[-4:-1])
+        trained, name = read_weights(weights), "/".join(weights.parts[-4:-1])
         for iterations in arguments.refine:
             for window in arguments.window if iterations else [None]:
                 refinement = {"iterations": iterations, "window": window}
-                found, folds, seconds = map(np.array, scores(weights, refinement, images, labels))
+                found, folds, seconds = map(np.array, scores(trained, refinement, images, labels))
                 row = f"| {name} | {iterations} | {window or '–'} | {found.mean():.4f} | {found.std(ddof=1):.4f} | "
                 print(f"{row}{found.min():.3f} | {folds.mean():.4f} | {np.median(seconds):.2f} |", flush=True)
 

@@ -139,12 +139,12 @@ def soft_dice(moving: Tensor, fixed: Tensor, displacement: Tensor) -> Tensor:
     """
     count, size = moving.shape[0], [n + 2 for n in moving.shape[2:]]
     pair = torch.arange(count, device=displacement.device).view(-1, 1, 1, 1)
-    moving, fixed = (one[:, 0].long() + 256 * pair for one in (moving, fixed))  # each pair has labels of its own
+    # each pair has labels of its own
+    padded, fixed = F.pad(moving[:, 0].long(), (1, 1) * 3) + 256 * pair, fixed[:, 0].long() + 256 * pair
 
     def volumes(labels: Tensor, shares: Tensor) -> Tensor:
         return displacement.new_zeros(256 * count).index_add(0, labels.flatten(), shares.flatten())
 
-    padded = F.pad(moving - 256 * pair, (1, 1) * 3) + 256 * pair
     place = displacement + identity_grid(fixed.shape[1:], device=displacement.device) + 1
     places = [p.clamp(0, n - 1) for p, n in zip(place.unbind(1), size, strict=True)]
     corners = [p.detach().floor().clamp(max=n - 2) for p, n in zip(places, size, strict=True)]
@@ -157,7 +157,7 @@ def soft_dice(moving: Tensor, fixed: Tensor, displacement: Tensor) -> Tensor:
         label = padded.take(first + (i * size[1] + j) * size[2] + k)
         common = common + share * (label == fixed)
         warped = warped + volumes(label, share)
-    before, target = (volumes(one, torch.ones_like(common)) for one in (moving, fixed))
+    before, target = (volumes(one, torch.ones_like(one, dtype=common.dtype)) for one in (padded, fixed))
     present = (before > 0) & (target > 0)
     present[::256] = False
     dice = 2 * volumes(fixed, common) / (warped + target).clamp(min=1) * present

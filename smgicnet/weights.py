@@ -65,8 +65,8 @@ def read_weights(path: str | Path) -> Weights:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         grid = Grid(tuple(content["grid"]["shape"]), float(content["grid"]["spacing"]))
-        stored = content["method"]
-        trained = {key: value for key, value in stored.items() if key not in registering_keys(stored)}
+        others = registering_keys(content["method"])
+        trained = {key: value for key, value in content["method"].items() if key not in others}
         block = with_defaults(trained)  # of a version that had fewer keys, too
         network = {name: _stored(tensor, torch.float32) for name, tensor in content["network"].items()}
         weights = Weights(block, content["stage"], grid, network)

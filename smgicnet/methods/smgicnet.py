@@ -295,22 +295,27 @@ class SMGICNet(LearnedMethod):
         terms: dict[str, Tensor] = defaultdict(lambda: image_a.new_zeros(()))
         moving, fixed = arrange(image_a, image_b)
         outputs = self.network(moving, fixed)
-        newest = resize(outputs[-1].displacement, fixed.shape[2:])
         for index, output in enumerate(outputs):
-            values = self._level_terms(output, self.settings.windows[index])
-            if index == self.config.levels - 1 and not self.config.full_resolution:
-                values["similarity"] = losses.local_ncc(warp(moving, newest), fixed, self.settings.windows[index])
+            whole = index == self.config.levels - 1 and not self.config.full_resolution
+            judged = (moving, fixed) if whole else None
+            values = self._level_terms(output, self.settings.windows[index], judged)
             for name, value in values.items():
                 by_level = self.settings.beta if name == "smoothness" else self.settings.alpha
                 terms[name] = terms[name] + by_level[index] * value
         if self.uses_labels:
+            newest = resize(outputs[-1].displacement, fixed.shape[2:])
             terms["labels"] = self.settings.alpha[len(outputs) - 1] * losses.soft_dice(*arrange(*labels), newest)
         return {name: terms[name] for name in self.weights}
 
-    def _level_terms(self, level: LevelOutput, window: int) -> dict[str, Tensor]:
+    def _level_terms(self, level: LevelOutput, window: int, judged: tuple[Tensor, Tensor] | None) -> dict[str, Tensor]:
+        """``judged``: the moving and the fixed images of the similarity, where they are not the level's own."""
         wanted = self.weights.keys()
         warped = warp(level.moving.low, level.displacement)
-        terms = {"similarity": losses.local_ncc(warped, level.fixed.low, window)}
+        compared = warped, level.fixed.low
+        if judged:
+            moving, fixed = judged
+            compared = warp(moving, resize(level.displacement, fixed.shape[2:])), fixed
+        terms = {"similarity": losses.local_ncc(*compared, window)}
         if "energy_similarity" in wanted and level.before is not None and level.moving.energy is not None:
             energy = warp(level.moving.energy, level.displacement)
             terms["energy_similarity"] = losses.local_ncc(energy, level.fixed.energy, window)
