@@ -6,7 +6,7 @@ from pathlib import Path
 
 # the package of this checkout, whatever is installed: here, and in the jobs, where Snakemake puts it last
 sys.path.insert(0, str(Path(workflow.basedir)))
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [sys.path[0], os.environ.get("PYTHONPATH")]))
+os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [sys.path[0], os.getenv("PYTHONPATH")])))
 
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
