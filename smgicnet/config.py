@@ -297,6 +297,11 @@ def _check_levels(method: Mapping, where: str, source: str) -> None:
                 f"{where}.network: {key} needs {why}, and {needed} is false",
                 f"Set {needed} to true, or {key} to false",
             )
+    if method["objective"]["labels_from"] > levels:
+        problem = (
+            f"{where}.objective.labels_from is {method['objective']['labels_from']}, and the last level is {levels}"
+        )
+        raise InputError(source, problem, f"Set it to {levels} or less")
     if not method["network"]["symmetric"] and paired:
         raise InputError(
             source,

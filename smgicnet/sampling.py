@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from smgicnet.fields import affine_displacement, warp
+from smgicnet.preprocessing import opposite_rois
 
 DEFORMATION_ORDERS, BIAS_ORDERS = 6, 4  # of cosines along each axis
 
@@ -31,6 +32,7 @@ class Augmentation:
     ``translation`` (fraction of the field of view). Its shape: ``deformation``, the SD of a smooth displacement
     (fraction of the field of view). Its intensities: ``gamma``, the SD of the logarithm of their exponent; ``bias``,
     that of the logarithm of a smooth factor; ``noise``, the largest SD of noise that is added within the brain.
+    ``mirror``: every other image is seen left to right, as of another person.
     """
 
     rotation: float
@@ -40,6 +42,7 @@ class Augmentation:
     gamma: float
     bias: float
     noise: float
+    mirror: bool
 
     @property
     def active(self) -> bool:
@@ -98,7 +101,8 @@ class PairSampler:
 class Changes(NamedTuple):
     """What augmentation does to N images; the first dimension of each is N. None: nothing of that kind.
 
-    ``poses (N, 3, 4)``: a matrix about the centre and a translation in fractions of the field of view.
+    ``poses (N, 3, 4)``: a matrix about the centre, of a negative determinant if it mirrors, and a translation in
+    fractions of the field of view.
     ``deformation (N, 3, K, K, K)``: coefficients for `smooth`, in the same fractions; ``gamma (N, 1, 1, 1, 1)``, the
     exponent's logarithm; ``bias (N, 1, K, K, K)``: coefficients of a logarithm; ``noise (N, 1, D, H, W)``.
     """
@@ -131,6 +135,8 @@ def draw_changes(count: int, shape: Sequence[int], config: Augmentation, generat
     noise = normal(config.noise, 1, *shape)
     if noise is not None:
         noise *= torch.rand(count, 1, 1, 1, 1, generator=generator)
+    if config.mirror:
+        poses[:, :, 0] *= 1 - 2 * torch.randint(2, (count, 1), generator=generator)
     return Changes(poses, deformation, gamma, bias, noise)
 
 
@@ -163,7 +169,7 @@ def displacement_of(changes: Changes, shape: Sequence[int]) -> Tensor:
 def augment(images: Tensor, changes: Changes, displacement: Tensor) -> Tensor:
     """Each image of ``(N, 1, D, H, W)`` in [0, 1] under its own ``changes``, moved by their `displacement_of`.
 
-    Label maps go along by `warp` with the same displacement. Bias and noise may lead beyond [0, 1], as in a scan.
+    Bias and noise may lead beyond [0, 1], as in a scan.
     """
     images = warp(images, displacement)
     brain = images > 1e-3  # interpolation leaves traces of it around
@@ -174,6 +180,14 @@ def augment(images: Tensor, changes: Changes, displacement: Tensor) -> Tensor:
     if changes.noise is not None:
         images = images + changes.noise * brain
     return images
+
+
+def augment_labels(labels: Tensor, changes: Changes, displacement: Tensor) -> Tensor:
+    """The label maps ``(N, 1, D, H, W)`` of the images that `augment` changes; mirrored, sides change their names."""
+    labels = warp(labels, displacement, mode="nearest")
+    mirrored = torch.linalg.det(changes.poses[:, :, :3]) < 0
+    swapped = torch.from_numpy(opposite_rois()).to(labels)[labels.long()]
+    return torch.where(mirrored.view(-1, 1, 1, 1, 1), swapped, labels)
 
 
 def _rotations(angles: Tensor) -> Tensor:

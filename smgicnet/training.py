@@ -22,10 +22,17 @@ from torch import Tensor, nn
 
 from smgicnet.distributed import Group
 from smgicnet.errors import InputError
-from smgicnet.fields import warp
 from smgicnet.interruption import Interrupted, Stop, watch
 from smgicnet.methods import LearnedMethod, Stage
-from smgicnet.sampling import Augmentation, ImageSet, PairSampler, augment, displacement_of, draw_changes
+from smgicnet.sampling import (
+    Augmentation,
+    ImageSet,
+    PairSampler,
+    augment,
+    augment_labels,
+    displacement_of,
+    draw_changes,
+)
 from smgicnet.weights import save
 
 log = logging.getLogger(__name__)
@@ -183,7 +190,7 @@ def _batch(job: Job, pairs: list[tuple[int, int]], step: int, group: Group, devi
         changes = changes.of(mine + [len(pairs) + index for index in mine], device)
         displacement = displacement_of(changes, images.shape[2:])
         images = augment(images, changes, displacement)
-        labels = None if labels is None else warp(labels, displacement, mode="nearest")
+        labels = None if labels is None else augment_labels(labels, changes, displacement)
     return images.chunk(2) if labels is None else (*images.chunk(2), labels.chunk(2))
 
 

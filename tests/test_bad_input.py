@@ -283,6 +283,9 @@ CONFIG_FAULTS = {
     "one direction with paired terms": (
         {"methods": {"m": {"type": "smgicnet", "network": {"symmetric": False}}}}, "compare two directions",
     ),
+    "labels after the last level": (
+        {"methods": {"m": {"type": "smgicnet", "objective": {"labels_from": 5}}}}, "the last level is 4",
+    ),
     "even window": (
         {"methods": {"m": {"type": "smgicnet", "objective": {"windows": [3, 4, 7, 9]}}}}, "objective.windows.1",
     ),

@@ -163,6 +163,13 @@ def test_half_resolution_is_judged_on_the_whole_grid(levels):
     torch.testing.assert_close(found, local_ncc(warp(moving, resize(output.displacement, SHAPE)), fixed, 5))
 
 
+def test_labels_count_from_the_level_that_the_config_says():
+    part = block(weights={"labels": 1.0})
+    part["objective"]["labels_from"] = 3
+    learning = [METHODS["smgicnet"].from_config(part, stage).uses_labels for stage in (1, 2, 3, 4)]
+    assert learning == [False, False, True, True]
+
+
 @pytest.mark.parametrize(("key", "needed"), [("antisymmetric", "symmetric"), ("midpoint", "antisymmetric")])
 def test_a_network_of_two_directions_that_sees_one_is_refused(key, needed):
     part = {"datasets": {"d": {"source": {"kind": "phantom"}}}, "methods": {"smgicnet": {"type": "smgicnet"}}}

@@ -18,6 +18,7 @@ from smgicnet.sampling import (
     ImageSet,
     PairSampler,
     augment,
+    augment_labels,
     displacement_of,
     draw_changes,
     smooth,
@@ -26,7 +27,7 @@ from smgicnet.training import Job, TrainingConfig, learning_rate, train
 from tests.helpers import LEARNED, SHAPE, blobs, build
 
 STAGE = Stage(iterations=6, epochs=None, learning_rate=1e-3, frozen_iterations=2, earlier_rate=0.5)
-STILL = Augmentation(rotation=0, scale=0, translation=0, deformation=0, gamma=0, bias=0, noise=0)
+STILL = Augmentation(rotation=0, scale=0, translation=0, deformation=0, gamma=0, bias=0, noise=0, mirror=False)
 CONFIG = TrainingConfig(
     batch_size=1,
     decay_after=60000,
@@ -191,7 +192,7 @@ def test_augmentation_changes_each_image_in_its_own_way(key):
 
 
 def test_augmentation_of_some_images_is_that_of_all():
-    images, config = torch.cat([blobs(1), blobs(1)]), Augmentation(**EACH)
+    images, config = torch.cat([blobs(1), blobs(1)]), Augmentation(**EACH, mirror=True)
     alone = applied(images[1:], changes(images, config, 0).of([1], images.device))
     torch.testing.assert_close(alone, changed(images, config, 0)[1:], atol=1e-5, rtol=0)
 
@@ -211,13 +212,27 @@ def test_intensities_change_within_the_brain_alone():
 
 def test_a_label_map_moves_with_its_image():
     image = (blobs(1) > 0.5).float()
-    displacement = displacement_of(
-        changes(image, replace(STILL, rotation=20, translation=0.1, deformation=0.02), 3), SHAPE
-    )
-    moved, labels = warp(image, displacement) > 0.5, warp(image * 17, displacement, mode="nearest")
+    drawn = changes(image, replace(STILL, rotation=20, translation=0.1, deformation=0.02), 3)
+    displacement = displacement_of(drawn, SHAPE)
+    moved, labels = warp(image, displacement) > 0.5, augment_labels(image * 17, drawn, displacement)
     assert set(labels.unique().tolist()) == {0, 17}
     assert dice((labels == 17).byte().numpy(), moved.byte().numpy(), [1]) > 0.95
     assert dice((labels == 17).byte().numpy(), image.byte().numpy(), [1]) < 0.8
+
+
+def test_every_other_image_is_mirrored_and_its_sides_change_names():
+    config = replace(STILL, mirror=True)
+    assert config.active
+    images = blobs(1).expand(8, -1, -1, -1, -1)
+    labels = torch.tensor([2.0, 16, 53, 0]).repeat(SHAPE[0] // 4).view(-1, 1, 1).expand(8, 1, *SHAPE)
+    drawn = changes(images, config, 0)
+    out = applied(images, drawn)
+    renamed = augment_labels(labels, drawn, displacement_of(drawn, SHAPE))
+    mirrored = [torch.allclose(one, images[0].flip(1), atol=1e-5) for one in out]
+    assert 0 < sum(mirrored) < 8
+    for one, moved, flipped in zip(out, renamed, mirrored, strict=True):
+        torch.testing.assert_close(one, images[0].flip(1) if flipped else images[0], atol=1e-5, rtol=0)
+        assert moved[0, :4, 0, 0].tolist() == ([0, 17, 16, 41] if flipped else [2, 16, 53, 0])
 
 
 def test_a_smooth_field_has_the_sd_of_its_coefficients_and_no_kinks():

@@ -58,11 +58,12 @@ class NetworkConfig:
 @dataclass(frozen=True)
 class ObjectiveConfig:
     """NCC ``windows`` (voxels) and weights by level: ``alpha`` of similarity and consistency, ``beta`` of smoothness;
-    ``weights`` of the named terms."""
+    ``weights`` of the named terms. The term of label maps begins with the training of level ``labels_from``."""
 
     windows: tuple[int, ...]
     alpha: tuple[float, ...]
     beta: tuple[float, ...]
+    labels_from: int
     weights: Mapping[str, float]
 
 
@@ -256,7 +257,8 @@ class SMGICNet(LearnedMethod):
         self.config = network
         self.settings = objective
         self.refinement = refinement
-        self.weights = {name: weight for name, weight in objective.weights.items() if weight > 0}
+        absent = {"labels"} if stage < objective.labels_from else set()
+        self.weights = {name: weight for name, weight in objective.weights.items() if weight > 0 and name not in absent}
         self.network = MultiLevelNetwork(network, stage)
 
     @classmethod
