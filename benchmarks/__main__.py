@@ -30,6 +30,7 @@ from smgicnet.hausdorff import hausdorff95_mm
 from smgicnet.images import Volume
 from smgicnet.losses import local_ncc
 from smgicnet.methods import METHODS
+from smgicnet.methods.smgicnet import Flow
 from smgicnet.phantom import load_template
 from smgicnet.preprocessing import Grid, brain_centre, common_affine, roi_names
 from smgicnet.provenance import hardware
@@ -122,12 +123,15 @@ def bench_steps(size: int, channels: int, repeats: int, peak: float) -> None:
     block = config.complete({"datasets": {"d": grid}, "methods": {"m": part}})["methods"]["m"]
     image_a, image_b = torch.rand(2, 1, 1, size, size, size)
     for level in range(1, 5):
-        method = to_device(METHODS["smgicnet"].from_config(block, level))
+        methods = []
+        for recompute in (False, True):
+            torch.manual_seed(0)
+            network = {**block["network"], "recompute": recompute}
+            methods.append(to_device(METHODS["smgicnet"].from_config({**block, "network": network}, level)))
 
-        def step(both: bool, ncc: Callable = local_ncc, recompute: bool = False, method=method):
+        def step(both: bool, ncc: Callable = local_ncc, recompute: bool = False, methods=methods):
+            method = methods[recompute]
             method.network.zero_grad(set_to_none=True)
-            for one in method.network.levels:
-                one.recompute = recompute
             with patch("smgicnet.losses.local_ncc", ncc):
                 terms = method.objective(image_a, image_b) if both else one_after_the_other(method, image_a, image_b)
                 weighted_total(terms, method.weights).backward()
@@ -164,12 +168,17 @@ def join_levels(one, two):
     """Two directions' outputs of a level as the batch that one pass would have given."""
     if one is None:
         return None
+    if isinstance(one, int):
+        return one
     if isinstance(one, torch.Tensor):
         return torch.cat([one, two])
     if isinstance(one, tuple):
         return type(one)(*map(join_levels, one, two))
     values = {name: join_levels(getattr(one, name), getattr(two, name)) for name in one.__dataclass_fields__}
-    return type(one)(**values)
+    joined = type(one)(**values)
+    if isinstance(one, Flow):
+        joined.__dict__["displacement"] = torch.cat([one.displacement, two.displacement])  # computed once, by each
+    return joined
 
 
 def bench_registration(size: int, repeats: int) -> None:

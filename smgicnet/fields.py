@@ -14,6 +14,7 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 SLAB = 8  # slices of a field whose Jacobian is computed at a time
 
@@ -66,12 +67,14 @@ def compose(u: Tensor, w: Tensor) -> Tensor:
     return w + warp(u, w, padding="border")
 
 
-def exp(velocity: Tensor, steps: int = 7) -> Tensor:
+def exp(velocity: Tensor, steps: int = 7, *, recompute: bool = False) -> Tensor:
     """Displacement of ``exp(v)`` by scaling and squaring: ``phi_0 = id + v / 2^T``, ``phi_k = phi_(k-1) o phi_(k-1)``.
 
     ``velocity`` is ``(N, 3, D, H, W)`` in voxels per unit time, ``steps`` is T (Section 3.2 of the paper: 7).
-    The inverse is ``exp(-v)``.
+    The inverse is ``exp(-v)``. ``recompute``: the backward pass does the squarings again, and none is kept for it.
     """
+    if recompute and torch.is_grad_enabled():
+        return checkpoint(exp, velocity, steps, use_reentrant=False)
     displacement = velocity * 0.5**steps
     for _ in range(steps):
         displacement = compose(displacement, displacement)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 SLOPE = 0.2
 
@@ -27,6 +28,19 @@ def conv_pair(channels_in: int, channels_out: int, *, bias: bool = True) -> nn.S
         nn.LeakyReLU(SLOPE, inplace=True),
         conv(channels_out, channels_out, bias=bias),
     )
+
+
+def recompute(*modules: nn.Module) -> None:
+    """From now on, what these keep for the backward pass is their input; the rest is computed again there."""
+
+    def checkpointed(forward):
+        def run(*inputs: Tensor) -> Tensor:
+            return checkpoint(forward, *inputs, use_reentrant=False) if torch.is_grad_enabled() else forward(*inputs)
+
+        return run
+
+    for module in modules:
+        module.forward = checkpointed(module.forward)
 
 
 class ResidualBlock(nn.Module):

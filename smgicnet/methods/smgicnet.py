@@ -8,18 +8,27 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from smgicnet import losses
 from smgicnet.config import build
 from smgicnet.fields import compose, exp, resize, warp
 from smgicnet.methods.contract import LearnedMethod
-from smgicnet.networks import GatedEncoderDecoder, LevelTrunk, VelocityHead, conv_pair, half_width
+from smgicnet.networks import (
+    AttentionGate,
+    GatedEncoderDecoder,
+    LevelTrunk,
+    ResidualBlock,
+    VelocityHead,
+    conv_pair,
+    half_width,
+    recompute,
+)
 from smgicnet.refinement import Refinement, refine
+from smgicnet.views import Views, mean_velocity
 from smgicnet.wavelets import PyramidLevel, WaveletPyramid
 
 SEARCH_STEPS = 5  # squarings while a pair's velocity is improved; its field is then made with all
@@ -67,22 +76,34 @@ class ObjectiveConfig:
     weights: Mapping[str, float]
 
 
-class Flow(NamedTuple):
-    """A stationary velocity ``v``, the displacements of ``exp(v)`` and, where levels want it, of ``exp(v/2)``;
-    ``(N, 3, D, H, W)`` in voxels."""
+@dataclass(frozen=True)
+class Flow:
+    """A stationary velocity ``v`` and, computed when asked for, the displacements of ``exp(v)`` and ``exp(v/2)``;
+    ``(N, 3, D, H, W)`` in voxels. They are `exp`'s, with ``steps`` and ``recompute``, or those of ``coarse`` brought up
+    to a finer grid."""
 
     velocity: Tensor
-    displacement: Tensor
-    halfway: Tensor | None
+    steps: int
+    recompute: bool
+    coarse: Flow | None = None
 
-    @classmethod
-    def of(cls, velocity: Tensor, steps: int, *, midpoint: bool) -> Flow:
-        """By `exp`, which comes by the half way."""
-        halfway = exp(velocity / 2, steps - 1)
-        return cls(velocity, compose(halfway, halfway), halfway if midpoint else None)
+    @cached_property
+    def halfway(self) -> Tensor:
+        if self.coarse:
+            return self._brought_up(self.coarse.halfway)
+        return exp(self.velocity / 2, self.steps - 1, recompute=self.recompute)
+
+    @cached_property
+    def displacement(self) -> Tensor:
+        if self.coarse:
+            return self._brought_up(self.coarse.displacement)
+        return compose(self.halfway, self.halfway)
 
     def on_grid(self, size: Sequence[int]) -> Flow:
-        return Flow(*(None if field is None else resize(field, size) for field in self))
+        return Flow(resize(self.velocity, size), self.steps, self.recompute, self)
+
+    def _brought_up(self, field: Tensor) -> Tensor:
+        return resize(field, self.velocity.shape[2:])
 
 
 @dataclass(frozen=True)
@@ -104,25 +125,11 @@ class LevelOutput:
         return self.flow.displacement
 
 
-class Level(nn.Module):
-    """A level's encoders of what it gets (``images``), ``trunk`` and ``head``."""
-
-    def __init__(self, config: NetworkConfig):
-        super().__init__()
-        self.recompute = config.recompute
-
-    def _through(self, x: Tensor, *parts: nn.Module) -> Tensor:
-        for part in parts:
-            again = self.recompute and torch.is_grad_enabled()
-            x = checkpoint(part, x, use_reentrant=False) if again else part(x)
-        return x
-
-
-class CoarsestLevel(Level):
+class CoarsestLevel(nn.Module):
     """Level 1: the LLL pair alone."""
 
     def __init__(self, config: NetworkConfig):
-        super().__init__(config)
+        super().__init__()
         self.images = conv_pair(_channels(config, of_field=False), config.channels)
         self.trunk = LevelTrunk(config.channels, config.blocks)
         self.head = VelocityHead(2 * config.channels, config.channels, config.velocity_range)
@@ -130,14 +137,14 @@ class CoarsestLevel(Level):
     def forward(
         self, moving: PyramidLevel, fixed: PyramidLevel, velocity: Tensor | None, force: Tensor | None
     ) -> Tensor:
-        return self._through(_joined(moving.low, fixed.low, force), self.images, self.trunk, self.head)
+        return self.head(self.trunk(self.images(_joined(moving.low, fixed.low, force))))
 
 
-class WaveletLevel(Level):
+class WaveletLevel(nn.Module):
     """Levels 2 and 3: the LLL pair with the upsampled velocity, and the energy pair."""
 
     def __init__(self, config: NetworkConfig):
-        super().__init__(config)
+        super().__init__()
         half = config.channels // 2
         self.images = conv_pair(_channels(config, of_field=True), config.channels - half)
         self.energies = conv_pair(2, half)
@@ -145,16 +152,16 @@ class WaveletLevel(Level):
         self.head = VelocityHead(2 * config.channels, config.channels, config.velocity_range)
 
     def forward(self, moving: PyramidLevel, fixed: PyramidLevel, velocity: Tensor, force: Tensor | None) -> Tensor:
-        low = self._through(_joined(moving.low, fixed.low, velocity / half_width(velocity), force), self.images)
-        energy = self._through(_joined(moving.energy, fixed.energy), self.energies)
-        return self._through(_joined(low, energy), self.trunk, self.head)
+        low = self.images(_joined(moving.low, fixed.low, velocity / half_width(velocity), force))
+        energy = self.energies(_joined(moving.energy, fixed.energy))
+        return self.head(self.trunk(_joined(low, energy)))
 
 
-class FinestLevel(Level):
+class FinestLevel(nn.Module):
     """Level 4: the images weighted by their difference map, and the attention-gated encoder-decoder."""
 
     def __init__(self, config: NetworkConfig):
-        super().__init__(config)
+        super().__init__()
         self.images = conv_pair(_channels(config, of_field=config.levels > 1), config.channels)
         self.trunk = GatedEncoderDecoder(config.channels, config.depth, config.attention_gate)
         self.head = VelocityHead(2 * config.channels, config.channels, config.velocity_range)
@@ -165,7 +172,7 @@ class FinestLevel(Level):
         emphasis = 0.5 + 0.5 * difference_map(moving.low, fixed.low)
         below = None if velocity is None else velocity / half_width(velocity)
         seen = _joined(moving.low * emphasis, fixed.low * emphasis, below, force)
-        return self._through(seen, self.images, self.trunk, self.head)
+        return self.head(self.trunk(self.images(seen)))
 
 
 def _channels(config: NetworkConfig, *, of_field: bool) -> int:
@@ -200,6 +207,9 @@ class MultiLevelNetwork(nn.Module):
         wavelet_levels = [CoarsestLevel] + [WaveletLevel] * (config.levels - 1)
         kinds = [*wavelet_levels[:-1], FinestLevel] if config.full_resolution else wavelet_levels
         self.levels = nn.ModuleList(kind(config) for kind in kinds[:stage])
+        if config.recompute:
+            recompute(*(part for level in self.levels for part in level.children()))
+            recompute(*(part for part in self.levels.modules() if isinstance(part, ResidualBlock | AttentionGate)))
 
     def forward(self, moving: Tensor, fixed: Tensor) -> list[LevelOutput]:
         """Images ``(N, 1, D, H, W)`` in [0, 1]; one output a level, coarsest first."""
@@ -217,7 +227,7 @@ class MultiLevelNetwork(nn.Module):
                 if self.config.antisymmetric:
                     update = (update - losses.swap_directions(update)) / 2
                 velocity = update + flow.velocity if flow else update
-                flow = Flow.of(velocity, self.config.integration_steps, midpoint=self.config.midpoint)
+                flow = Flow(velocity, self.config.integration_steps, self.config.recompute)
             outputs.append(LevelOutput(at_moving, at_fixed, before, flow))
         return outputs
 
@@ -253,9 +263,12 @@ def _warp_level(level: PyramidLevel, displacement: Tensor) -> PyramidLevel:
 class SMGICNet(LearnedMethod):
     """The method: both directions of a pair in one batch and one forward pass."""
 
-    def __init__(self, network: NetworkConfig, objective: ObjectiveConfig, refinement: Refinement, stage: int):
+    def __init__(
+        self, network: NetworkConfig, objective: ObjectiveConfig, views: Views, refinement: Refinement, stage: int
+    ):
         self.config = network
         self.settings = objective
+        self.views = views
         self.refinement = refinement
         absent = {"labels"} if stage < objective.labels_from else set()
         self.weights = {name: weight for name, weight in objective.weights.items() if weight > 0 and name not in absent}
@@ -263,17 +276,21 @@ class SMGICNet(LearnedMethod):
 
     @classmethod
     def from_config(cls, config: Mapping, stage: int) -> SMGICNet:
-        parts = (NetworkConfig, "network"), (ObjectiveConfig, "objective"), (Refinement, "refinement")
-        return cls(*(build(part, config[key]) for part, key in parts), stage)
+        parts = {"network": NetworkConfig, "objective": ObjectiveConfig, "views": Views, "refinement": Refinement}
+        return cls(*(build(part, config[key]) for key, part in parts.items()), stage)
 
     def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
-        both = losses.both_directions(moving, fixed) if self.config.antisymmetric else (moving, fixed)
-        velocity = self.network(*both)[-1].velocity[:1]
+        velocity = mean_velocity(self._predicted, moving, fixed, self.views)
         if self.refinement.iterations:
             velocity = resize(velocity, [n // self.refinement.shrink for n in fixed.shape[2:]])
             velocity = refine(velocity, lambda one: self._pair_loss(one, fixed, moving), self.refinement)
         there, back = (exp(one, self.config.integration_steps) for one in (velocity, -velocity))
         return resize(there, fixed.shape[2:]), resize(back, fixed.shape[2:])
+
+    def _predicted(self, moving: Tensor, fixed: Tensor) -> Tensor:
+        """The network's velocity of one pair."""
+        both = losses.both_directions(moving, fixed) if self.config.antisymmetric else (moving, fixed)
+        return self.network(*both)[-1].velocity[:1]
 
     def _pair_loss(self, velocity: Tensor, fixed: Tensor, moving: Tensor) -> Tensor:
         """Similarity in both directions and smoothness, weighted as in training, of one velocity of a pair."""
@@ -326,7 +343,8 @@ class SMGICNet(LearnedMethod):
         if "multi_level" in wanted and level.before is not None:
             terms["multi_level"] = losses.multi_level_consistency(warped, level.before)
         if "symmetric" in wanted:
-            inverse = losses.swap_directions(exp(-level.velocity, self.config.integration_steps))
+            inverse = exp(-level.velocity, self.config.integration_steps, recompute=self.config.recompute)
+            inverse = losses.swap_directions(inverse)
             terms["symmetric"] = losses.symmetric_consistency(warped, warp(level.moving.low, inverse))
         if wanted & {"inverse", "gradient_inverse"}:
             composed = losses.compose_both_orders(level.displacement)
