@@ -1,18 +1,21 @@
-"""Dice of SM-GICNet's trained weights on a dataset's test pairs, with and without instance optimisation.
+"""Dice of SM-GICNet's trained weights on a dataset's pairs, with and without views and instance optimisation.
 
-``python -m benchmarks.accuracy results/DATASET WEIGHTS.pt ... --refine 0 50``: weights of any level, both directions of
-every pair. The workflow's tables are the judge of a method; this is for finding one.
+``python -m benchmarks.accuracy results/DATASET WEIGHTS.pt ... --refine 0 25 --views none mirror``: weights of any
+level, both directions of every pair; each row's difference to the first, with a 95 % interval from a bootstrap over
+people. The workflow's tables are the judge of a method; this is for finding one.
 """
 
 from __future__ import annotations
 
 import argparse
-from itertools import permutations
+from itertools import permutations, product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from smgicnet.comparisons import bootstrap_interval
 from smgicnet.device import image_tensor, to_device
 from smgicnet.evaluation import dice, jacobian_metrics, present_labels, warp_labels
 from smgicnet.images import read_image, read_labels
@@ -21,46 +24,74 @@ from smgicnet.provenance import hardware
 from smgicnet.standalone import prepared_subjects
 from smgicnet.weights import Weights, read_weights
 
+VIEWS = {"none": (False, 0), "mirror": (True, 0), "shift": (False, 1), "both": (True, 1)}
 
-def scores(
-    trained: Weights, refinement: dict, images: dict, labels: dict
-) -> tuple[list[float], list[float], list[float]]:
-    """Mean Dice, folded voxels (%) and seconds of every ordered pair."""
-    method = to_device(trained.build({"refinement": {**trained.method["refinement"], **refinement}}))
+
+class Scores(NamedTuple):
+    """Of every ordered pair, ``(n, n)`` with NaN on the diagonal: mean Dice, folded voxels (%) and seconds."""
+
+    dice: np.ndarray
+    folds: np.ndarray
+    seconds: np.ndarray
+
+
+def scores(trained: Weights, registering: dict, images: dict, labels: dict) -> Scores:
+    """``registering``: another ``views`` or ``refinement`` than by default, where it differs."""
+    parts = {key: {**trained.method[key], **part} for key, part in registering.items()}
+    method = to_device(trained.build(parts))
     tensors = {name: image_tensor(image, method.device) for name, image in images.items()}
     method.warm_up(*list(tensors.values())[:2])
-    overlaps, folds, seconds = [], [], []
-    for fixed, moving in permutations(images, 2):
+    found = Scores(*np.full((3, len(images), len(images)), np.nan))
+    for (i, fixed), (j, moving) in permutations(enumerate(images), 2):
         result = method.register(tensors[fixed], tensors[moving])
         forward = result.forward.cpu()
         rois = present_labels(labels[moving], present_labels(labels[fixed], list(roi_names())))
-        overlaps.append(float(dice(labels[fixed], warp_labels(labels[moving], forward), rois).mean()))
-        folds.append(jacobian_metrics(forward, labels[fixed] > 0)["folds_percent"])
-        seconds.append(result.seconds)
-    return overlaps, folds, seconds
+        found.dice[i, j] = dice(labels[fixed], warp_labels(labels[moving], forward), rois).mean()
+        found.folds[i, j] = jacobian_metrics(forward, labels[fixed] > 0)["folds_percent"]
+        found.seconds[i, j] = result.seconds
+    return found
+
+
+def difference(found: Scores, first: Scores) -> str:
+    """To the first row: the mean over pairs and its interval."""
+    differences = found.dice - first.dice
+    differences = (differences + differences.T) / 2
+    low, high = bootstrap_interval(differences, resamples=2000, seed=0)
+    interval = "" if np.isnan(low) else f" ({low:+.3f} to {high:+.3f})"
+    return f"{np.nanmean(differences):+.3f}{interval}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="results/DATASET, of `snakemake quality cohorts`")
     parser.add_argument("weights", type=Path, nargs="+")
+    parser.add_argument("--split", choices=["val", "test"], default="test")
+    parser.add_argument("--views", choices=VIEWS, nargs="+", default=["none"], help="several are compared")
     parser.add_argument("--refine", type=int, nargs="+", default=[0], help="iterations; several are compared")
     parser.add_argument("--window", type=int, nargs="+", default=[None], help="of the refinement's NCC")
     arguments = parser.parse_args()
     torch.set_num_threads(2)
-    subjects = prepared_subjects(arguments.folder, excluding=False)["test"]
+    subjects = prepared_subjects(arguments.folder, excluding=False)[arguments.split]
     images = {one.name: read_image(one.image).data for one in subjects}
     labels = {one.name: read_labels(one.labels).data.astype(np.uint8) for one in subjects}
     print(f"{len(images)} people, {len(images) * (len(images) - 1)} ordered pairs, on {hardware()}\n")
-    print("| weights | iterations | window | Dice | SD | worst | folds (%) | s |\n|---|---|---|---|---|---|---|---|")
+    print("| weights | views | iterations | window | Dice | SD | worst | to the first (95 %) | folds (%) | s |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    first = None
     for weights in arguments.weights:
         trained, name = read_weights(weights), "/".join(weights.parts[-4:-1])
-        for iterations in arguments.refine:
+        for views, iterations in product(arguments.views, arguments.refine):
+            mirror, shift = VIEWS[views]
             for window in arguments.window if iterations else [None]:
                 refinement = {"iterations": iterations, "window": window}
-                found, folds, seconds = map(np.array, scores(trained, refinement, images, labels))
-                row = f"| {name} | {iterations} | {window or '–'} | {found.mean():.4f} | {found.std(ddof=1):.4f} | "
-                print(f"{row}{found.min():.3f} | {folds.mean():.4f} | {np.median(seconds):.2f} |", flush=True)
+                registering = {"views": {"mirror": mirror, "shift": shift}, "refinement": refinement}
+                found = scores(trained, registering, images, labels)
+                against = difference(found, first) if first else "–"
+                first = first or found
+                values = found.dice[~np.isnan(found.dice)]
+                cells = [name, views, iterations, window or "–", f"{values.mean():.4f}", f"{values.std(ddof=1):.4f}"]
+                cells += [f"{values.min():.3f}", against, f"{np.nanmean(found.folds):.4f}"]
+                print("|", *[f"{cell} |" for cell in [*cells, f"{np.nanmedian(found.seconds):.2f}"]], flush=True)
 
 
 if __name__ == "__main__":
