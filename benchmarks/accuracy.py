@@ -68,28 +68,35 @@ def main() -> None:
     parser.add_argument("--split", choices=["val", "test"], default="test")
     parser.add_argument("--views", choices=VIEWS, nargs="+", default=["none"], help="several are compared")
     parser.add_argument("--refine", type=int, nargs="+", default=[0], help="iterations; several are compared")
-    parser.add_argument("--window", type=int, nargs="+", default=[None], help="of the refinement's NCC")
+    parser.add_argument("--windows", nargs="+", default=["3,7"], help="of the refinement's NCC; several are compared")
     arguments = parser.parse_args()
     torch.set_num_threads(2)
     subjects = prepared_subjects(arguments.folder, excluding=False)[arguments.split]
     images = {one.name: read_image(one.image).data for one in subjects}
     labels = {one.name: read_labels(one.labels).data.astype(np.uint8) for one in subjects}
     print(f"{len(images)} people, {len(images) * (len(images) - 1)} ordered pairs, on {hardware()}\n")
-    print("| weights | views | iterations | window | Dice | SD | worst | to the first (95 %) | folds (%) | s |")
+    print("| weights | views | iterations | windows | Dice | SD | worst | to the first (95 %) | folds (%) | s |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     first = None
     for weights in arguments.weights:
         trained, name = read_weights(weights), "/".join(weights.parts[-4:-1])
         for views, iterations in product(arguments.views, arguments.refine):
             mirror, shift = VIEWS[views]
-            for window in arguments.window if iterations else [None]:
-                refinement = {"iterations": iterations, "window": window}
+            for windows in arguments.windows if iterations else arguments.windows[:1]:
+                refinement = {"iterations": iterations, "windows": list(map(int, windows.split(",")))}
                 registering = {"views": {"mirror": mirror, "shift": shift}, "refinement": refinement}
                 found = scores(trained, registering, images, labels)
                 against = difference(found, first) if first else "–"
                 first = first or found
                 values = found.dice[~np.isnan(found.dice)]
-                cells = [name, views, iterations, window or "–", f"{values.mean():.4f}", f"{values.std(ddof=1):.4f}"]
+                cells = [
+                    name,
+                    views,
+                    iterations,
+                    windows if iterations else "–",
+                    f"{values.mean():.4f}",
+                    f"{values.std(ddof=1):.4f}",
+                ]
                 cells += [f"{values.min():.3f}", against, f"{np.nanmean(found.folds):.4f}"]
                 print("|", *[f"{cell} |" for cell in [*cells, f"{np.nanmedian(found.seconds):.2f}"]], flush=True)
 

@@ -15,12 +15,13 @@ from torch import Tensor
 @dataclass(frozen=True)
 class Refinement:
     """Adam's ``iterations`` (0: none) and ``learning_rate``, in voxels a step, of a velocity on a grid whose voxels are
-    ``shrink`` times as large as the image's. ``window`` of the local NCC (None: that of the training's last level)."""
+    ``shrink`` times as large as the image's. The similarity is the local NCC, a mean over ``windows`` in the
+    image's voxels."""
 
     iterations: int
     learning_rate: float
     shrink: int
-    window: int | None
+    windows: tuple[int, ...]
 
 
 def refine(velocity: Tensor, loss: Callable[[Tensor], Tensor], config: Refinement) -> Tensor:

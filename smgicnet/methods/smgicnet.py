@@ -298,10 +298,10 @@ class SMGICNet(LearnedMethod):
         displacement = exp(torch.cat([velocity, -velocity]), min(self.config.integration_steps, SEARCH_STEPS))
         images, targets = losses.both_directions(moving, fixed)
         warped = warp(images, resize(displacement, fixed.shape[2:]))
-        window = self.refinement.window or self.settings.windows[-1]
-        similarity = weights["similarity"] * losses.local_ncc(warped, targets, window)
+        windows = self.refinement.windows
+        similarity = sum(losses.local_ncc(warped, targets, window) for window in windows) / len(windows)
         smoothness = weights["smoothness"] * losses.diffusion(velocity)
-        return self.settings.alpha[-1] * similarity + self.settings.beta[-1] * smoothness
+        return self.settings.alpha[-1] * weights["similarity"] * similarity + self.settings.beta[-1] * smoothness
 
     def objective(
         self, image_a: Tensor, image_b: Tensor, labels: tuple[Tensor, Tensor] | None = None
