@@ -103,6 +103,10 @@ class LearnedMethod(Method):
         Where `uses_labels`, a third argument: the label maps of the first and of the second images, alike.
         """
 
+    def weights_at(self, step: int) -> Mapping[str, float]:
+        """The weights of the terms at a step of the newest stage's training."""
+        return self.weights
+
     @property
     def uses_labels(self) -> bool:
         """Whether the objective has a term of label maps: in training alone, registration never sees any."""
