@@ -9,7 +9,9 @@ rule train_level:
         checked=ancient("results/{dataset}/raw/quality.tsv"),
         excluded=exclusion,
         labels=lambda w: (
-            prepared(w.dataset, w.arm, subjects(w.dataset, "train"), "labels") if w.method in LABELLED else []
+            prepared(w.dataset, w.arm, subjects(w.dataset, "train"), "labels")
+            if learns_from_labels(stage_block(METHODS[w.method], int(w.level)))
+            else []
         ),
         earlier=lambda w: [stage_weights(w, int(w.level) - 1)] if int(w.level) > 1 else [],
     output:

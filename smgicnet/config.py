@@ -213,15 +213,19 @@ def stage_block(method: Mapping, stage: int) -> dict:
     """A completed method block as far as the training of its stage ``stage`` depends on it.
 
     Without its names, arms and later stages; what its schema marks ``last_stage_only`` is at its default before the
-    last stage, what it marks ``registering_only`` always. Stages with equal blocks, in the same place of the same data,
-    end in the same weights.
+    last stage, what it marks ``registering_only`` always, and the term of label maps before it counts. Stages with
+    equal blocks, in the same place of the same data, end in the same weights.
     """
     block = deepcopy({key: value for key, value in method.items() if key not in ("label", "arms")})
     if stage < len(block["stages"]):
         parts = schema(f"methods/{method['type']}")["properties"].get("network", {}).get("properties", {})
         block["network"] |= {key: part["default"] for key, part in parts.items() if part.get("last_stage_only")}
-    keys = registering_keys(method)
     defaults = with_defaults({"type": method["type"]})
+    objective = block.get("objective", {})
+    if stage < min(objective.get("labels_from", 1), len(block["stages"])):  # no label matters yet
+        objective |= {key: defaults["objective"][key] for key in ("labels_from", "labels_after")}
+        objective["weights"]["labels"] = defaults["objective"]["weights"]["labels"]
+    keys = registering_keys(method)
     return {**block, "stages": block["stages"][:stage], **{key: defaults[key] for key in keys}}
 
 
@@ -297,11 +301,10 @@ def _check_levels(method: Mapping, where: str, source: str) -> None:
                 f"{where}.network: {key} needs {why}, and {needed} is false",
                 f"Set {needed} to true, or {key} to false",
             )
-    if method["objective"]["labels_from"] > levels:
-        problem = (
-            f"{where}.objective.labels_from is {method['objective']['labels_from']}, and the last level is {levels}"
-        )
-        raise InputError(source, problem, f"Set it to {levels} or less")
+    last, after = method["stages"][-1]["iterations"], method["objective"]["labels_after"]
+    if learns_from_labels(method) and last is not None and after >= last:
+        problem = f"{where}.objective.labels_after is {after}, and the last level trains for {last} iterations"
+        raise InputError(source, problem, "Lower it, or set weights.labels to 0")
     if not method["network"]["symmetric"] and paired:
         raise InputError(
             source,

@@ -16,6 +16,7 @@ TRAINING = (
     "distributed.py",
     "weights.py",
     "methods/contract.py",
+    LABEL_TABLE,
 )
 REGISTERING = (
     "register_job.py",

@@ -21,29 +21,31 @@ def conv(channels_in: int, channels_out: int, *, stride: int = 1, kernel: int = 
     return nn.Conv3d(channels_in, channels_out, kernel, stride=stride, padding=kernel // 2, bias=bias)
 
 
-def conv_pair(channels_in: int, channels_out: int, *, bias: bool = True) -> nn.Sequential:
+class Block(nn.Module):
+    """With ``recompute`` it keeps its input alone for the backward pass and computes the rest again there."""
+
+    recompute = False
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(super().__call__, *inputs, use_reentrant=False)
+        return super().__call__(*inputs)
+
+
+class SequentialBlock(Block, nn.Sequential):
+    """A sequence of layers as one block."""
+
+
+def conv_pair(channels_in: int, channels_out: int, *, bias: bool = True) -> SequentialBlock:
     """Convolution, leaky ReLU, convolution: the encoder of an input image pair."""
-    return nn.Sequential(
+    return SequentialBlock(
         conv(channels_in, channels_out, bias=bias),
         nn.LeakyReLU(SLOPE, inplace=True),
         conv(channels_out, channels_out, bias=bias),
     )
 
 
-def recompute(*modules: nn.Module) -> None:
-    """From now on, what these keep for the backward pass is their input; the rest is computed again there."""
-
-    def checkpointed(forward):
-        def run(*inputs: Tensor) -> Tensor:
-            return checkpoint(forward, *inputs, use_reentrant=False) if torch.is_grad_enabled() else forward(*inputs)
-
-        return run
-
-    for module in modules:
-        module.forward = checkpointed(module.forward)
-
-
-class ResidualBlock(nn.Module):
+class ResidualBlock(Block):
     """``x + conv(act(conv(act(x))))``, then the activation; ``(N, C, D, H, W)`` in and out."""
 
     def __init__(self, channels: int, *, bias: bool = True):
@@ -57,7 +59,7 @@ class ResidualBlock(nn.Module):
         return activate(x + y)
 
 
-class AttentionGate(nn.Module):
+class AttentionGate(Block):
     """Additive attention gate on a skip connection (Appendix A, Figure 4; Oktay et al. 2018).
 
     The skip feature, brought to the coarser grid, and the gating feature each pass a 1x1x1 convolution;
@@ -77,7 +79,7 @@ class AttentionGate(nn.Module):
         return skip * F.interpolate(weight, size=skip.shape[2:], mode="trilinear", align_corners=False)
 
 
-class VelocityHead(nn.Module):
+class VelocityHead(Block):
     """Features to a bounded velocity in voxels: ``softsign * velocity_range * (size - 1) / 2`` along each axis.
 
     ``velocity_range`` is a fraction of the half-width of the field of view, one value at every level.
@@ -102,7 +104,7 @@ def half_width(field: Tensor) -> Tensor:
     return field.new_tensor([(n - 1) / 2 for n in field.shape[2:]]).view(1, 3, 1, 1, 1)
 
 
-class LevelTrunk(nn.Module):
+class LevelTrunk(Block):
     """Encoder-decoder of levels 1 to 3: stride 2, ``blocks`` residual blocks, transposed convolution, skip.
 
     ``(N, C, D, H, W)`` features in, ``(N, 2C, D, H, W)`` out (decoder and skip features side by side).
@@ -119,7 +121,7 @@ class LevelTrunk(nn.Module):
         return torch.cat([self.up(self.blocks(self.down(x))), x], dim=1)
 
 
-class GatedEncoderDecoder(nn.Module):
+class GatedEncoderDecoder(Block):
     """Level 4 (Appendix A): three residual blocks with stride-2 convolutions, three back, three gated skips.
 
     ``(N, C, D, H, W)`` features in, ``(N, 2C, D, H, W)`` out. ``gated=False`` leaves the skips plain (ablation).

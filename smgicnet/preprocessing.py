@@ -147,18 +147,6 @@ def roi_names() -> dict[int, str]:
     return dict(zip(table["roi"], table["name"]))
 
 
-@cache
-def opposite_rois() -> np.ndarray:
-    """``(256,)`` uint8: each id's counterpart on the other side of the body; of an id without sides, itself."""
-    ids = {name: roi for roi, name in roi_names().items()}
-    opposite = np.arange(256, dtype=np.uint8)
-    for name, roi in ids.items():
-        if name.startswith("Left-"):
-            other = ids["Right-" + name.removeprefix("Left-")]
-            opposite[[roi, other]] = other, roi
-    return opposite
-
-
 def map_labels(labels: np.ndarray, mapping: str = "freesurfer") -> np.ndarray:
     """Source labels to the 36 ROIs, uint8; what is not listed becomes 0."""
     table = label_table(mapping)

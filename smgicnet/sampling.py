@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import radians
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from smgicnet.fields import affine_displacement, warp
-from smgicnet.preprocessing import opposite_rois
+from smgicnet.preprocessing import roi_names
 
 DEFORMATION_ORDERS, BIAS_ORDERS = 6, 4  # of cosines along each axis
 
@@ -32,7 +32,7 @@ class Augmentation:
     ``translation`` (fraction of the field of view). Its shape: ``deformation``, the SD of a smooth displacement
     (fraction of the field of view). Its intensities: ``gamma``, the SD of the logarithm of their exponent; ``bias``,
     that of the logarithm of a smooth factor; ``noise``, the largest SD of noise that is added within the brain.
-    ``mirror``: every other image is seen left to right, as of another person.
+    ``mirror``: half of the images, drawn anew each time, are seen left to right, as of another person.
     """
 
     rotation: float
@@ -186,8 +186,21 @@ def augment_labels(labels: Tensor, changes: Changes, displacement: Tensor) -> Te
     """The label maps ``(N, 1, D, H, W)`` of the images that `augment` changes; mirrored, sides change their names."""
     labels = warp(labels, displacement, mode="nearest")
     mirrored = torch.linalg.det(changes.poses[:, :, :3]) < 0
-    swapped = torch.from_numpy(opposite_rois()).to(labels)[labels.long()]
-    return torch.where(mirrored.view(-1, 1, 1, 1, 1), swapped, labels)
+    if mirrored.any():
+        labels[mirrored] = torch.from_numpy(opposite_rois()).to(labels)[labels[mirrored].long()]
+    return labels
+
+
+@cache
+def opposite_rois() -> np.ndarray:
+    """``(256,)`` uint8: each id's counterpart on the other side of the body; of an id without sides, itself."""
+    ids = {name: roi for roi, name in roi_names().items()}
+    opposite = np.arange(256, dtype=np.uint8)
+    for name, roi in ids.items():
+        if name.startswith("Left-"):
+            other = ids["Right-" + name.removeprefix("Left-")]
+            opposite[[roi, other]] = other, roi
+    return opposite
 
 
 def _rotations(angles: Tensor) -> Tensor:

@@ -198,7 +198,7 @@ def weighted_total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) ->
     """The sum that is minimised. Raises ``ValueError`` for a term without weight or a weight without term."""
     if terms.keys() != weights.keys():
         raise ValueError(f"the objective has terms {sorted(terms)}, the config weights {sorted(weights)}")
-    return sum(weights[name] * term for name, term in terms.items())
+    return sum(weights[name] * term for name, term in terms.items() if weights[name])
 
 
 def _check_optimized(network: nn.Module, optimizer, expected: list[nn.Parameter]) -> None:

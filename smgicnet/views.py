@@ -11,10 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from smgicnet.fields import resize
+
 
 @dataclass(frozen=True)
 class Views:
-    """``mirror``: also left to right. ``shift``: also moved by so many voxels along each axis, there and back."""
+    """``mirror``: also left to right. ``shift``: also moved by so many of the images' voxels along each axis, there and
+    back."""
 
     mirror: bool
     shift: int
@@ -27,10 +30,12 @@ class Views:
 
 
 def mean_velocity(predict: Callable[[Tensor, Tensor], Tensor], moving: Tensor, fixed: Tensor, views: Views) -> Tensor:
-    """The mean of ``predict(moving, fixed)``, a velocity ``(1, 3, D, H, W)`` in voxels, over the views of a pair of
-    images ``(1, 1, D, H, W)``."""
-    found = [_undone(predict(_seen(moving, *view), _seen(fixed, *view)), *view) for view in views.all]
-    return torch.stack(found).mean(0)
+    """The mean of ``predict(moving, fixed)``, a velocity ``(1, 3, ...)`` in voxels of its grid, over the views of a
+    pair of images ``(1, 1, D, H, W)``; of several views on the images' grid."""
+    if len(views.all) == 1:
+        return predict(moving, fixed)
+    found = [(predict(_seen(moving, *view), _seen(fixed, *view)), *view) for view in views.all]
+    return torch.stack([_undone(resize(one, fixed.shape[2:]), *view) for one, *view in found]).mean(0)
 
 
 def _seen(volume: Tensor, mirror: bool, shift: int) -> Tensor:

@@ -283,8 +283,9 @@ CONFIG_FAULTS = {
     "one direction with paired terms": (
         {"methods": {"m": {"type": "smgicnet", "network": {"symmetric": False}}}}, "compare two directions",
     ),
-    "labels after the last level": (
-        {"methods": {"m": {"type": "smgicnet", "objective": {"labels_from": 5}}}}, "the last level is 4",
+    "labels after the end": (
+        {"methods": {"m": {"type": "smgicnet", "stages": [{"iterations": 9}] * 4,
+                           "objective": {"weights": {"labels": 1}, "labels_after": 9}}}}, "trains for 9 iterations",
     ),
     "even window": (
         {"methods": {"m": {"type": "smgicnet", "objective": {"windows": [3, 4, 7, 9]}}}}, "objective.windows.1",

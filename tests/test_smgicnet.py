@@ -11,7 +11,7 @@ from smgicnet.fields import compose, exp, resize, warp
 from smgicnet.losses import both_directions, local_ncc, soft_dice
 from smgicnet.methods import METHODS
 from smgicnet.methods.smgicnet import FinestLevel, Flow, NetworkConfig, difference_map
-from smgicnet.networks import AttentionGate, GatedEncoderDecoder, ResidualBlock
+from smgicnet.networks import AttentionGate, Block, GatedEncoderDecoder, ResidualBlock
 from smgicnet.training import weighted_total
 from smgicnet.wavelets import PyramidLevel
 from tests.helpers import SHAPE, blobs, block, build
@@ -80,6 +80,9 @@ def test_what_is_computed_again_is_the_same_and_was_not_kept():
             total = weighted_total(method.objective(blobs(1), blobs(2)), method.weights)
         total.backward()
         gradients.append([parameter.grad for parameter in method.network.parameters()])
+        blocks = [part for part in method.network.modules() if isinstance(part, Block)]
+        assert {part.recompute for part in blocks} == {again}
+        assert {ResidualBlock, AttentionGate, GatedEncoderDecoder} < {type(part) for part in blocks}
     assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
     assert kept[1] < 0.5 * kept[0]
 
@@ -176,7 +179,9 @@ def test_labels_count_from_the_level_that_the_config_says():
     part = block(weights={"labels": 1.0})
     part["objective"]["labels_from"] = 3
     part["objective"]["labels_after"] = 5
-    methods = [METHODS["smgicnet"].from_config(part, stage) for stage in (1, 2, 3, 4)]
+    stages = [configuration.stage_block(part, stage) for stage in (1, 2, 3, 4)]
+    assert stages[1] == configuration.stage_block(block(), 2)
+    methods = [METHODS["smgicnet"].from_config(one, len(one["stages"])) for one in stages]
     assert [method.uses_labels for method in methods] == [False, False, True, True]
     assert [methods[2].weights_at(step)["labels"] for step in (0, 4, 5, 6)] == [0, 0, 1, 1]
     assert all(method.weights_at(0) == method.weights for method in methods[:2])
@@ -219,13 +224,14 @@ def test_refinement_lowers_the_loss_of_the_pair_and_changes_nothing_kept():
 
 def test_refinement_has_windows_of_its_own():
     part, found = block(), []
-    for windows in ([9], [3], [3, 9]):
+    for windows in ([9], [3], [3, 9], [3, 3]):
         part["refinement"] |= {"iterations": 3, "windows": windows}
         method = METHODS["smgicnet"].from_config(part, 4)
         method.network.load_state_dict(build().network.state_dict())
         found.append(method.register(blobs(1), blobs(2)).forward)
     assert not torch.allclose(found[0], found[1], atol=1e-3)
     assert all(not torch.allclose(found[2], one, atol=1e-4) for one in found[:2])
+    torch.testing.assert_close(found[3], found[1])
 
 
 @pytest.mark.parametrize("key", ["refinement", "views"])

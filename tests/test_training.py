@@ -273,11 +273,15 @@ def test_augmentation_translation_is_in_fractions_of_the_field_of_view():
     assert found.abs().max(0).values[1] > 5
 
 
+LEFT, RIGHT = [10, 12, 17], [49, 51, 53]
+
+
 def test_labels_reach_the_objective_augmented_with_their_images(job, tmp_path):
     maps = [tmp_path / f"{index}-labels.nii" for index in range(3)]
     for index, path in enumerate(maps):
-        write_volume(path, (blobs(index)[0, 0] > 0.5).numpy().astype(np.uint8) * (10 + 2 * index), np.eye(4))
-    method, seen = build(weights={"labels": 1.0}), []
+        write_volume(path, (blobs(index)[0, 0] > 0.5).numpy().astype(np.uint8) * LEFT[index], np.eye(4))
+    job = replace(job, config=replace(job.config, augmentation=replace(job.config.augmentation, mirror=True)))
+    method, seen, found = build(weights={"labels": 1.0}), [], set()
     objective = method.objective
     method.objective = lambda *batch: seen.append(batch) or objective(*batch)
     history = train(method, replace(job, labels=ImageSet(maps)))
@@ -286,6 +290,21 @@ def test_labels_reach_the_objective_augmented_with_their_images(job, tmp_path):
         pair = PairSampler(3, 1, 7).batch(step)[0]
         for image, one, index in zip((image_a, image_b), labels, pair, strict=True):
             assert one.shape == image.shape
-            assert one.unique().tolist() == [0, 10 + 2 * index]
+            assert one.unique().tolist() in ([0, LEFT[index]], [0, RIGHT[index]])
+            found.add(int(one.max()))
             # a moved image is bright where its moved label is, up to the border
             assert dice((image > 0.5).byte().numpy(), (one > 0).byte().numpy(), [1]) > 0.75
+    assert found & set(LEFT)
+    assert found & set(RIGHT)
+
+
+def test_labels_count_after_the_iterations_that_the_config_says(job, tmp_path):
+    maps = [tmp_path / f"{index}-labels.nii" for index in range(3)]
+    for index, path in enumerate(maps):
+        write_volume(path, (blobs(index)[0, 0] > 0.5).numpy().astype(np.uint8), np.eye(4))
+    method = build(weights={"labels": 2.0})
+    method.settings = replace(method.settings, labels_after=3)
+    history = train(method, replace(job, labels=ImageSet(maps)))
+    for step, row in history.iterrows():
+        counted = {**method.weights, "labels": 0 if step < 3 else 2}
+        assert row["total"] == pytest.approx(sum(weight * row[name] for name, weight in counted.items()), rel=1e-4)

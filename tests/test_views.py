@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from smgicnet.fields import resize
 from smgicnet.losses import similarity_force
 from smgicnet.methods import METHODS
 from smgicnet.views import Views, mean_velocity
@@ -18,6 +19,17 @@ def test_views_agree_where_a_velocity_goes_along_with_the_images(mirror, shift):
     inside = (..., *[slice(6, -6)] * 3)
     mean = mean_velocity(force, moving, fixed, Views(mirror, shift))
     torch.testing.assert_close(mean[inside], force(moving, fixed)[inside], atol=1e-3, rtol=1e-3)
+
+
+def test_a_view_of_a_coarser_velocity_is_moved_by_voxels_of_the_images():
+    def coarse(moving, fixed):
+        return resize(similarity_force(moving, fixed, 3), [n // 2 for n in fixed.shape[2:]])
+
+    moving, fixed = blobs(1), blobs(2)
+    expected = resize(coarse(moving, fixed), fixed.shape[2:])
+    mean = mean_velocity(coarse, moving, fixed, Views(mirror=False, shift=2))
+    inside = (..., *[slice(6, -6)] * 3)
+    torch.testing.assert_close(mean[inside], expected[inside], atol=1e-3, rtol=1e-3)
 
 
 def test_every_view_is_looked_at_once():

@@ -104,7 +104,7 @@ class LearnedMethod(Method):
         """
 
     def weights_at(self, step: int) -> Mapping[str, float]:
-        """The weights of the terms at a step of the newest stage's training."""
+        """At a step of the newest stage's training: the keys of ``weights``, 0 for a term that does not count yet."""
         return self.weights
 
     @property

@@ -17,16 +17,7 @@ from smgicnet import losses
 from smgicnet.config import build
 from smgicnet.fields import compose, exp, resize, warp
 from smgicnet.methods.contract import LearnedMethod
-from smgicnet.networks import (
-    AttentionGate,
-    GatedEncoderDecoder,
-    LevelTrunk,
-    ResidualBlock,
-    VelocityHead,
-    conv_pair,
-    half_width,
-    recompute,
-)
+from smgicnet.networks import Block, GatedEncoderDecoder, LevelTrunk, VelocityHead, conv_pair, half_width
 from smgicnet.refinement import Refinement, refine
 from smgicnet.views import Views, mean_velocity
 from smgicnet.wavelets import PyramidLevel, WaveletPyramid
@@ -43,8 +34,8 @@ class NetworkConfig:
     see both images half-way instead of the moving one on the fixed one; ``passes`` of each level but the finest;
     without ``full_resolution`` there is no `FinestLevel`, the last level works on half the grid, and what it finds is
     judged on the whole. ``force_window``: levels also see the `losses.similarity_force` between their two images, of
-    a local NCC of that window (None: they do not). ``recompute``: what a level would keep for the backward pass is
-    computed again, with the same result."""
+    a local NCC of that window (None: they do not). ``recompute``: what a `Block` and an `exp` would keep for the
+    backward pass is computed again, with the same result."""
 
     levels: int
     channels: int
@@ -67,8 +58,8 @@ class NetworkConfig:
 @dataclass(frozen=True)
 class ObjectiveConfig:
     """NCC ``windows`` (voxels) and weights by level: ``alpha`` of similarity and consistency, ``beta`` of smoothness;
-    ``weights`` of the named terms. The term of label maps counts from the training of level ``labels_from`` on, in each
-    after ``labels_after`` iterations."""
+    ``weights`` of the named terms. The term of label maps counts from the training of level ``labels_from`` on (that is
+    for `smgicnet.config.stage_block` to see to), in each after ``labels_after`` iterations."""
 
     windows: tuple[int, ...]
     alpha: tuple[float, ...]
@@ -209,9 +200,9 @@ class MultiLevelNetwork(nn.Module):
         wavelet_levels = [CoarsestLevel] + [WaveletLevel] * (config.levels - 1)
         kinds = [*wavelet_levels[:-1], FinestLevel] if config.full_resolution else wavelet_levels
         self.levels = nn.ModuleList(kind(config) for kind in kinds[:stage])
-        if config.recompute:
-            recompute(*(part for level in self.levels for part in level.children()))
-            recompute(*(part for part in self.levels.modules() if isinstance(part, ResidualBlock | AttentionGate)))
+        for part in self.levels.modules():
+            if isinstance(part, Block):
+                part.recompute = config.recompute
 
     def forward(self, moving: Tensor, fixed: Tensor) -> list[LevelOutput]:
         """Images ``(N, 1, D, H, W)`` in [0, 1]; one output a level, coarsest first."""
@@ -272,8 +263,7 @@ class SMGICNet(LearnedMethod):
         self.settings = objective
         self.views = views
         self.refinement = refinement
-        absent = {"labels"} if stage < objective.labels_from else set()
-        self.weights = {name: weight for name, weight in objective.weights.items() if weight > 0 and name not in absent}
+        self.weights = {name: weight for name, weight in objective.weights.items() if weight > 0}
         self.network = MultiLevelNetwork(network, stage)
 
     @classmethod
