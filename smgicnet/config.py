@@ -223,7 +223,7 @@ def stage_block(method: Mapping, stage: int) -> dict:
     defaults = with_defaults({"type": method["type"]})
     objective = block.get("objective", {})
     if stage < min(objective.get("labels_from", 1), len(block["stages"])):  # no label matters yet
-        objective |= {key: defaults["objective"][key] for key in ("labels_from", "labels_after")}
+        objective["labels_from"] = defaults["objective"]["labels_from"]
         objective["weights"]["labels"] = defaults["objective"]["weights"]["labels"]
     keys = registering_keys(method)
     return {**block, "stages": block["stages"][:stage], **{key: defaults[key] for key in keys}}
@@ -301,10 +301,6 @@ def _check_levels(method: Mapping, where: str, source: str) -> None:
                 f"{where}.network: {key} needs {why}, and {needed} is false",
                 f"Set {needed} to true, or {key} to false",
             )
-    last, after = method["stages"][-1]["iterations"], method["objective"]["labels_after"]
-    if learns_from_labels(method) and last is not None and after >= last:
-        problem = f"{where}.objective.labels_after is {after}, and the last level trains for {last} iterations"
-        raise InputError(source, problem, "Lower it, or set weights.labels to 0")
     if not method["network"]["symmetric"] and paired:
         raise InputError(
             source,

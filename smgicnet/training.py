@@ -143,9 +143,9 @@ class _Objective(nn.Module):
         self.parameter_list = nn.ParameterList(method.network.parameters())  # not its buffers: they are constants
         self._method = method
 
-    def forward(self, step: int, *batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, *batch) -> tuple[Tensor, dict[str, Tensor]]:
         terms = self._method.objective(*batch)
-        return weighted_total(terms, self._method.weights_at(step)), terms
+        return weighted_total(terms, self._method.weights), terms
 
 
 def _step(
@@ -163,7 +163,7 @@ def _step(
     rate = learning_rate(step, job.stage, job.config)
     for param_group, factor in zip(optimizer.param_groups, (1.0, job.stage.earlier_rate), strict=False):
         param_group["lr"] = rate * factor
-    total, terms = objective(step, *batch)
+    total, terms = objective(*batch)
     optimizer.zero_grad(set_to_none=True)
     total.backward()
     values = group.mean({"total": total, **terms})
@@ -198,7 +198,7 @@ def weighted_total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) ->
     """The sum that is minimised. Raises ``ValueError`` for a term without weight or a weight without term."""
     if terms.keys() != weights.keys():
         raise ValueError(f"the objective has terms {sorted(terms)}, the config weights {sorted(weights)}")
-    return sum(weights[name] * term for name, term in terms.items() if weights[name])
+    return sum(weights[name] * term for name, term in terms.items())
 
 
 def _check_optimized(network: nn.Module, optimizer, expected: list[nn.Parameter]) -> None:

@@ -283,10 +283,6 @@ CONFIG_FAULTS = {
     "one direction with paired terms": (
         {"methods": {"m": {"type": "smgicnet", "network": {"symmetric": False}}}}, "compare two directions",
     ),
-    "labels after the end": (
-        {"methods": {"m": {"type": "smgicnet", "stages": [{"iterations": 9}] * 4,
-                           "objective": {"weights": {"labels": 1}, "labels_after": 9}}}}, "trains for 9 iterations",
-    ),
     "even window": (
         {"methods": {"m": {"type": "smgicnet", "objective": {"windows": [3, 4, 7, 9]}}}}, "objective.windows.1",
     ),

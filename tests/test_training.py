@@ -296,15 +296,3 @@ def test_labels_reach_the_objective_augmented_with_their_images(job, tmp_path):
             assert dice((image > 0.5).byte().numpy(), (one > 0).byte().numpy(), [1]) > 0.75
     assert found & set(LEFT)
     assert found & set(RIGHT)
-
-
-def test_labels_count_after_the_iterations_that_the_config_says(job, tmp_path):
-    maps = [tmp_path / f"{index}-labels.nii" for index in range(3)]
-    for index, path in enumerate(maps):
-        write_volume(path, (blobs(index)[0, 0] > 0.5).numpy().astype(np.uint8), np.eye(4))
-    method = build(weights={"labels": 2.0})
-    method.settings = replace(method.settings, labels_after=3)
-    history = train(method, replace(job, labels=ImageSet(maps)))
-    for step, row in history.iterrows():
-        counted = {**method.weights, "labels": 0 if step < 3 else 2}
-        assert row["total"] == pytest.approx(sum(weight * row[name] for name, weight in counted.items()), rel=1e-4)

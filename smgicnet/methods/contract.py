@@ -103,10 +103,6 @@ class LearnedMethod(Method):
         Where `uses_labels`, a third argument: the label maps of the first and of the second images, alike.
         """
 
-    def weights_at(self, step: int) -> Mapping[str, float]:
-        """At a step of the newest stage's training: the keys of ``weights``, 0 for a term that does not count yet."""
-        return self.weights
-
     @property
     def uses_labels(self) -> bool:
         """Whether the objective has a term of label maps: in training alone, registration never sees any."""

@@ -59,13 +59,12 @@ class NetworkConfig:
 class ObjectiveConfig:
     """NCC ``windows`` (voxels) and weights by level: ``alpha`` of similarity and consistency, ``beta`` of smoothness;
     ``weights`` of the named terms. The term of label maps counts from the training of level ``labels_from`` on (that is
-    for `smgicnet.config.stage_block` to see to), in each after ``labels_after`` iterations."""
+    for `smgicnet.config.stage_block` to see to)."""
 
     windows: tuple[int, ...]
     alpha: tuple[float, ...]
     beta: tuple[float, ...]
     labels_from: int
-    labels_after: int
     weights: Mapping[str, float]
 
 
@@ -270,10 +269,6 @@ class SMGICNet(LearnedMethod):
     def from_config(cls, config: Mapping, stage: int) -> SMGICNet:
         parts = {"network": NetworkConfig, "objective": ObjectiveConfig, "views": Views, "refinement": Refinement}
         return cls(*(build(part, config[key]) for key, part in parts.items()), stage)
-
-    def weights_at(self, step: int) -> Mapping[str, float]:
-        early = self.uses_labels and step < self.settings.labels_after
-        return self.weights | {"labels": 0.0} if early else self.weights
 
     def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
         velocity = mean_velocity(self._predicted, moving, fixed, self.views)
