@@ -89,16 +89,10 @@ def main() -> None:
                 against = difference(found, first) if first else "–"
                 first = first or found
                 values = found.dice[~np.isnan(found.dice)]
-                cells = [
-                    name,
-                    views,
-                    iterations,
-                    windows if iterations else "–",
-                    f"{values.mean():.4f}",
-                    f"{values.std(ddof=1):.4f}",
-                ]
-                cells += [f"{values.min():.3f}", against, f"{np.nanmean(found.folds):.4f}"]
-                print("|", *[f"{cell} |" for cell in [*cells, f"{np.nanmedian(found.seconds):.2f}"]], flush=True)
+                overlaps = f"{values.mean():.4f} | {values.std(ddof=1):.4f} | {values.min():.3f} | {against}"
+                rest = f"{np.nanmean(found.folds):.4f} | {np.nanmedian(found.seconds):.2f}"
+                shown = windows if iterations else "–"
+                print(f"| {name} | {views} | {iterations} | {shown} | {overlaps} | {rest} |", flush=True)
 
 
 if __name__ == "__main__":

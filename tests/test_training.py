@@ -220,7 +220,7 @@ def test_a_label_map_moves_with_its_image():
     assert dice((labels == 17).byte().numpy(), image.byte().numpy(), [1]) < 0.8
 
 
-def test_every_other_image_is_mirrored_and_its_sides_change_names():
+def test_some_images_are_mirrored_and_their_sides_change_names():
     config = replace(STILL, mirror=True)
     assert config.active
     images = blobs(1).expand(8, -1, -1, -1, -1)
