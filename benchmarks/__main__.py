@@ -23,7 +23,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from smgicnet import config, preprocessing
-from smgicnet.device import to_device
+from smgicnet.device import pick_device, to_device
 from smgicnet.evaluation import dice, jacobian_metrics, ndv_percent, present_labels, warp_labels
 from smgicnet.fields import resample
 from smgicnet.hausdorff import hausdorff95_mm
@@ -38,6 +38,7 @@ from smgicnet.rendering import to_rois
 from smgicnet.training import weighted_total
 
 ROOT = Path(__file__).parent.parent
+DEVICE = pick_device()
 
 
 def in_turn(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
@@ -47,6 +48,8 @@ def in_turn(functions: dict[str, Callable[[], object]], repeats: int) -> dict[st
         for name, function in functions.items():
             start = time.perf_counter()
             function()
+            if DEVICE.type == "cuda":
+                torch.cuda.synchronize()
             if repeat:  # the first round warms up
                 seconds[name].append(time.perf_counter() - start)
     return {name: median(values) for name, values in seconds.items()}
@@ -54,6 +57,11 @@ def in_turn(functions: dict[str, Callable[[], object]], repeats: int) -> dict[st
 
 def peak_memory(function: Callable[[], object]) -> float:
     """Largest rise of the live tensors' sum in ``function``, in MiB, from the allocator's own events."""
+    if DEVICE.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        function()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         function()
     live = lowest = peak = 0
@@ -80,7 +88,7 @@ def report(title: str, functions: dict[str, Callable[[], object]], repeats: int)
 
 def convolution_ncc(image: torch.Tensor, other: torch.Tensor, window: int, eps: float = 1e-5) -> torch.Tensor:
     """Local NCC as the field's code has it: five convolutions with a kernel of ones, differentiated by autograd."""
-    kernel = torch.ones(1, 1, *[window] * 3)
+    kernel = image.new_ones(1, 1, *[window] * 3)
     sums = [F.conv3d(x, kernel, padding=window // 2) for x in (image, other, image**2, other**2, image * other)]
     n = window**3
     cross = sums[4] - sums[0] * sums[1] / n
@@ -90,11 +98,12 @@ def convolution_ncc(image: torch.Tensor, other: torch.Tensor, window: int, eps: 
 
 def bench_machine() -> tuple[float, float]:
     """What the machine can do: floating point operations a second of a matrix product, bytes a second of a copy."""
-    a, b = torch.rand(2, 2048, 2048)
-    x = torch.rand(2**26)
+    side, length = (8192, 2**30) if DEVICE.type == "cuda" else (2048, 2**26)
+    a, b = torch.rand(2, side, side, device=DEVICE)
+    x = torch.rand(length, device=DEVICE)
     y = torch.empty_like(x)
     seconds = in_turn({"product": lambda: a @ b, "copy": lambda: y.copy_(x)}, 5)
-    operations, traffic = 2 * 2048**3 / seconds["product"], 2 * x.nbytes / seconds["copy"]
+    operations, traffic = 2 * side**3 / seconds["product"], 2 * x.nbytes / seconds["copy"]
     print(f"\nMatrix product: {operations / 1e9:.0f} GFLOP/s. Copy: {traffic / 1e9:.1f} GB/s, reading and writing.")
     return operations, traffic
 
@@ -102,7 +111,7 @@ def bench_machine() -> tuple[float, float]:
 def bench_ncc(sizes: list[int], repeats: int, bandwidth: float) -> None:
     """Forward and backward with respect to the warped image."""
     for size in sizes:
-        warped, fixed = torch.rand(2, 1, 1, size, size, size)
+        warped, fixed = torch.rand(2, 1, 1, size, size, size, device=DEVICE)
         warped.requires_grad_()
 
         def step(form, warped=warped, fixed=fixed):
@@ -121,7 +130,7 @@ def bench_steps(size: int, channels: int, repeats: int, peak: float) -> None:
     part = {"type": "smgicnet", "network": {"channels": channels}}
     grid = {"source": {"kind": "phantom"}, "grid": {"shape": [size] * 3}}
     block = config.complete({"datasets": {"d": grid}, "methods": {"m": part}})["methods"]["m"]
-    image_a, image_b = torch.rand(2, 1, 1, size, size, size)
+    image_a, image_b = torch.rand(2, 1, 1, size, size, size, device=DEVICE)
     for level in range(1, 5):
         methods = []
         for recompute in (False, True):
@@ -129,18 +138,21 @@ def bench_steps(size: int, channels: int, repeats: int, peak: float) -> None:
             network = {**block["network"], "recompute": recompute}
             methods.append(to_device(METHODS["smgicnet"].from_config({**block, "network": network}, level)))
 
-        def step(both: bool, ncc: Callable = local_ncc, recompute: bool = False, methods=methods):
+        def step(both: bool, ncc: Callable = local_ncc, recompute=False, half=False, methods=methods):
             method = methods[recompute]
             method.network.zero_grad(set_to_none=True)
-            with patch("smgicnet.losses.local_ncc", ncc):
+            half_precision = torch.autocast(DEVICE.type, torch.bfloat16, enabled=half)
+            with half_precision, patch("smgicnet.losses.local_ncc", ncc):
                 terms = method.objective(image_a, image_b) if both else one_after_the_other(method, image_a, image_b)
-                weighted_total(terms, method.weights).backward()
+            weighted_total(terms, method.weights).backward()
 
         forms = {
             "one after the other, NCC by convolution": lambda s=step: s(False, convolution_ncc),
             "one after the other": lambda s=step: s(False),
             "one batch": lambda s=step: s(True),
             "one batch, recomputed": lambda s=step: s(True, recompute=True),
+            "one batch, bfloat16": lambda s=step: s(True, half=True),
+            "one batch, recomputed, bfloat16": lambda s=step: s(True, recompute=True, half=True),
         }
         seconds = report(f"Training step of level {level}, {size} cubed, {channels} channels", forms, repeats)
         with FlopCounterMode(display=False) as counter:
@@ -189,7 +201,7 @@ def bench_registration(size: int, repeats: int) -> None:
         "SM-GICNet, 32 channels": config.complete_method({"type": "smgicnet"}, "benchmark"),
         "SM-GICNet plus, 16 channels": plus,
     }
-    pair = torch.rand(2, 1, 1, size, size, size).unbind()
+    pair = torch.rand(2, 1, 1, size, size, size, device=DEVICE).unbind()
     methods = {
         name: to_device(METHODS[block["type"]].from_config(block, len(block["stages"])))
         for name, block in blocks.items()
@@ -272,16 +284,23 @@ def bench_dag() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
-    quick = parser.parse_args().quick
+    names = ["ncc", "steps", "registration", "scoring", "start", "dag"]
+    parser.add_argument("--parts", nargs="+", choices=names, default=names, help="by default all")
+    arguments = parser.parse_args()
     print(f"On {hardware()}, torch {torch.__version__}, {torch.get_num_threads()} threads.")
-    sizes, repeats = ([32], 1) if quick else ([64, 128], 3)
+    sizes, size, repeats = ([32], 32, 1) if arguments.quick else ([64, 128], 128, 3)
+    trained = size if DEVICE.type == "cuda" else size // 2
     peak, bandwidth = bench_machine()
-    bench_ncc(sizes, repeats, bandwidth)
-    bench_steps(*((32, 4) if quick else (64, 16)), repeats=repeats, peak=peak)
-    bench_registration(32 if quick else 128, repeats)
-    bench_scoring(32 if quick else 128, repeats)
-    bench_start()
-    bench_dag()
+    parts = {
+        "ncc": lambda: bench_ncc(sizes, repeats, bandwidth),
+        "steps": lambda: bench_steps(*((32, 4) if arguments.quick else (trained, 16)), repeats=repeats, peak=peak),
+        "registration": lambda: bench_registration(size, repeats),
+        "scoring": lambda: bench_scoring(size, repeats),
+        "start": bench_start,
+        "dag": bench_dag,
+    }
+    for name in arguments.parts:
+        parts[name]()
 
 
 if __name__ == "__main__":

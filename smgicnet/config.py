@@ -212,14 +212,14 @@ def registering_block(method: Mapping) -> dict:
 def stage_block(method: Mapping, stage: int) -> dict:
     """A completed method block as far as the training of its stage ``stage`` depends on it.
 
-    Without its names, arms and later stages; what its schema marks ``last_stage_only`` is at its default before the
-    last stage, what it marks ``registering_only`` always, and the term of label maps before it counts. Stages with
+    Without its names, arms and later stages; what its schema marks ``last_level_only`` is at its default before that
+    level's stage, what it marks ``registering_only`` always, and the term of label maps before it counts. Stages with
     equal blocks, in the same place of the same data, end in the same weights.
     """
     block = deepcopy({key: value for key, value in method.items() if key not in ("label", "arms")})
-    if stage < len(block["stages"]):
+    if stage < block.get("network", {}).get("levels", len(block["stages"])):
         parts = schema(f"methods/{method['type']}")["properties"].get("network", {}).get("properties", {})
-        block["network"] |= {key: part["default"] for key, part in parts.items() if part.get("last_stage_only")}
+        block["network"] |= {key: part["default"] for key, part in parts.items() if part.get("last_level_only")}
     defaults = with_defaults({"type": method["type"]})
     objective = block.get("objective", {})
     if stage < min(objective.get("labels_from", 1), len(block["stages"])):  # no label matters yet
@@ -287,9 +287,12 @@ def grid_stride(method: Mapping) -> int:
 def _check_levels(method: Mapping, where: str, source: str) -> None:
     levels = method["network"]["levels"]
     for key, values in {"stages": method["stages"], **method["objective"]}.items():
-        if isinstance(values, list) and len(values) != levels:
-            part = key if key == "stages" else f"objective.{key}"
-            raise InputError(source, f"{where}.{part} has {len(values)} entries", f"Give {levels}, one a level")
+        if key == "stages" and len(values) < levels:
+            remedy = f"Give {levels} at least, one a level"
+            raise InputError(source, f"{where}.stages has {len(values)} entries", remedy)
+        if key != "stages" and isinstance(values, list) and len(values) != levels:
+            remedy = f"Give {levels}, one a level"
+            raise InputError(source, f"{where}.objective.{key} has {len(values)} entries", remedy)
     paired = [t for t in ("symmetric", "inverse", "gradient_inverse") if method["objective"]["weights"][t] > 0]
     for key, needed, why in (
         ("antisymmetric", "symmetric", "both directions"),

@@ -36,6 +36,19 @@ class SequentialBlock(Block, nn.Sequential):
     """A sequence of layers as one block."""
 
 
+class FieldConv(nn.Conv3d):
+    """The last convolution, to the three components of a field: in float32 whatever is around it, and so is what comes
+    after it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
+def field_conv(channels_in: int, *, kernel: int = 3, bias: bool = True) -> FieldConv:
+    return FieldConv(channels_in, 3, kernel, padding=kernel // 2, bias=bias)
+
+
 def conv_pair(channels_in: int, channels_out: int, *, bias: bool = True) -> SequentialBlock:
     """Convolution, leaky ReLU, convolution: the encoder of an input image pair."""
     return SequentialBlock(
@@ -89,7 +102,7 @@ class VelocityHead(Block):
     def __init__(self, channels_in: int, channels: int, velocity_range: float):
         super().__init__()
         self.hidden = conv(channels_in, channels)
-        self.output = conv(channels, 3)
+        self.output = field_conv(channels)
         self.velocity_range = velocity_range
         nn.init.normal_(self.output.weight, std=1e-4)
         nn.init.zeros_(self.output.bias)

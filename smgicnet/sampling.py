@@ -104,7 +104,8 @@ class Changes(NamedTuple):
     ``poses (N, 3, 4)``: a matrix about the centre, of a negative determinant if it mirrors, and a translation in
     fractions of the field of view.
     ``deformation (N, 3, K, K, K)``: coefficients for `smooth`, in the same fractions; ``gamma (N, 1, 1, 1, 1)``, the
-    exponent's logarithm; ``bias (N, 1, K, K, K)``: coefficients of a logarithm; ``noise (N, 1, D, H, W)``.
+    exponent's logarithm; ``bias (N, 1, K, K, K)``: coefficients of a logarithm; ``noise (N, 1, 1, 1, 1)``: its SD, and
+    ``noise_seed (N,)``, as it is made where the images are.
     """
 
     poses: Tensor
@@ -112,14 +113,15 @@ class Changes(NamedTuple):
     gamma: Tensor | None
     bias: Tensor | None
     noise: Tensor | None
+    noise_seed: Tensor
 
     def of(self, chosen: Sequence[int], device: torch.device) -> Changes:
         """Those of some of the images, on a device."""
         return Changes(*(None if one is None else one[chosen].to(device) for one in self))
 
 
-def draw_changes(count: int, shape: Sequence[int], config: Augmentation, generator: torch.Generator) -> Changes:
-    """For ``count`` images of ``shape``; an image's are the same however many processes share the step."""
+def draw_changes(count: int, config: Augmentation, generator: torch.Generator) -> Changes:
+    """For ``count`` images; an image's are the same however many processes share the step."""
 
     def uniform() -> Tensor:
         return torch.rand(count, 3, generator=generator) * 2 - 1
@@ -132,12 +134,11 @@ def draw_changes(count: int, shape: Sequence[int], config: Augmentation, generat
     poses = torch.cat([matrix, (uniform() * config.translation)[:, :, None]], dim=2)
     deformation = normal(config.deformation, 3, *[DEFORMATION_ORDERS] * 3)
     gamma, bias = normal(config.gamma, 1, 1, 1, 1), normal(config.bias, 1, *[BIAS_ORDERS] * 3)
-    noise = normal(config.noise, 1, *shape)
-    if noise is not None:
-        noise *= torch.rand(count, 1, 1, 1, 1, generator=generator)
+    noise = config.noise * torch.rand(count, 1, 1, 1, 1, generator=generator) if config.noise else None
+    noise_seed = torch.randint(2**62, (count,), generator=generator)
     if config.mirror:
         poses[:, :, 0] *= 1 - 2 * torch.randint(2, (count, 1), generator=generator)
-    return Changes(poses, deformation, gamma, bias, noise)
+    return Changes(poses, deformation, gamma, bias, noise, noise_seed)
 
 
 def smooth(coefficients: Tensor, shape: Sequence[int]) -> Tensor:
@@ -178,8 +179,16 @@ def augment(images: Tensor, changes: Changes, displacement: Tensor) -> Tensor:
     if changes.bias is not None:
         images = images * smooth(changes.bias, images.shape[2:]).exp()
     if changes.noise is not None:
-        images = images + changes.noise * brain
+        images = images + _white(changes.noise_seed, images) * changes.noise * brain
     return images
+
+
+def _white(seeds: Tensor, images: Tensor) -> Tensor:
+    """Noise of SD 1, each image's by its own seed."""
+    noise = torch.empty_like(images)
+    for one, seed in zip(noise, seeds.tolist(), strict=True):
+        one.normal_(generator=torch.Generator(images.device).manual_seed(seed))
+    return noise
 
 
 def augment_labels(labels: Tensor, changes: Changes, displacement: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ def train_stage(
         torch.manual_seed(int(np.random.SeedSequence([seed, stage]).generate_state(1)[0]))
         method = METHODS[config["type"]].from_config(config, stage)
         if earlier:
-            _start_from(method, earlier)
+            _start_from(method, earlier, stage)
         to_device(method)
         identity = training_identity(config, stage, seed=seed, training=training, earlier=earlier, code=code)
         images, labels = _checked(training, method.uses_labels)
@@ -139,14 +139,14 @@ def _make_room(method: LearnedMethod, folder: Path) -> None:
     require_room(folder, CHECKPOINT_SIZES * 4 * sum(p.numel() for p in method.network.parameters()))
 
 
-def _start_from(method: LearnedMethod, earlier: Path) -> None:
-    """Load the weights of the stage before; only the newest stage's parameters may be missing from them."""
+def _start_from(method: LearnedMethod, earlier: Path, stage: int) -> None:
+    """Load the weights of the stage before; only the newest level's parameters may be missing from them."""
     newest = {id(p) for p in method.stage_parameters()[0]}
-    expected = {name for name, p in method.network.named_parameters() if id(p) not in newest}
-    state = read_weights(earlier).network
-    if state.keys() != expected:
+    trained = read_weights(earlier)
+    missing, unexpected = method.network.load_state_dict(trained.network, strict=False)
+    new = [name for name, p in method.network.named_parameters() if id(p) in newest]
+    if trained.stage != stage - 1 or missing not in ([], new) or unexpected:
         raise InputError(earlier, "its parameters are not those of the stage before", "Train the stages in order")
-    method.network.load_state_dict(state, strict=False)
 
 
 def _validator(subjects: Sequence[SubjectFiles]):

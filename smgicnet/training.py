@@ -43,7 +43,8 @@ SAME_REQUEST_SECONDS = 5  # within which a signal again is no second request, to
 @dataclass(frozen=True)
 class TrainingConfig:
     """What all stages of a method share. ``batch_size``: pairs a step, of all processes together. The rate is
-    multiplied by ``decay_factor`` at ``decay_after`` iterations (None: never) and then every ``decay_every``."""
+    multiplied by ``decay_factor`` at ``decay_after`` iterations (None: never) and then every ``decay_every``.
+    ``precision`` is of the convolutions' work: float32, or bfloat16, from float32 weights to float32 fields."""
 
     batch_size: int
     decay_after: int | None
@@ -51,6 +52,7 @@ class TrainingConfig:
     decay_factor: float
     checkpoint_every: int
     validate_every: int
+    precision: str
     augmentation: Augmentation
 
 
@@ -115,7 +117,7 @@ def train(
             if objective is None or step == job.stage.frozen_iterations:
                 for parameter in earlier:
                     parameter.requires_grad_(step >= job.stage.frozen_iterations)
-                objective = group.wrap(_Objective(method))
+                objective = group.wrap(_Objective(method, job.config.precision))
             row = _step(objective, method, optimizer, job, sampler, step, group)
             done = step + 1
             if group.first and job.validate and (done % job.config.validate_every == 0 or done == length):
@@ -138,13 +140,15 @@ def train(
 class _Objective(nn.Module):
     """The objective as a module, which DistributedDataParallel wants: image pairs to the weighted total and terms."""
 
-    def __init__(self, method: LearnedMethod):
+    def __init__(self, method: LearnedMethod, precision: str):
         super().__init__()
+        self._half = precision == "bfloat16"
         self.parameter_list = nn.ParameterList(method.network.parameters())  # not its buffers: they are constants
         self._method = method
 
     def forward(self, *batch) -> tuple[Tensor, dict[str, Tensor]]:
-        terms = self._method.objective(*batch)
+        with torch.autocast(batch[0].device.type, torch.bfloat16, enabled=self._half):
+            terms = self._method.objective(*batch)
         return weighted_total(terms, self._method.weights), terms
 
 
@@ -186,7 +190,7 @@ def _batch(job: Job, pairs: list[tuple[int, int]], step: int, group: Group, devi
     labels = job.labels.batch(first + second).to(device).contiguous() if job.labels else None
     if job.config.augmentation.active:
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence([job.seed, step]).generate_state(1)[0]))
-        changes = draw_changes(2 * len(pairs), images.shape[2:], job.config.augmentation, generator)
+        changes = draw_changes(2 * len(pairs), job.config.augmentation, generator)
         changes = changes.of(mine + [len(pairs) + index for index in mine], device)
         displacement = displacement_of(changes, images.shape[2:])
         images = augment(images, changes, displacement)

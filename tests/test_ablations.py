@@ -108,12 +108,13 @@ def test_variants_of_the_last_level_share_the_levels_below():
 def test_what_a_schema_says_of_the_last_stage_is_so(kind):
     """Before the last stage, `stage_block` and the whole block build the same network, with any value of those keys."""
     part = schema(f"methods/{kind}")["properties"]["network"]["properties"]
-    marked = [key for key, value in part.items() if value.get("last_stage_only")]
+    marked = [key for key, value in part.items() if value.get("last_level_only")]
     assert (kind == "smgicnet") == bool(marked)
     config = complete({**CONFIG, "methods": {"m": {"type": kind}}})["methods"]["m"]
     for key in marked:
         other = deepcopy(config)
-        other["network"][key] = not config["network"][key] if part[key]["type"] == "boolean" else 1
+        value = config["network"][key]
+        other["network"][key] = not value if isinstance(value, bool) else value % 2 + 1
         states = []
         for block in (other, stage_block(other, len(config["stages"]) - 1)):
             torch.manual_seed(0)

@@ -14,7 +14,7 @@ from smgicnet import losses
 from smgicnet.config import build
 from smgicnet.fields import from_orientation, to_orientation, warp
 from smgicnet.methods.contract import LearnedMethod
-from smgicnet.networks import conv
+from smgicnet.networks import conv, field_conv
 
 QUANTILE = 1e-4  # of the intensities are clipped at either end
 
@@ -68,7 +68,7 @@ class EncoderDecoder(nn.Module):
         self.decoders = nn.ModuleList(
             nn.Sequential(_step(below + skip, b), _step(b, c)) for below, skip, b, c in widths
         )
-        self.head = conv(2 * s, 3, kernel=1, bias=False)
+        self.head = field_conv(2 * s, kernel=1, bias=False)
 
     def forward(self, pair: Tensor) -> Tensor:
         features = [pair]

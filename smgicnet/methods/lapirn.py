@@ -14,7 +14,7 @@ from smgicnet import losses
 from smgicnet.config import build
 from smgicnet.fields import exp, from_orientation, to_orientation, warp
 from smgicnet.methods.contract import LearnedMethod
-from smgicnet.networks import SLOPE, ResidualBlock, conv, conv_pair, half_width
+from smgicnet.networks import SLOPE, ResidualBlock, conv, conv_pair, field_conv, half_width
 
 LEVELS = 3
 PUBLISHED_SMOOTHNESS = {"diff": 3.5, "disp": 1.0}
@@ -63,7 +63,7 @@ class Level(nn.Module):
         self.down = conv(c, c, stride=2, bias=False)
         self.blocks = nn.Sequential(*[ResidualBlock(c, bias=False) for _ in range(5)])
         self.up = nn.ConvTranspose3d(c, c, 2, stride=2, bias=False)
-        self.head = nn.Sequential(conv(2 * c, c, bias=False), nn.LeakyReLU(SLOPE), conv(c, 3, bias=False))
+        self.head = nn.Sequential(conv(2 * c, c, bias=False), nn.LeakyReLU(SLOPE), field_conv(c, bias=False))
         nn.init.normal_(self.head[2].weight, std=1e-4)  # a level starts from the result of the level below
 
     def forward(self, inputs: Tensor, embedding: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -31,11 +31,11 @@ class NetworkConfig:
     ``depth`` strides of the last level, ``integration_steps`` T, ``velocity_range`` in half-widths of the grid.
 
     Not the paper's: ``antisymmetric``, each level's velocity is ``(f(A, B) - f(B, A)) / 2``; ``midpoint``, its levels
-    see both images half-way instead of the moving one on the fixed one; ``passes`` of each level but the finest;
-    without ``full_resolution`` there is no `FinestLevel`, the last level works on half the grid, and what it finds is
-    judged on the whole. ``force_window``: levels also see the `losses.similarity_force` between their two images, of
-    a local NCC of that window (None: they do not). ``recompute``: what a `Block` and an `exp` would keep for the
-    backward pass is computed again, with the same result."""
+    see both images half-way instead of the moving one on the fixed one; ``passes`` of each level but the finest, and
+    ``finest_passes`` of that; without ``full_resolution`` there is no `FinestLevel`, the last level works on half the
+    grid, and what it finds is judged on the whole. ``force_window``: levels also see the `losses.similarity_force`
+    between their two images, of a local NCC of that window (None: they do not). ``recompute``: what a `Block` and an
+    `exp` would keep for the backward pass is computed again, with the same result."""
 
     levels: int
     channels: int
@@ -46,6 +46,7 @@ class NetworkConfig:
     antisymmetric: bool
     midpoint: bool
     passes: int
+    finest_passes: int
     full_resolution: bool
     force_window: int | None
     recompute: bool
@@ -58,7 +59,7 @@ class NetworkConfig:
 @dataclass(frozen=True)
 class ObjectiveConfig:
     """NCC ``windows`` (voxels) and weights by level: ``alpha`` of similarity and consistency, ``beta`` of smoothness;
-    ``weights`` of the named terms. The term of label maps counts from the training of level ``labels_from`` on (that is
+    ``weights`` of the named terms. The term of label maps counts from the training stage ``labels_from`` on (that is
     for `smgicnet.config.stage_block` to see to)."""
 
     windows: tuple[int, ...]
@@ -184,16 +185,13 @@ def difference_map(image_a: Tensor, image_b: Tensor) -> Tensor:
 
 
 class MultiLevelNetwork(nn.Module):
-    """Levels 1 to ``stage`` of the network; velocities are added in the frame of the finer level.
-
-    An antisymmetric network needs both directions of a pair, as the two halves of a batch (`losses.both_directions`).
-    Raises ``ValueError`` for a stage beyond ``config.levels``.
+    """Levels 1 to ``stage`` of the network, all of them in a stage beyond; velocities are added in the frame of the
+    finer level. An antisymmetric network needs both directions of a pair, as the two halves of a batch
+    (`losses.both_directions`).
     """
 
     def __init__(self, config: NetworkConfig, stage: int):
         super().__init__()
-        if not 1 <= stage <= config.levels:
-            raise ValueError(f"stage {stage} is not one of the {config.levels} levels")
         self.config = config
         self.pyramid = WaveletPyramid(config.wavelet, config.energy)
         wavelet_levels = [CoarsestLevel] + [WaveletLevel] * (config.levels - 1)
@@ -203,15 +201,18 @@ class MultiLevelNetwork(nn.Module):
             if isinstance(part, Block):
                 part.recompute = config.recompute
 
-    def forward(self, moving: Tensor, fixed: Tensor) -> list[LevelOutput]:
-        """Images ``(N, 1, D, H, W)`` in [0, 1]; one output a level, coarsest first."""
+    def forward(self, moving: Tensor, fixed: Tensor | None) -> list[LevelOutput]:
+        """Images ``(N, 1, D, H, W)`` in [0, 1]; one output a level, coarsest first. ``fixed`` is None where both
+        directions are in the batch: then it is the other half of ``moving``."""
         outputs: list[LevelOutput] = []
         resolutions = self.config.levels + (not self.config.full_resolution)
-        pyramids = zip(*(self.pyramid(image, resolutions) for image in (moving, fixed)), strict=True)
-        for level, (at_moving, at_fixed) in zip(self.levels, pyramids, strict=False):
+        all_moving = self.pyramid(moving, resolutions)
+        all_fixed = map(_swapped, all_moving) if fixed is None else self.pyramid(fixed, resolutions)
+        for level, at_moving, at_fixed in zip(self.levels, all_moving, all_fixed, strict=False):
             below = outputs[-1].flow.on_grid(at_fixed.low.shape[2:]) if outputs else None
             flow, before = below, None
-            for _ in range(1 if isinstance(level, FinestLevel) else self.config.passes):
+            finest = isinstance(level, FinestLevel)
+            for _ in range(self.config.finest_passes if finest else self.config.passes):
                 seen = self._seen(at_moving, at_fixed, flow)
                 if below and before is None:
                     before = warp(at_moving.low, below.displacement) if self.config.midpoint else seen[0].low
@@ -234,7 +235,7 @@ class MultiLevelNetwork(nn.Module):
         if not self.config.midpoint:
             return _warp_level(moving, flow.displacement), fixed
         halfway = _warp_level(moving, flow.halfway)
-        return halfway, PyramidLevel(*(losses.swap_directions(x) if x is not None else None for x in halfway))
+        return halfway, _swapped(halfway)
 
     def _force(self, moving: PyramidLevel, fixed: PyramidLevel) -> Tensor | None:
         """`losses.similarity_force` with a root mean square of 1; where images meet half-way, that of them both."""
@@ -245,6 +246,10 @@ class MultiLevelNetwork(nn.Module):
             force = force - losses.swap_directions(force)
         scale = force.square().mean((1, 2, 3, 4), keepdim=True).sqrt()
         return force / (scale + torch.finfo(force.dtype).eps)
+
+
+def _swapped(level: PyramidLevel) -> PyramidLevel:
+    return PyramidLevel(*(None if image is None else losses.swap_directions(image) for image in level))
 
 
 def _warp_level(level: PyramidLevel, displacement: Tensor) -> PyramidLevel:
@@ -280,8 +285,8 @@ class SMGICNet(LearnedMethod):
 
     def _predicted(self, moving: Tensor, fixed: Tensor) -> Tensor:
         """The network's velocity of one pair."""
-        both = losses.both_directions(moving, fixed) if self.config.antisymmetric else (moving, fixed)
-        return self.network(*both)[-1].velocity[:1]
+        images = (torch.cat([moving, fixed]), None) if self.config.antisymmetric else (moving, fixed)
+        return self.network(*images)[-1].velocity[:1]
 
     def _pair_loss(self, velocity: Tensor, fixed: Tensor, moving: Tensor) -> Tensor:
         """Similarity in both directions and smoothness, weighted as in training, of one velocity of a pair."""
@@ -304,7 +309,7 @@ class SMGICNet(LearnedMethod):
         arrange = losses.both_directions if self.config.symmetric else lambda a, b: (a, b)
         terms: dict[str, Tensor] = defaultdict(lambda: image_a.new_zeros(()))
         moving, fixed = arrange(image_a, image_b)
-        outputs = self.network(moving, fixed)
+        outputs = self.network(moving, None if self.config.symmetric else fixed)
         for index, output in enumerate(outputs):
             whole = index == self.config.levels - 1 and not self.config.full_resolution
             judged = (moving, fixed) if whole else None
