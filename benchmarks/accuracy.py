@@ -1,4 +1,4 @@
-"""Dice of SM-GICNet's trained weights on a dataset's pairs, with and without views and instance optimisation.
+"""Dice of trained weights on a dataset's pairs, SM-GICNet's with and without views and instance optimisation.
 
 ``python -m benchmarks.accuracy results/DATASET WEIGHTS.pt ... --refine 0 25 --views none mirror``: weights of any
 level, both directions of every pair; each row's difference to the first, with a 95 % interval from a bootstrap over
@@ -37,7 +37,7 @@ class Scores(NamedTuple):
 
 def scores(trained: Weights, registering: dict, images: dict, labels: dict) -> Scores:
     """``registering``: another ``views`` or ``refinement`` than by default, where it differs."""
-    parts = {key: {**trained.method[key], **part} for key, part in registering.items()}
+    parts = {key: {**trained.method[key], **part} for key, part in registering.items() if key in trained.method}
     method = to_device(trained.build(parts))
     tensors = {name: image_tensor(image, method.device) for name, image in images.items()}
     method.warm_up(*list(tensors.values())[:2])
@@ -80,7 +80,8 @@ def main() -> None:
     first = None
     for weights in arguments.weights:
         trained, name = read_weights(weights), "/".join(weights.parts[-4:-1])
-        for views, iterations in product(arguments.views, arguments.refine):
+        has_options = trained.method["type"] == "smgicnet"
+        for views, iterations in product(arguments.views, arguments.refine) if has_options else [("none", 0)]:
             mirror, shift = VIEWS[views]
             for windows in arguments.windows if iterations else arguments.windows[:1]:
                 refinement = {"iterations": iterations, "windows": list(map(int, windows.split(",")))}

@@ -103,7 +103,7 @@ BOTH = {"antisymmetric": True, "midpoint": True}
         {"passes": 3},
         {"midpoint": True, "passes": 3},
         {"force_window": 3},
-        {"midpoint": True, "passes": 2, "force_window": 3},
+        {"midpoint": True, "passes": 2, "finest_passes": 2, "force_window": 3},
     ],
 )
 def test_an_antisymmetric_network_exchanges_the_fields_with_the_images(network):
@@ -135,7 +135,17 @@ def test_half_way_both_images_meet():
         assert distance < 0.1 * was
 
 
-@pytest.mark.parametrize(("less", "more"), [({}, {"passes": 3}), ({"antisymmetric": True}, BOTH)])
+def test_a_batch_of_both_directions_has_its_fixed_images_in_its_other_half():
+    network = build().network
+    both = both_directions(blobs(1), blobs(2))
+    for one, other in zip(network(*both), network(both[0], None), strict=True):
+        assert torch.equal(one.velocity, other.velocity)
+        assert all(torch.equal(x, y) for x, y in zip(one.fixed, other.fixed, strict=True) if x is not None)
+
+
+@pytest.mark.parametrize(
+    ("less", "more"), [({}, {"passes": 3}), ({}, {"finest_passes": 2}), ({"antisymmetric": True}, BOTH)]
+)
 def test_what_is_not_the_papers_changes_the_field_and_no_parameter(less, more):
     plain, other = build(**less), build(**more)
     assert plain.network.state_dict().keys() == other.network.state_dict().keys()
@@ -175,7 +185,25 @@ def test_half_resolution_is_judged_on_the_whole_grid(levels):
     torch.testing.assert_close(found, local_ncc(warp(moving, resize(output.displacement, SHAPE)), fixed, 5))
 
 
-def test_labels_count_from_the_level_that_the_config_says():
+def test_a_stage_beyond_the_levels_trains_them_all():
+    part = block()
+    part["stages"].append({**part["stages"][-1], "frozen_iterations": 0})
+    part["network"] |= {"depth": 2, "finest_passes": 2}
+    stages = [configuration.stage_block(part, stage) for stage in (3, 4, 5)]
+    assert [one["network"]["depth"] for one in stages] == [3, 2, 2]
+    assert [one["network"]["finest_passes"] for one in stages] == [1, 2, 2]
+    methods = [METHODS["smgicnet"].from_config(one, len(one["stages"])) for one in stages]
+    names = [method.network.state_dict().keys() for method in methods]
+    assert names[0] < names[1] == names[2]
+    newest, earlier = methods[2].stage_parameters()
+    assert len(newest) + len(earlier) == len(list(methods[2].network.parameters()))
+    part["stages"] = part["stages"][:3]
+    whole = {"datasets": {"d": {"source": {"kind": "phantom"}}}, "methods": {"m": part}}
+    with pytest.raises(InputError, match=r"stages has 3 entries.*4 at least"):
+        configuration.complete(whole)
+
+
+def test_labels_count_from_the_stage_that_the_config_says():
     part = block(weights={"labels": 1.0})
     part["objective"]["labels_from"] = 3
     stages = [configuration.stage_block(part, stage) for stage in (1, 2, 3, 4)]

@@ -8,12 +8,16 @@ import shutil
 import signal
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 import yaml
 
 from smgicnet import cli, evaluation, standalone, training
 from smgicnet.images import write_volume
 from smgicnet.interruption import REQUEUE
+from smgicnet.provenance import files_digest
+from smgicnet.weights import read_weights
 from tests.helpers import SHAPE, blobs
 
 SPLITS = {"a": "train", "b": "train", "c": "val", "d": "val", "e": "test", "f": "test"}
@@ -126,6 +130,25 @@ def test_labels_to_learn_from(prepared, capsys):
     assert run(prepared) == 0
     record = json.loads((prepared[1] / "raw/net/seed-1/level-1/training.json").read_text())
     assert record["labels"]
+
+
+def test_a_stage_beyond_the_levels_goes_on_from_the_one_before(prepared):
+    def further(content):
+        first, *_ = LABELLED["stages"]
+        objective = {**LABELLED["objective"], "labels_from": 2}
+        content["methods"]["net"] = {**LABELLED, "stages": [first, {**first, "iterations": 3}], "objective": objective}
+
+    change(prepared, further)
+    assert run(prepared) == 0
+    folders = [prepared[1] / f"raw/net/seed-1/level-{stage}" for stage in (1, 2)]
+    states = [read_weights(folder / "weights.pt").network for folder in folders]
+    assert states[0].keys() == states[1].keys()
+    assert any(not torch.equal(states[0][name], states[1][name]) for name in states[0])
+    histories = [pd.read_csv(folder / "history.csv") for folder in folders]
+    assert ["labels" in history for history in histories] == [False, True]
+    records = [json.loads((folder / "training.json").read_text()) for folder in folders]
+    assert records[1]["earlier"] == files_digest([folders[0] / "weights.pt"])
+    assert run(prepared) == 0  # all is there
 
 
 def test_a_region_that_warping_removes_has_no_hd95_and_does_not_end_it(prepared, monkeypatch, caplog):
