@@ -23,7 +23,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from smgicnet import config, preprocessing
-from smgicnet.device import pick_device, to_device
+from smgicnet.device import has_bfloat16, pick_device, to_device
 from smgicnet.evaluation import dice, jacobian_metrics, ndv_percent, present_labels, warp_labels
 from smgicnet.fields import resample
 from smgicnet.hausdorff import hausdorff95_mm
@@ -151,9 +151,10 @@ def bench_steps(size: int, channels: int, repeats: int, peak: float) -> None:
             "one after the other": lambda s=step: s(False),
             "one batch": lambda s=step: s(True),
             "one batch, recomputed": lambda s=step: s(True, recompute=True),
-            "one batch, bfloat16": lambda s=step: s(True, half=True),
-            "one batch, recomputed, bfloat16": lambda s=step: s(True, recompute=True, half=True),
         }
+        if has_bfloat16(DEVICE):
+            forms["one batch, bfloat16"] = lambda s=step: s(True, half=True)
+            forms["one batch, recomputed, bfloat16"] = lambda s=step: s(True, recompute=True, half=True)
         seconds = report(f"Training step of level {level}, {size} cubed, {channels} channels", forms, repeats)
         with FlopCounterMode(display=False) as counter:
             step(True)

@@ -80,7 +80,7 @@ def main() -> None:
     first = None
     for weights in arguments.weights:
         trained, name = read_weights(weights), "/".join(weights.parts[-4:-1])
-        has_options = trained.method["type"] == "smgicnet"
+        has_options = "views" in trained.method
         for views, iterations in product(arguments.views, arguments.refine) if has_options else [("none", 0)]:
             mirror, shift = VIEWS[views]
             for windows in arguments.windows if iterations else arguments.windows[:1]:

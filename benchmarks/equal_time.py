@@ -17,8 +17,10 @@ import yaml
 
 from smgicnet import config
 from smgicnet.cohort import SubjectFiles
+from smgicnet.config import build
 from smgicnet.field_formats import read_geometry
 from smgicnet.method_code import training_code
+from smgicnet.methods import Stage
 from smgicnet.preprocessing import Grid
 from smgicnet.provenance import hardware
 from smgicnet.standalone import prepared_subjects
@@ -84,15 +86,20 @@ def main() -> None:
     arguments = parser.parse_args()
     plain, blocks = yaml.safe_load(arguments.config.read_text()), config.load(arguments.config)["methods"]
     subjects = prepared_subjects(arguments.folder, excluding=False)["train"]
+    pairs = len(subjects) * (len(subjects) - 1)
     geometry = read_geometry(subjects[0].image)
     grid = Grid(tuple(geometry.shape), float(geometry.pixdim[0]))
     plain["datasets"][arguments.folder.resolve().name]["grid"] = {"shape": list(grid.shape), "spacing": grid.spacing}
     print(f"{grid.shape} at {grid.spacing:g} mm on {hardware()}, {arguments.seconds:g} s each")
     print("| method | s a step | iterations |\n|---|---|---|")
     for name in arguments.methods:
-        blocks[name]["training"]["precision"] = arguments.precision
-        seconds = step_seconds(blocks[name], subjects, grid)
-        plain["methods"][name] |= scaled(blocks[name], seconds, arguments.seconds)
+        block = blocks[name]
+        block["training"]["precision"] = arguments.precision
+        for stage in block["stages"]:
+            length = build(Stage, stage).length(pairs, block["training"]["batch_size"])
+            stage |= {"iterations": length, "epochs": None}
+        seconds = step_seconds(block, subjects, grid)
+        plain["methods"][name] |= scaled(block, seconds, arguments.seconds)
         iterations = [stage["iterations"] for stage in plain["methods"][name]["stages"]]
         print(
             f"| {name} | {', '.join(f'{one:.3f}' for one in seconds)} | {', '.join(map(str, iterations))} |", flush=True

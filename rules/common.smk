@@ -324,7 +324,7 @@ def shown_file(dataset, run, name):
 
 
 def stage_files(dataset, run, name, seed=None):
-    """A file of each level of a run's training, wherever it was trained."""
+    """A file of each stage of a run's training, wherever it was trained."""
     method, arm = run
     seed = seeds(method)[0] if seed is None else seed
     return [

@@ -1,4 +1,4 @@
-# One job a level: the level below is loaded, frozen at first, then trained on.
+# One job a stage: the weights of the one before are loaded; levels below the newest are frozen at first.
 
 
 rule train_level:

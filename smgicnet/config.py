@@ -286,13 +286,13 @@ def grid_stride(method: Mapping) -> int:
 
 def _check_levels(method: Mapping, where: str, source: str) -> None:
     levels = method["network"]["levels"]
-    for key, values in {"stages": method["stages"], **method["objective"]}.items():
-        if key == "stages" and len(values) < levels:
-            remedy = f"Give {levels} at least, one a level"
-            raise InputError(source, f"{where}.stages has {len(values)} entries", remedy)
-        if key != "stages" and isinstance(values, list) and len(values) != levels:
-            remedy = f"Give {levels}, one a level"
-            raise InputError(source, f"{where}.objective.{key} has {len(values)} entries", remedy)
+    count = len(method["stages"])
+    if count < levels:
+        raise InputError(source, f"{where}.stages has {count} entries", f"Give {levels} at least, one a level")
+    for key, values in method["objective"].items():
+        if isinstance(values, list) and len(values) != levels:
+            what = f"{where}.objective.{key} has {len(values)} entries"
+            raise InputError(source, what, f"Give {levels}, one a level")
     paired = [t for t in ("symmetric", "inverse", "gradient_inverse") if method["objective"]["weights"][t] > 0]
     for key, needed, why in (
         ("antisymmetric", "symmetric", "both directions"),

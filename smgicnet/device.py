@@ -20,6 +20,7 @@ from smgicnet.methods import LearnedMethod
 log = logging.getLogger(__name__)
 LOCKS = Path("/tmp")  # the same for all jobs of a machine: schedulers give each a TMPDIR of its own
 _CLAIMS: list[IO] = []  # the lock of this process's GPU
+_CPU = Path("/proc/cpuinfo")
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -62,6 +63,13 @@ def to_device(method: LearnedMethod) -> LearnedMethod:
     """The method on the device there is, its convolutions channels-last (docs/performance.md)."""
     method.network.to(memory_format=torch.channels_last_3d)
     return method.to(pick_device())
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for it; without them it is hundreds of times slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return _CPU.exists() and bool({"avx512_bf16", "amx_bf16"} & set(_CPU.read_text().split()))
 
 
 @dataclass

@@ -97,7 +97,8 @@ def resample(image: Tensor, size: Sequence[int]) -> Tensor:
     for axis, n in enumerate(size, start=2):
         if image.shape[axis] != n:
             matrix = _interpolation_matrix(image.shape[axis], n, image.device, image.dtype)
-            image = torch.tensordot(image, matrix, dims=([axis], [1])).movedim(-1, axis)
+            with torch.autocast(image.device.type, enabled=False):  # a field keeps its precision
+                image = torch.tensordot(image, matrix, dims=([axis], [1])).movedim(-1, axis)
     return image.contiguous()
 
 

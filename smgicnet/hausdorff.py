@@ -42,9 +42,8 @@ def hausdorff95_mm(a: np.ndarray, b: np.ndarray, among: Sequence[int], spacing: 
     both[0] = False
     if not both.any():
         return np.full(len(among), np.nan)
-    surfaces = [_surface_labels(labels, both) for labels in (a, b)]
-    box = tuple(slice(first, last + 1) for first, last in bounding_box((surfaces[0] | surfaces[1]) > 0))
-    surfaces = [np.pad(labels[box], RADIUS) for labels in surfaces]
+    box = tuple(slice(first, last + 1) for first, last in bounding_box(a | b))
+    surfaces = [np.pad(_surface_labels(labels[box], both), RADIUS) for labels in (a, b)]
     shells = _shells(np.asarray(spacing, dtype=float))
     directed = [_percentile95(x, y, spacing, shells) for x, y in (surfaces, surfaces[::-1])]
     return np.where(both, np.maximum(*directed), np.nan)[list(among)]

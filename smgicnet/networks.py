@@ -89,7 +89,7 @@ class AttentionGate(Block):
     def forward(self, skip: Tensor, gating: Tensor) -> Tensor:
         """``skip`` is ``(N, C, D, H, W)``, ``gating`` ``(N, C, D/2, H/2, W/2)``; returns the weighted skip feature."""
         weight = torch.sigmoid(self.to_weight(F.relu(self.from_skip(skip) + self.from_gating(gating))))
-        return skip * F.interpolate(weight, size=skip.shape[2:], mode="trilinear", align_corners=False)
+        return skip * F.interpolate(weight, size=skip.shape[2:], mode="trilinear", align_corners=False).to(skip.dtype)
 
 
 class VelocityHead(Block):

@@ -128,10 +128,12 @@ class Costs:
 
 def _equal_settings(one: Mapping, other: Mapping) -> bool:
     """Whether two methods cost the same a step: how often they save and validate is no matter."""
-    return {**one, "training": one.get("training", {}).get("batch_size")} == {
-        **other,
-        "training": other.get("training", {}).get("batch_size"),
-    }
+
+    def cost(settings: Mapping) -> dict:
+        training = settings.get("training", {})
+        return {**settings, "training": [training.get("batch_size"), training.get("precision", "float32")]}
+
+    return cost(one) == cost(other)
 
 
 class Estimate:

@@ -1,7 +1,7 @@
 """What a training step sees: the images, which pairs in which order, and their augmentation.
 
 Everything random is a function of the seed and the step alone, so that a resumed training sees what an
-undisturbed one would have seen.
+undisturbed one would have seen; noise, of the kind of device too.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Changes(NamedTuple):
     fractions of the field of view.
     ``deformation (N, 3, K, K, K)``: coefficients for `smooth`, in the same fractions; ``gamma (N, 1, 1, 1, 1)``, the
     exponent's logarithm; ``bias (N, 1, K, K, K)``: coefficients of a logarithm; ``noise (N, 1, 1, 1, 1)``: its SD, and
-    ``noise_seed (N,)``, as it is made where the images are.
+    ``noise_seed``, N numbers, as it is made where the images are.
     """
 
     poses: Tensor
@@ -113,11 +113,13 @@ class Changes(NamedTuple):
     gamma: Tensor | None
     bias: Tensor | None
     noise: Tensor | None
-    noise_seed: Tensor
+    noise_seed: tuple[int, ...]
 
     def of(self, chosen: Sequence[int], device: torch.device) -> Changes:
         """Those of some of the images, on a device."""
-        return Changes(*(None if one is None else one[chosen].to(device) for one in self))
+        *tensors, seeds = self
+        mine = (None if one is None else one[chosen].to(device) for one in tensors)
+        return Changes(*mine, tuple(seeds[index] for index in chosen))
 
 
 def draw_changes(count: int, config: Augmentation, generator: torch.Generator) -> Changes:
@@ -135,7 +137,7 @@ def draw_changes(count: int, config: Augmentation, generator: torch.Generator) -
     deformation = normal(config.deformation, 3, *[DEFORMATION_ORDERS] * 3)
     gamma, bias = normal(config.gamma, 1, 1, 1, 1), normal(config.bias, 1, *[BIAS_ORDERS] * 3)
     noise = config.noise * torch.rand(count, 1, 1, 1, 1, generator=generator) if config.noise else None
-    noise_seed = torch.randint(2**62, (count,), generator=generator)
+    noise_seed = tuple(torch.randint(2**62, (count,), generator=generator).tolist())
     if config.mirror:
         poses[:, :, 0] *= 1 - 2 * torch.randint(2, (count, 1), generator=generator)
     return Changes(poses, deformation, gamma, bias, noise, noise_seed)
@@ -183,10 +185,10 @@ def augment(images: Tensor, changes: Changes, displacement: Tensor) -> Tensor:
     return images
 
 
-def _white(seeds: Tensor, images: Tensor) -> Tensor:
+def _white(seeds: Sequence[int], images: Tensor) -> Tensor:
     """Noise of SD 1, each image's by its own seed."""
     noise = torch.empty_like(images)
-    for one, seed in zip(noise, seeds.tolist(), strict=True):
+    for one, seed in zip(noise, seeds, strict=True):
         one.normal_(generator=torch.Generator(images.device).manual_seed(seed))
     return noise
 

@@ -11,7 +11,7 @@ import torch
 
 from smgicnet.cohort import SubjectFiles
 from smgicnet.config import build, learns_from_labels
-from smgicnet.device import image_tensor, peak_memory, to_device
+from smgicnet.device import has_bfloat16, image_tensor, peak_memory, to_device
 from smgicnet.distributed import Group, joined
 from smgicnet.errors import InputError
 from smgicnet.evaluation import dice, present_labels, warp_labels
@@ -70,6 +70,8 @@ def train_stage(
             labels=ImageSet(labels) if labels else None,
         )
         _check_shared(job.config.batch_size, group)
+        if job.config.precision == "bfloat16" and not has_bfloat16(method.device):
+            log.warning("training.precision: this processor has no bfloat16: float32 would be many times faster")
         log.info("training stage %d of %s on %s, seed %d", stage, config["type"], _place(method, group), seed)
         if not group.first:
             train(method, job, group=group)

@@ -117,7 +117,7 @@ def train(
             if objective is None or step == job.stage.frozen_iterations:
                 for parameter in earlier:
                     parameter.requires_grad_(step >= job.stage.frozen_iterations)
-                objective = group.wrap(_Objective(method, job.config.precision))
+                objective = group.wrap(Objective(method, job.config.precision))
             row = _step(objective, method, optimizer, job, sampler, step, group)
             done = step + 1
             if group.first and job.validate and (done % job.config.validate_every == 0 or done == length):
@@ -137,8 +137,9 @@ def train(
     return pd.DataFrame(history)
 
 
-class _Objective(nn.Module):
-    """The objective as a module, which DistributedDataParallel wants: image pairs to the weighted total and terms."""
+class Objective(nn.Module):
+    """The objective as a module, which DistributedDataParallel wants: image pairs to the weighted total and terms.
+    ``precision``: see `TrainingConfig`."""
 
     def __init__(self, method: LearnedMethod, precision: str):
         super().__init__()

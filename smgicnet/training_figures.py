@@ -90,7 +90,7 @@ def _draw_curve(axis: Axes, name: str, parts: Sequence[DataFrame], starts: np.nd
         if len(parts) > 1:
             place = {"xytext": (0, 1.2), "textcoords": "offset points", "ha": "center", "va": "bottom"}
             where = ((start + end) / 2, 1), axis.get_xaxis_transform()
-            text = f"Level {index + 1}" if index == widest else str(index + 1)
+            text = f"Stage {index + 1}" if index == widest else str(index + 1)
             axis.annotate(text, where[0], xycoords=where[1], color="0.4", fontsize=TEXT_PT, **place)
     axis.set_xlim(0, starts[-1])
     axis.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]))

@@ -65,7 +65,7 @@ class WaveletPyramid(nn.Module):
         length = self.filters.shape[-1]
         before = length // 2 - 1
         padded = F.pad(image, [before, length - 2 - before] * 3, mode="circular") if length > 2 else image
-        with torch.autocast(image.device.type, enabled=False):  # an image keeps its precision
+        with torch.autocast(image.device.type, enabled=False):  # an image keeps its precision, as a field does
             bands = F.conv3d(padded, self.filters.to(image.dtype), stride=2)
         squares = bands[:, 1:].square().sum(1, keepdim=True)
         if self.energy == "root_sum_of_squares":

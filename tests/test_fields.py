@@ -108,6 +108,13 @@ def test_resize_of_an_affine_field_is_exact_both_ways(small, large):
         assert scaled[0, axis].unique().item() == pytest.approx(large[axis] / small[axis])
 
 
+def test_resampling_keeps_its_precision_where_convolutions_do_not():
+    field = torch.rand(1, 3, 4, 6, 5, generator=torch.Generator().manual_seed(0))
+    expected = fields.resize(field, (8, 12, 7))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(fields.resize(field, (8, 12, 7)), expected)
+
+
 def test_resample_follows_the_haar_grid():
     fine = torch.rand(1, 1, 8, 8, 8, dtype=torch.float64)
     haar = torch.nn.functional.avg_pool3d(fine, 2)

@@ -89,7 +89,7 @@ def test_a_curve_is_the_history_level_after_level():
     np.testing.assert_array_equal(smooth.get_ydata(), expected)
     assert raw.get_alpha() < 0.5
     assert {axis.get_xlim() for axis in figure.axes} == {(0, 300)}
-    assert {tuple(text.get_text() for text in axis.texts) for axis in figure.axes} == {("1", "2", "Level 3")}
+    assert {tuple(text.get_text() for text in axis.texts) for axis in figure.axes} == {("1", "2", "Stage 3")}
     shaded = [patch.get_bbox().intervalx for axis in figure.axes for patch in axis.patches]
     np.testing.assert_array_equal(np.unique(shaded, axis=0), [[90, 150]])
     first, second = axes["Validation Dice"].lines

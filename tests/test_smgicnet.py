@@ -26,9 +26,10 @@ def test_every_level_gives_a_field_on_the_full_grid(stage):
     assert method.register(blobs(1), blobs(2)).forward.shape == (1, 3, *SHAPE)
 
 
+@pytest.mark.parametrize("finest_passes", [1, 2])
 @pytest.mark.parametrize("levels", [1, 2, 3])
-def test_fewer_levels(levels):
-    method = build(levels=levels)
+def test_fewer_levels(levels, finest_passes):
+    method = build(levels=levels, finest_passes=finest_passes)
     assert type(method.network.levels[-1]).__name__ == "FinestLevel"
     terms = method.objective(blobs(1), blobs(2))
     assert terms.keys() == method.weights.keys()
@@ -133,6 +134,16 @@ def test_half_way_both_images_meet():
     for one, other, before in zip(*seen, levels[0], strict=True):
         distance, was = ((x[inside] - y[inside]).abs().mean() for x, y in ((one, other), (before, before.flip(0))))
         assert distance < 0.1 * was
+
+
+def test_velocities_are_float32_where_convolutions_are_not():
+    network = build().network
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = network(blobs(1), blobs(2))
+    for exact, found in zip(network(blobs(1), blobs(2)), outputs, strict=True):
+        assert found.velocity.dtype is found.displacement.dtype is torch.float32
+        assert not torch.equal(found.velocity, exact.velocity)
+        torch.testing.assert_close(found.velocity, exact.velocity, atol=0.02, rtol=0.02)
 
 
 def test_a_batch_of_both_directions_has_its_fixed_images_in_its_other_half():

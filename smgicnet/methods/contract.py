@@ -31,7 +31,7 @@ class Stage:
     """One step of a training schedule: which lengths and rates; the stages of a paper are data.
 
     Exactly one of ``iterations`` and ``epochs`` is given; an epoch is every ordered pair of training subjects once.
-    The parameters of earlier stages are frozen for the first ``frozen_iterations``, then learn at
+    The parameters of the levels below the newest are frozen for the first ``frozen_iterations``, then learn at
     ``learning_rate * earlier_rate``.
     """
 
@@ -109,7 +109,7 @@ class LearnedMethod(Method):
         return "labels" in self.weights
 
     def stage_parameters(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """The parameters of the newest stage, and those of all earlier stages.
+        """The parameters of the newest level, and those of the levels below it.
 
         Here for a network with a list of ``levels``, one a stage; a network that is trained in one stage has none.
         """

@@ -216,7 +216,7 @@ class MultiLevelNetwork(nn.Module):
                 seen = self._seen(at_moving, at_fixed, flow)
                 if below and before is None:
                     before = warp(at_moving.low, below.displacement) if self.config.midpoint else seen[0].low
-                update = level(*seen, flow.velocity if flow else None, self._force(*seen))
+                update = level(*seen, flow.velocity if below else None, self._force(*seen))
                 if self.config.antisymmetric:
                     update = (update - losses.swap_directions(update)) / 2
                 velocity = update + flow.velocity if flow else update
