@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -94,12 +95,22 @@ def jacobian_metrics(displacement: Tensor, brain: np.ndarray) -> dict[str, float
     }
 
 
+def require_ndv() -> None:
+    """Raise `InputError` where the package of `ndv_percent` is missing: to be asked before hours are spent."""
+    if find_spec("digital_diffeomorphism") is None:
+        problem = "this package is not installed, and a metric, NDV, is computed by it"
+        raise InputError(
+            "digital-diffeomorphism", problem, "Install it: `pip install --no-deps digital-diffeomorphism`"
+        )
+
+
 def ndv_percent(displacement: Tensor, brain: np.ndarray) -> float:
     """Non-diffeomorphic volume of ``displacement (1, 3, D, H, W)`` in percent of ``brain (D, H, W)`` bool.
 
     Liu et al., "On finite difference Jacobian computation in deformable image registration" (IJCV 2024), by the
     authors' own package, as the LUMIR challenge scores it.
     """
+    require_ndv()
     from digital_diffeomorphism import ndv  # here only: no other metric should need the package
 
     # a voxel's value depends on its direct neighbours alone: the brain's box and one voxel around it are enough

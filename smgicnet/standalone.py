@@ -17,6 +17,7 @@ import pandas as pd
 from smgicnet.cohort import SPLITS, TRUTH_COLUMNS, SubjectFiles, read_excluded, unordered_pairs
 from smgicnet.config import build, load, registering_block, stage_block
 from smgicnet.errors import InputError
+from smgicnet.evaluation import require_ndv
 from smgicnet.field_formats import read_geometry
 from smgicnet.gathering import gather_metrics
 from smgicnet.method_code import registering_code, training_code
@@ -38,8 +39,10 @@ def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1
 
     Stages that are done are kept, one that was cut goes on from its checkpoint. Returns the file of the metrics; what
     they say on average is logged. Raises `InputError` for a method that is not trained in the arm ``raw``, for subjects
-    that are not there or on another grid, and for weights that were made with anything else.
+    that are not there or on another grid, for weights that were made with anything else, and where the scores' package
+    is missing.
     """
+    require_ndv()
     for option, value, least in (("--seed", seed, 0), ("--threads", threads, 1)):
         if value < least:
             raise InputError(option, f"it is {value}", f"Give {least} or more")

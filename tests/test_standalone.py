@@ -165,6 +165,13 @@ def test_numbers_that_cannot_be(prepared, option, value, least, capsys):
     assert f"{option}: it is {value}. Give {least} or more." in capsys.readouterr().err
 
 
+def test_a_package_of_the_scores_is_missed_before_training(prepared, monkeypatch, capsys):
+    monkeypatch.setattr(evaluation, "find_spec", lambda name: None)
+    assert run(prepared) == 2
+    assert "digital-diffeomorphism: this package is not installed" in capsys.readouterr().err
+    assert not (prepared[1] / "raw/net").exists()
+
+
 def test_subjects_of_another_grid(prepared, capsys):
     change(prepared, lambda config: config["datasets"]["mine"]["grid"].update(spacing=4))
     assert run(prepared) == 2
