@@ -22,7 +22,7 @@ import yaml
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from smgicnet import config, preprocessing
+from smgicnet import config, device, preprocessing
 from smgicnet.device import has_bfloat16, pick_device, to_device
 from smgicnet.evaluation import dice, jacobian_metrics, ndv_percent, present_labels, warp_labels
 from smgicnet.fields import resample
@@ -58,10 +58,10 @@ def in_turn(functions: dict[str, Callable[[], object]], repeats: int) -> dict[st
 def peak_memory(function: Callable[[], object]) -> float:
     """Largest rise of the live tensors' sum in ``function``, in MiB, from the allocator's own events."""
     if DEVICE.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        function()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
+        with device.peak_memory(DEVICE) as peak:
+            function()
+        return peak.mib - before / 2**20
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
         function()
     live = lowest = peak = 0

@@ -19,40 +19,22 @@ from smgicnet import config
 from smgicnet.cohort import SubjectFiles
 from smgicnet.config import build
 from smgicnet.field_formats import read_geometry
-from smgicnet.method_code import training_code
 from smgicnet.methods import Stage
 from smgicnet.preprocessing import Grid
 from smgicnet.provenance import hardware
-from smgicnet.standalone import prepared_subjects
-from smgicnet.train_job import train_stage
+from smgicnet.standalone import prepared_subjects, train_stages
 
 STEPS = 20  # of each stage, to measure one
 
 
 def step_seconds(block: Mapping, subjects: Sequence[SubjectFiles], grid: Grid) -> list[float]:
     """Of each stage, as `train_stage` has it: reading and augmentation, every level learning."""
-    found, earlier = [], None
     few = [{**stage, "iterations": STEPS, "frozen_iterations": 0} for stage in block["stages"]]
     with tempfile.TemporaryDirectory() as folder:
-        for stage in range(1, len(few) + 1):
-            weights, history = (Path(folder) / f"{stage}/{name}" for name in ("weights.pt", "history.csv"))
-            weights.parent.mkdir()
-            train_stage(
-                config.stage_block({**block, "stages": few}, stage),
-                stage,
-                seed=0,
-                grid=grid,
-                training=subjects,
-                validation=[],
-                earlier=earlier,
-                weights=weights,
-                history=history,
-                record=weights.with_name("training.json"),
-                code=training_code(block["type"]),
-            )
-            found.append(float(pd.read_csv(history)["seconds"][STEPS // 3 :].median()))
-            earlier = weights
-    return found
+        run = Path(folder)
+        train_stages({**block, "stages": few}, run, seed=0, grid=grid, training=subjects, validation=[])
+        histories = [pd.read_csv(run / f"level-{stage}/history.csv") for stage in range(1, len(few) + 1)]
+    return [float(history["seconds"][STEPS // 3 :].median()) for history in histories]
 
 
 def scaled(block: Mapping, seconds: Sequence[float], budget: float) -> dict:

@@ -63,6 +63,32 @@ def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1
         "%s on %s: %d stages, %d subjects train, %d validate, %d test; results in %s",
         name, dataset_name, len(block["stages"]), *count.values(), run,
     )  # fmt: skip
+    weights = train_stages(
+        block,
+        run,
+        seed=seed,
+        grid=grid,
+        training=subjects["train"],
+        validation=subjects["val"],
+        done=done,
+        threads=threads,
+    )
+    columns = {"dataset": dataset_name, "arm": "raw", "method": name, "seed": str(seed)}
+    return _scored(run, block, weights, subjects["test"], columns, threads)
+
+
+def train_stages(
+    block: Mapping,
+    run: Path,
+    *,
+    seed: int,
+    grid: Grid,
+    training: Sequence[SubjectFiles],
+    validation: Sequence[SubjectFiles],
+    done: int = 0,
+    threads: int = 1,
+) -> Path:
+    """Train the stages of a completed block after the first ``done``, in folders of ``run``; the last one's weights."""
     weights = None
     for stage in range(1, len(block["stages"]) + 1):
         earlier, weights = weights, run / f"level-{stage}/weights.pt"
@@ -74,8 +100,8 @@ def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1
             stage,
             seed=seed,
             grid=grid,
-            training=subjects["train"],
-            validation=subjects["val"],
+            training=training,
+            validation=validation,
             earlier=earlier,
             weights=weights,
             history=weights.with_name("history.csv"),
@@ -83,8 +109,7 @@ def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1
             code=training_code(block["type"]),
             threads=threads,
         )
-    columns = {"dataset": dataset_name, "arm": "raw", "method": name, "seed": str(seed)}
-    return _scored(run, block, weights, subjects["test"], columns, threads)
+    return weights
 
 
 def _trained_block(config: Mapping, name: str, config_path: Path) -> Mapping:

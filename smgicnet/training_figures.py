@@ -28,12 +28,12 @@ def training_figure(levels: Sequence[DataFrame], title: str | None = None, width
 
     Parameters
     ----------
-    levels : histories as `smgicnet.training.train` returns them, one a level, in order: columns step, total, the
+    levels : histories as `smgicnet.training.train` returns them, one a stage, in order: columns step, total, the
         terms, learning_rate, seconds and perhaps validation_dice (NaN where not measured)
     title : above all panels
     width_mm : of the page; panels are about 40 mm wide
 
-    Levels follow each other, every second one on a grey ground, numbered above. Pale: each iteration; dark: running
+    Stages follow each other, every second one on a grey ground, numbered above. Pale: each iteration; dark: running
     median over a fortieth of a level. A term that is never negative and ranges over more than 1.5 decades has a
     logarithmic axis, on which zeros do not show. Raises ``ValueError`` without any row or without its columns.
     """
