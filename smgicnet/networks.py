@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,9 +18,35 @@ def activate(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE, inplace=True)
 
 
-def conv(channels_in: int, channels_out: int, *, stride: int = 1, kernel: int = 3, bias: bool = True) -> nn.Conv3d:
+def _in_float32(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        return forward(x.float())
+
+
+class Conv(nn.Conv3d):
+    """In float32 where an axis is shorter than the kernel: there oneDNN's gradient of the weights in bfloat16 is of
+    memory that nothing has written (seen in torch 2.13)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        short = min(x.shape[2:]) < max(self.kernel_size)
+        return _in_float32(super().forward, x) if short else super().forward(x)
+
+
+class FieldConv(nn.Conv3d):
+    """The last convolution, to the three components of a field: in float32 whatever is around it, and so is what comes
+    after it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _in_float32(super().forward, x)
+
+
+def conv(channels_in: int, channels_out: int, *, stride: int = 1, kernel: int = 3, bias: bool = True) -> Conv:
     """A 3D convolution that keeps the grid at stride 1."""
-    return nn.Conv3d(channels_in, channels_out, kernel, stride=stride, padding=kernel // 2, bias=bias)
+    return Conv(channels_in, channels_out, kernel, stride=stride, padding=kernel // 2, bias=bias)
+
+
+def field_conv(channels_in: int, *, kernel: int = 3, bias: bool = True) -> FieldConv:
+    return FieldConv(channels_in, 3, kernel, padding=kernel // 2, bias=bias)
 
 
 class Block(nn.Module):
@@ -34,19 +62,6 @@ class Block(nn.Module):
 
 class SequentialBlock(Block, nn.Sequential):
     """A sequence of layers as one block."""
-
-
-class FieldConv(nn.Conv3d):
-    """The last convolution, to the three components of a field: in float32 whatever is around it, and so is what comes
-    after it."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            return super().forward(x.float())
-
-
-def field_conv(channels_in: int, *, kernel: int = 3, bias: bool = True) -> FieldConv:
-    return FieldConv(channels_in, 3, kernel, padding=kernel // 2, bias=bias)
 
 
 def conv_pair(channels_in: int, channels_out: int, *, bias: bool = True) -> SequentialBlock:
