@@ -281,7 +281,7 @@ def grid_stride(method: Mapping) -> int:
         return schema(f"methods/{method['type']}").get("grid_stride", 1)
     if not network["full_resolution"]:
         return 2 ** (network["levels"] + 1)
-    return max(2 ** network["depth"], 2 ** network["levels"] if network["levels"] > 1 else 1)
+    return max(network["finest_stride"] * 2 ** network["depth"], 2 ** network["levels"] if network["levels"] > 1 else 1)
 
 
 def _check_levels(method: Mapping, where: str, source: str) -> None:

@@ -40,6 +40,16 @@ class FieldConv(nn.Conv3d):
         return _in_float32(super().forward, x)
 
 
+class FinerFieldConv(nn.ConvTranspose3d):
+    """The same, to a field on a grid twice as fine."""
+
+    def __init__(self, channels_in: int):
+        super().__init__(channels_in, 3, 4, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _in_float32(super().forward, x)
+
+
 def conv(channels_in: int, channels_out: int, *, stride: int = 1, kernel: int = 3, bias: bool = True) -> Conv:
     """A 3D convolution that keeps the grid at stride 1."""
     return Conv(channels_in, channels_out, kernel, stride=stride, padding=kernel // 2, bias=bias)
@@ -64,10 +74,10 @@ class SequentialBlock(Block, nn.Sequential):
     """A sequence of layers as one block."""
 
 
-def conv_pair(channels_in: int, channels_out: int, *, bias: bool = True) -> SequentialBlock:
+def conv_pair(channels_in: int, channels_out: int, *, stride: int = 1, bias: bool = True) -> SequentialBlock:
     """Convolution, leaky ReLU, convolution: the encoder of an input image pair."""
     return SequentialBlock(
-        conv(channels_in, channels_out, bias=bias),
+        conv(channels_in, channels_out, stride=stride, bias=bias),
         nn.LeakyReLU(SLOPE, inplace=True),
         conv(channels_out, channels_out, bias=bias),
     )
@@ -111,13 +121,14 @@ class VelocityHead(Block):
     """Features to a bounded velocity in voxels: ``softsign * velocity_range * (size - 1) / 2`` along each axis.
 
     ``velocity_range`` is a fraction of the half-width of the field of view, one value at every level.
-    The last convolution starts near zero, so that a level starts from the result of the level below.
+    The last convolution starts near zero, so that a level starts from the result of the level below. ``stride``: of
+    the features' grid in that of the velocity, 1 or 2.
     """
 
-    def __init__(self, channels_in: int, channels: int, velocity_range: float):
+    def __init__(self, channels_in: int, channels: int, velocity_range: float, stride: int = 1):
         super().__init__()
         self.hidden = conv(channels_in, channels)
-        self.output = field_conv(channels)
+        self.output = field_conv(channels) if stride == 1 else FinerFieldConv(channels)
         self.velocity_range = velocity_range
         nn.init.normal_(self.output.weight, std=1e-4)
         nn.init.zeros_(self.output.bias)

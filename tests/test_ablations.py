@@ -114,7 +114,7 @@ def test_what_a_schema_says_of_the_last_level_is_so(kind):
     for key in marked:
         other = deepcopy(config)
         value = config["network"][key]
-        other["network"][key] = not value if isinstance(value, bool) else value % 2 + 1
+        other["network"][key] = not value if isinstance(value, bool) else (value or 3) % 2 + 1
         states = []
         for block in (other, stage_block(other, len(config["stages"]) - 1)):
             torch.manual_seed(0)

@@ -196,6 +196,20 @@ def test_half_resolution_is_judged_on_the_whole_grid(levels):
     torch.testing.assert_close(found, local_ncc(warp(moving, resize(output.displacement, SHAPE)), fixed, 5))
 
 
+def test_the_finest_level_has_its_features_on_half_of_the_grid():
+    method = build(finest_stride=2, finest_channels=6)
+    finest = method.network.levels[-1]
+    seen = []
+    finest.trunk.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0].shape, output.shape)))
+    with torch.autocast("cpu", torch.bfloat16):
+        output = method.network(blobs(1), blobs(2))[-1]
+    assert seen == [((1, 6, *[n // 2 for n in SHAPE]), (1, 12, *[n // 2 for n in SHAPE]))]
+    assert output.velocity.shape[2:] == SHAPE
+    assert output.velocity.dtype is torch.float32
+    narrow, wide = (sum(p.numel() for p in build(**one).network.parameters()) for one in ({}, {"finest_channels": 8}))
+    assert narrow < wide
+
+
 def test_a_stage_beyond_the_levels_trains_them_all():
     part = block()
     part["stages"].append({**part["stages"][-1], "frozen_iterations": 0})

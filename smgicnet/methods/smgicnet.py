@@ -32,8 +32,9 @@ class NetworkConfig:
 
     Not the paper's: ``antisymmetric``, each level's velocity is ``(f(A, B) - f(B, A)) / 2``; ``midpoint``, its levels
     see both images half-way instead of the moving one on the fixed one; ``passes`` of each level but the finest, and
-    ``finest_passes`` of that; without ``full_resolution`` there is no `FinestLevel`, the last level works on half the
-    grid, and what it finds is judged on the whole. ``force_window``: levels also see the `losses.similarity_force`
+    ``finest_passes`` of that, whose features have ``finest_channels`` (None: as all) on a grid ``finest_stride`` (1 or 2)
+    times coarser than its velocity; without ``full_resolution`` there is no `FinestLevel`, the last level works on half
+    the grid, and what it finds is judged on the whole. ``force_window``: levels also see the `losses.similarity_force`
     between their two images, of a local NCC of that window (None: they do not). ``recompute``: what a `Block` and an
     `exp` would keep for the backward pass is computed again, with the same result."""
 
@@ -47,6 +48,8 @@ class NetworkConfig:
     midpoint: bool
     passes: int
     finest_passes: int
+    finest_channels: int | None
+    finest_stride: int
     full_resolution: bool
     force_window: int | None
     recompute: bool
@@ -155,9 +158,10 @@ class FinestLevel(nn.Module):
 
     def __init__(self, config: NetworkConfig):
         super().__init__()
-        self.images = conv_pair(_channels(config, of_field=config.levels > 1), config.channels)
-        self.trunk = GatedEncoderDecoder(config.channels, config.depth, config.attention_gate)
-        self.head = VelocityHead(2 * config.channels, config.channels, config.velocity_range)
+        channels, stride = config.finest_channels or config.channels, config.finest_stride
+        self.images = conv_pair(_channels(config, of_field=config.levels > 1), channels, stride=stride)
+        self.trunk = GatedEncoderDecoder(channels, config.depth, config.attention_gate)
+        self.head = VelocityHead(2 * channels, channels, config.velocity_range, stride)
 
     def forward(
         self, moving: PyramidLevel, fixed: PyramidLevel, velocity: Tensor | None, force: Tensor | None
