@@ -65,13 +65,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="results/DATASET, of `snakemake quality cohorts`")
     parser.add_argument("weights", type=Path, nargs="+")
-    parser.add_argument("--split", choices=["val", "test"], default="test")
+    parser.add_argument("--split", choices=["train", "val", "test"], default="test", help="an image of each person")
     parser.add_argument("--views", choices=VIEWS, nargs="+", default=["none"], help="several are compared")
     parser.add_argument("--refine", type=int, nargs="+", default=[0], help="iterations; several are compared")
     parser.add_argument("--windows", nargs="+", default=["3,7"], help="of the refinement's NCC; several are compared")
     arguments = parser.parse_args()
     torch.set_num_threads(2)
     subjects = prepared_subjects(arguments.folder, excluding=False)[arguments.split]
+    subjects = [one for one in subjects if "-rendering-" not in one.name]
     images = {one.name: read_image(one.image).data for one in subjects}
     labels = {one.name: read_labels(one.labels).data.astype(np.uint8) for one in subjects}
     print(f"{len(images)} people, {len(images) * (len(images) - 1)} ordered pairs, on {hardware()}\n")

@@ -88,7 +88,13 @@ COARSE_FEATURES = {"network": {"finest_stride": 2, "depth": 4}}
 
 @pytest.mark.parametrize(
     ("kind", "changes", "stride"),
-    [("icnet", {}, 16), ("lapirn", {}, 8), ("smgicnet", {}, 16), ("smgicnet", HALF, 32), ("smgicnet", COARSE_FEATURES, 32)],
+    [
+        ("icnet", {}, 16),
+        ("lapirn", {}, 8),
+        ("smgicnet", {}, 16),
+        ("smgicnet", HALF, 32),
+        ("smgicnet", COARSE_FEATURES, 32),
+    ],
 )
 def test_a_grid_that_does_not_fit_says_what_would(kind, changes, stride):
     shape = [5 * stride, 3 * stride, 2 * stride]

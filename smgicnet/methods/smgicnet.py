@@ -32,11 +32,12 @@ class NetworkConfig:
 
     Not the paper's: ``antisymmetric``, each level's velocity is ``(f(A, B) - f(B, A)) / 2``; ``midpoint``, its levels
     see both images half-way instead of the moving one on the fixed one; ``passes`` of each level but the finest, and
-    ``finest_passes`` of that, whose features have ``finest_channels`` (None: as all) on a grid ``finest_stride`` (1 or 2)
-    times coarser than its velocity; without ``full_resolution`` there is no `FinestLevel`, the last level works on half
-    the grid, and what it finds is judged on the whole. ``force_window``: levels also see the `losses.similarity_force`
-    between their two images, of a local NCC of that window (None: they do not). ``recompute``: what a `Block` and an
-    `exp` would keep for the backward pass is computed again, with the same result."""
+    ``finest_passes`` of that, whose ``finest_channels`` features (None: as many as elsewhere) are on a grid
+    ``finest_stride`` (1 or 2) times coarser than its velocity; without ``full_resolution`` there is no `FinestLevel`,
+    the last level works on half the grid, and what it finds is judged on the whole. ``force_window``: levels also see
+    the `losses.similarity_force` between their two images, of a local NCC of that window (None: they do not).
+    ``recompute``: what a `Block` and an `exp` would keep for the backward pass is computed again, with the same
+    result."""
 
     levels: int
     channels: int
