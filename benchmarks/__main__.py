@@ -201,6 +201,7 @@ def bench_registration(size: int, repeats: int) -> None:
         "LapIRN, 28 channels": config.complete_method({"type": "lapirn"}, "benchmark"),
         "SM-GICNet, 32 channels": config.complete_method({"type": "smgicnet"}, "benchmark"),
         "SM-GICNet plus, 16 channels": plus,
+        "the same, finest_stride 2": {**plus, "network": {**plus["network"], "finest_stride": 2}},
     }
     pair = torch.rand(2, 1, 1, size, size, size, device=DEVICE).unbind()
     methods = {
