@@ -21,6 +21,7 @@ from smgicnet.evaluation import dice, jacobian_metrics, present_labels, warp_lab
 from smgicnet.images import read_image, read_labels
 from smgicnet.preprocessing import roi_names
 from smgicnet.provenance import hardware
+from smgicnet.sources import RENDERING
 from smgicnet.standalone import prepared_subjects
 from smgicnet.weights import Weights, read_weights
 
@@ -72,7 +73,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(2)
     subjects = prepared_subjects(arguments.folder, excluding=False)[arguments.split]
-    subjects = [one for one in subjects if "-rendering-" not in one.name]
+    subjects = [one for one in subjects if RENDERING not in one.name]
     images = {one.name: read_image(one.image).data for one in subjects}
     labels = {one.name: read_labels(one.labels).data.astype(np.uint8) for one in subjects}
     print(f"{len(images)} people, {len(images) * (len(images) - 1)} ordered pairs, on {hardware()}\n")

@@ -22,6 +22,8 @@ from smgicnet.errors import InputError
 from smgicnet.preprocessing import label_table
 from smgicnet.tools import needed_tools
 
+RENDERING = "-rendering-"  # and a number: in the names of a person's second image and on
+
 
 def plan_cohort(dataset: Mapping, folder: str | Path) -> pd.DataFrame:
     """The participants of a completed dataset block, as `read_participants` gives them.
@@ -68,7 +70,7 @@ def _plan_label_maps(source: Mapping) -> pd.DataFrame:
     check_sizes(table["split"], source["path"])
     training = table[table["split"] == "train"]
     numbers = range(2, source["renderings"] + 1)
-    more = [training.assign(subject=training["subject"] + f"-rendering-{number}") for number in numbers]
+    more = [training.assign(subject=training["subject"] + f"{RENDERING}{number}") for number in numbers]
     return pd.concat([table[table["split"] != ""], *more], ignore_index=True)
 
 
