@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 from unittest.mock import patch
@@ -23,19 +23,20 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from smgicnet import config, device, preprocessing
+from smgicnet.cuda_graph import GraphedGradients
 from smgicnet.device import has_bfloat16, pick_device, to_device
 from smgicnet.evaluation import dice, jacobian_metrics, ndv_percent, present_labels, warp_labels
 from smgicnet.fields import resample
 from smgicnet.hausdorff import hausdorff95_mm
 from smgicnet.images import Volume
 from smgicnet.losses import local_ncc
-from smgicnet.methods import METHODS
+from smgicnet.methods import METHODS, LearnedMethod
 from smgicnet.methods.smgicnet import Flow
 from smgicnet.phantom import load_template
 from smgicnet.preprocessing import Grid, brain_centre, common_affine, roi_names
 from smgicnet.provenance import hardware
 from smgicnet.rendering import to_rois
-from smgicnet.training import weighted_total
+from smgicnet.training import Objective, weighted_total
 
 ROOT = Path(__file__).parent.parent
 DEVICE = pick_device()
@@ -73,10 +74,13 @@ def peak_memory(function: Callable[[], object]) -> float:
     return peak / 2**20
 
 
-def report(title: str, functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Print a line a form: time, memory and their ratios to the first form's. Returns the seconds."""
+def report(
+    title: str, functions: dict[str, Callable[[], object]], repeats: int, anew: Mapping[str, Callable] | None = None
+) -> dict[str, float]:
+    """Print a line a form: time, memory and their ratios to the first form's. Returns the seconds. ``anew``: what to
+    measure the memory of instead, where a form has taken its memory before it is called."""
     seconds = in_turn(functions, repeats)
-    memory = {name: peak_memory(function) for name, function in functions.items()}
+    memory = {name: peak_memory(function) for name, function in {**functions, **(anew or {})}.items()}
     first = next(iter(functions))
     print(f"\n{title}\n| form | s | speed-up | MiB | of the memory |\n|---|---|---|---|---|")
     for name in functions:
@@ -155,7 +159,12 @@ def bench_steps(size: int, channels: int, repeats: int, peak: float) -> None:
         if has_bfloat16(DEVICE):
             forms["one batch, bfloat16"] = lambda s=step: s(True, half=True)
             forms["one batch, recomputed, bfloat16"] = lambda s=step: s(True, recompute=True, half=True)
-        seconds = report(f"Training step of level {level}, {size} cubed, {channels} channels", forms, repeats)
+        anew = {}
+        if DEVICE.type == "cuda":
+            for name, precision in {"CUDA graph": "float32", "bfloat16, CUDA graph": "bfloat16"}.items():
+                forms[f"one batch, {name}"] = graphed_step(methods[0], precision, image_a, image_b)
+                anew[f"one batch, {name}"] = lambda p=precision, m=methods[0]: graphed_step(m, p, image_a, image_b)()
+        seconds = report(f"Training step of level {level}, {size} cubed, {channels} channels", forms, repeats, anew)
         with FlopCounterMode(display=False) as counter:
             step(True)
         rate = counter.get_total_flops() / seconds["one batch"]
@@ -163,6 +172,12 @@ def bench_steps(size: int, channels: int, repeats: int, peak: float) -> None:
             f"\nOne batch: {rate / 1e9:.0f} GFLOP/s in convolutions, {rate / peak:.0%} of the matrix product's.",
             flush=True,
         )
+
+
+def graphed_step(method: LearnedMethod, precision: str, *pair: torch.Tensor) -> Callable[[], object]:
+    """A step as training does it on a GPU."""
+    learn = GraphedGradients(Objective(method, precision))
+    return lambda: learn(*pair)
 
 
 def one_after_the_other(method, image_a: torch.Tensor, image_b: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -30,7 +30,13 @@ def identity_grid(
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
+def per_axis(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """A number for each axis, ``(1, 3, 1, 1, 1)``. Made once: to bring numbers to a GPU, one waits for it."""
+    return torch.tensor(values, device=device, dtype=dtype).view(1, 3, 1, 1, 1)
+
+
+@lru_cache(maxsize=16)
 def _sampling_grid(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """The identity in the coordinates of ``grid_sample`` and the factor from voxels to them, both xyz-last."""
     extent = torch.tensor([max(n - 1, 1) for n in shape], device=device, dtype=dtype)
@@ -74,13 +80,14 @@ def exp(velocity: Tensor, steps: int = 7, *, recompute: bool = False) -> Tensor:
     The inverse is ``exp(-v)``. ``recompute``: the backward pass does the squarings again, and none is kept for it.
     """
     if recompute and torch.is_grad_enabled():
-        return checkpoint(exp, velocity, steps, use_reentrant=False)
+        return checkpoint(exp, velocity, steps, use_reentrant=False, preserve_rng_state=False)
     displacement = velocity * 0.5**steps
     for _ in range(steps):
         displacement = compose(displacement, displacement)
     return displacement
 
 
+@lru_cache(maxsize=64)
 def _interpolation_matrix(n_in: int, n_out: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Linear interpolation of ``n_in`` cell centres at ``n_out`` cell centres; linear extrapolation at the ends."""
     if n_in == 1:
@@ -108,8 +115,8 @@ def resize(field: Tensor, size: Sequence[int]) -> Tensor:
     ``field`` is ``(N, 3, D, H, W)``. Component ``c`` is scaled by the ratio of the sizes along axis ``c``.
     Exact for affine fields, the border included.
     """
-    ratio = [new / old for new, old in zip(size, field.shape[2:], strict=True)]
-    return resample(field, size) * field.new_tensor(ratio).view(1, 3, 1, 1, 1)
+    ratio = tuple(new / old for new, old in zip(size, field.shape[2:], strict=True))
+    return resample(field, size) * per_axis(ratio, field.device, field.dtype)
 
 
 def compose_affine(matrix: Tensor, displacement: Tensor) -> Tensor:

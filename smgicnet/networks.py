@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from smgicnet.fields import per_axis
+
 SLOPE = 0.2
 
 
@@ -66,7 +68,9 @@ class Block(nn.Module):
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         if self.recompute and torch.is_grad_enabled():
-            return checkpoint(super().__call__, *inputs, use_reentrant=False)
+            return checkpoint(
+                super().__call__, *inputs, use_reentrant=False, preserve_rng_state=False
+            )  # none is random
         return super().__call__(*inputs)
 
 
@@ -140,7 +144,7 @@ class VelocityHead(Block):
 
 def half_width(field: Tensor) -> Tensor:
     """Half of the grid's extent in voxels along each axis, ``(1, 3, 1, 1, 1)``: unit coordinates to voxels."""
-    return field.new_tensor([(n - 1) / 2 for n in field.shape[2:]]).view(1, 3, 1, 1, 1)
+    return per_axis(tuple((n - 1) / 2 for n in field.shape[2:]), field.device, field.dtype)
 
 
 class LevelTrunk(Block):

@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from smgicnet.cuda_graph import GraphedGradients, gradients
 from smgicnet.distributed import Group
 from smgicnet.errors import InputError
 from smgicnet.interruption import Interrupted, Stop, watch
@@ -111,14 +113,16 @@ def train(
     if start == 0:
         log.info("%d iterations, %d images, %d ordered pairs", length, len(job.images), sampler.pairs)
     clock = _Progress(start, length)
-    objective = None
+    learn = None
     with watch(once_more_after=SAME_REQUEST_SECONDS if group.size > 1 else 0) as stop:
         for step in range(start, length):
-            if objective is None or step == job.stage.frozen_iterations:
+            if learn is None or step == job.stage.frozen_iterations:
                 for parameter in earlier:
                     parameter.requires_grad_(step >= job.stage.frozen_iterations)
                 objective = group.wrap(Objective(method, job.config.precision))
-            row = _step(objective, method, optimizer, job, sampler, step, group)
+                graphed = method.same_steps and method.device.type == "cuda" and group.size == 1
+                learn = GraphedGradients(objective) if graphed else partial(gradients, objective)
+            row = _step(learn, method.device, optimizer, job, sampler, step, group)
             done = step + 1
             if group.first and job.validate and (done % job.config.validate_every == 0 or done == length):
                 row["validation_dice"] = job.validate(method)
@@ -154,24 +158,21 @@ class Objective(nn.Module):
 
 
 def _step(
-    objective: nn.Module,
-    method: LearnedMethod,
+    learn: Callable[..., dict[str, Tensor]],
+    device: torch.device,
     optimizer: torch.optim.Optimizer,
     job: Job,
     sampler: PairSampler,
     step: int,
     group: Group,
 ) -> dict:
-    """One optimiser step; returns its row of the history."""
+    """One optimiser step by the gradients that ``learn`` finds; returns its row of the history."""
     begun = time.perf_counter()
-    batch = _batch(job, sampler.batch(step), step, group, method.device)
+    batch = _batch(job, sampler.batch(step), step, group, device)
     rate = learning_rate(step, job.stage, job.config)
     for param_group, factor in zip(optimizer.param_groups, (1.0, job.stage.earlier_rate), strict=False):
         param_group["lr"] = rate * factor
-    total, terms = objective(*batch)
-    optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    values = group.mean({"total": total, **terms})
+    values = group.mean(learn(*batch))
     if not all(map(math.isfinite, values.values())):
         raise InputError(
             job.folder,

@@ -95,6 +95,7 @@ class LearnedMethod(Method):
 
     network: nn.Module
     weights: Mapping[str, float]  # of the terms of the objective; a term of weight 0 is not computed
+    same_steps = False  # whether the objective does the same whatever the images hold, as `smgicnet.cuda_graph` wants
 
     @abstractmethod
     def objective(self, image_a: Tensor, image_b: Tensor) -> dict[str, Tensor]:

@@ -126,6 +126,8 @@ def normalise(image: Tensor) -> Tensor:
 class LapIRN(LearnedMethod):
     """The method; ``disp`` gives no inverse of its own."""
 
+    same_steps = True
+
     def __init__(self, network: NetworkConfig, objective: ObjectiveConfig, stage: int):
         self.config, self.windows = network, objective.windows
         published = {"smoothness": PUBLISHED_SMOOTHNESS[network.variant]}

@@ -265,6 +265,8 @@ def _warp_level(level: PyramidLevel, displacement: Tensor) -> PyramidLevel:
 class SMGICNet(LearnedMethod):
     """The method: both directions of a pair in one batch and one forward pass."""
 
+    same_steps = True
+
     def __init__(
         self, network: NetworkConfig, objective: ObjectiveConfig, views: Views, refinement: Refinement, stage: int
     ):
