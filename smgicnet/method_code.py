@@ -8,6 +8,7 @@ from smgicnet.provenance import source_digest
 
 TRAINING = (
     "training.py",
+    "cuda_graph.py",
     "sampling.py",
     "losses.py",
     "fields.py",
