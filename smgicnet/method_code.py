@@ -33,15 +33,15 @@ SCORING = (*REGISTERING, "evaluation.py", "hausdorff.py", "preprocessing.py", LA
 
 def training_code(kind: str) -> str:
     """Digest of what trains a method of this type."""
-    return source_digest(*TRAINING, *_own(kind, "code"))
+    return source_digest(*TRAINING, *own_files(kind, "code"))
 
 
 def registering_code(kind: str, *, scored: bool) -> str:
     """Digest of what registers with a method of this type, and of what scores."""
-    return source_digest(*(SCORING if scored else REGISTERING), *_own(kind, "code", "registering_code"))
+    return source_digest(*(SCORING if scored else REGISTERING), *own_files(kind, "code", "registering_code"))
 
 
-def _own(kind: str, *keys: str) -> list[str]:
+def own_files(kind: str, *keys: str) -> list[str]:
     """The files that the method itself is made of: its module and those that its schema names."""
     described = schema(f"methods/{kind}")
     return [f"methods/{kind}.py", *(name for key in keys for name in described.get(key, []))]

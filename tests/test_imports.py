@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from smgicnet.method_code import TRAINING, own_files
+from tests.helpers import LEARNED
+from tests.imports import imported as named_imports
+from tests.imports import module_file
+
 PACKAGE = Path(__file__).parent.parent / "smgicnet"
 JOBS = ("train_job", "register_job", "register_pair", "align_job")
 FORBIDDEN = {
@@ -56,3 +61,23 @@ def test_statistics_tables_plotting_and_help_do_not_import_torch():
         " sys.exit(bool({'torch', 'ants'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+# imported by a training, and no part of what its weights depend on: validation, files, records, messages
+BESIDE_TRAINING = {"cohort", "config", "errors", "evaluation", "hausdorff", "images", "interruption", "preprocessing"}
+BESIDE_TRAINING |= {"provenance", "refinement", "scripts", "transforms_io", "views"}
+
+
+@pytest.mark.parametrize("kind", LEARNED)
+def test_the_digest_of_a_training_has_all_that_its_weights_depend_on(kind):
+    digested = {(PACKAGE / name).resolve() for name in map(str, (*TRAINING, *own_files(kind, "code")))}
+    beside = {PACKAGE / f"{name}.py" for name in BESIDE_TRAINING}
+    todo, seen = [PACKAGE / "train_job.py", PACKAGE / f"methods/{kind}.py"], set()
+    while todo:
+        path = todo.pop()
+        if path in seen or path in beside or path.name == "__init__.py":
+            continue
+        seen.add(path)
+        files = (module_file(name) for name, _ in named_imports(path) if name.startswith("smgicnet"))
+        todo += [file for file in files if file]
+    assert seen <= digested
