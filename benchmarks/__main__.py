@@ -26,12 +26,11 @@ from smgicnet import config, device, preprocessing
 from smgicnet.cuda_graph import GraphedGradients
 from smgicnet.device import has_bfloat16, pick_device, to_device
 from smgicnet.evaluation import dice, jacobian_metrics, ndv_percent, present_labels, warp_labels
-from smgicnet.fields import resample
+from smgicnet.fields import Flow, resample
 from smgicnet.hausdorff import hausdorff95_mm
 from smgicnet.images import Volume
 from smgicnet.losses import local_ncc
 from smgicnet.methods import METHODS, LearnedMethod
-from smgicnet.methods.smgicnet import Flow
 from smgicnet.phantom import load_template
 from smgicnet.preprocessing import Grid, brain_centre, common_affine, roi_names
 from smgicnet.provenance import hardware

@@ -9,7 +9,8 @@ low-pass band of a Haar wavelet does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -117,6 +118,36 @@ def resize(field: Tensor, size: Sequence[int]) -> Tensor:
     """
     ratio = tuple(new / old for new, old in zip(size, field.shape[2:], strict=True))
     return resample(field, size) * per_axis(ratio, field.device, field.dtype)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A stationary velocity ``v`` and, computed when asked for, the displacements of ``exp(v)`` and ``exp(v/2)``;
+    ``(N, 3, D, H, W)`` in voxels. They are `exp`'s, with ``steps`` and ``recompute``, or those of ``coarse`` brought up
+    to a finer grid."""
+
+    velocity: Tensor
+    steps: int
+    recompute: bool
+    coarse: Flow | None = None
+
+    @cached_property
+    def halfway(self) -> Tensor:
+        if self.coarse:
+            return self._brought_up(self.coarse.halfway)
+        return exp(self.velocity / 2, self.steps - 1, recompute=self.recompute)
+
+    @cached_property
+    def displacement(self) -> Tensor:
+        if self.coarse:
+            return self._brought_up(self.coarse.displacement)
+        return compose(self.halfway, self.halfway)
+
+    def on_grid(self, size: Sequence[int]) -> Flow:
+        return Flow(resize(self.velocity, size), self.steps, self.recompute, self)
+
+    def _brought_up(self, field: Tensor) -> Tensor:
+        return resize(field, self.velocity.shape[2:])
 
 
 def compose_affine(matrix: Tensor, displacement: Tensor) -> Tensor:

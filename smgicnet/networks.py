@@ -34,22 +34,20 @@ class Conv(nn.Conv3d):
         return _in_float32(super().forward, x) if short else super().forward(x)
 
 
-class FieldConv(nn.Conv3d):
-    """The last convolution, to the three components of a field: in float32 whatever is around it, and so is what comes
-    after it."""
+class _ToField:
+    """Of the last convolution, to the three components of a field: in float32 whatever is around it, and so is what
+    comes after it."""
 
     def forward(self, x: Tensor) -> Tensor:
         return _in_float32(super().forward, x)
 
 
-class FinerFieldConv(nn.ConvTranspose3d):
-    """The same, to a field on a grid twice as fine."""
+class FieldConv(_ToField, nn.Conv3d):
+    """On the grid of its features."""
 
-    def __init__(self, channels_in: int):
-        super().__init__(channels_in, 3, 4, stride=2, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return _in_float32(super().forward, x)
+class FinerFieldConv(_ToField, nn.ConvTranspose3d):
+    """To a grid twice as fine."""
 
 
 def conv(channels_in: int, channels_out: int, *, stride: int = 1, kernel: int = 3, bias: bool = True) -> Conv:
@@ -59,6 +57,10 @@ def conv(channels_in: int, channels_out: int, *, stride: int = 1, kernel: int = 
 
 def field_conv(channels_in: int, *, kernel: int = 3, bias: bool = True) -> FieldConv:
     return FieldConv(channels_in, 3, kernel, padding=kernel // 2, bias=bias)
+
+
+def finer_field_conv(channels_in: int) -> FinerFieldConv:
+    return FinerFieldConv(channels_in, 3, 4, stride=2, padding=1)
 
 
 class Block(nn.Module):
@@ -132,7 +134,7 @@ class VelocityHead(Block):
     def __init__(self, channels_in: int, channels: int, velocity_range: float, stride: int = 1):
         super().__init__()
         self.hidden = conv(channels_in, channels)
-        self.output = field_conv(channels) if stride == 1 else FinerFieldConv(channels)
+        self.output = field_conv(channels) if stride == 1 else finer_field_conv(channels)
         self.velocity_range = velocity_range
         nn.init.normal_(self.output.weight, std=1e-4)
         nn.init.zeros_(self.output.bias)

@@ -7,10 +7,10 @@ import torch
 
 from smgicnet import config as configuration
 from smgicnet.errors import InputError
-from smgicnet.fields import compose, exp, resize, warp
+from smgicnet.fields import Flow, compose, exp, resize, warp
 from smgicnet.losses import both_directions, local_ncc, soft_dice
 from smgicnet.methods import METHODS
-from smgicnet.methods.smgicnet import FinestLevel, Flow, NetworkConfig, difference_map
+from smgicnet.methods.smgicnet import FinestLevel, NetworkConfig, difference_map
 from smgicnet.networks import AttentionGate, Block, GatedEncoderDecoder, ResidualBlock
 from smgicnet.training import weighted_total
 from smgicnet.wavelets import PyramidLevel

@@ -6,16 +6,15 @@ Where the paper and its released code disagree, ``docs/deviations.md`` says what
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from smgicnet import losses
 from smgicnet.config import build
-from smgicnet.fields import compose, exp, resize, warp
+from smgicnet.fields import Flow, exp, resize, warp
 from smgicnet.methods.contract import LearnedMethod
 from smgicnet.networks import Block, GatedEncoderDecoder, LevelTrunk, VelocityHead, conv_pair, half_width
 from smgicnet.refinement import Refinement, refine
@@ -71,36 +70,6 @@ class ObjectiveConfig:
     beta: tuple[float, ...]
     labels_from: int
     weights: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class Flow:
-    """A stationary velocity ``v`` and, computed when asked for, the displacements of ``exp(v)`` and ``exp(v/2)``;
-    ``(N, 3, D, H, W)`` in voxels. They are `exp`'s, with ``steps`` and ``recompute``, or those of ``coarse`` brought up
-    to a finer grid."""
-
-    velocity: Tensor
-    steps: int
-    recompute: bool
-    coarse: Flow | None = None
-
-    @cached_property
-    def halfway(self) -> Tensor:
-        if self.coarse:
-            return self._brought_up(self.coarse.halfway)
-        return exp(self.velocity / 2, self.steps - 1, recompute=self.recompute)
-
-    @cached_property
-    def displacement(self) -> Tensor:
-        if self.coarse:
-            return self._brought_up(self.coarse.displacement)
-        return compose(self.halfway, self.halfway)
-
-    def on_grid(self, size: Sequence[int]) -> Flow:
-        return Flow(resize(self.velocity, size), self.steps, self.recompute, self)
-
-    def _brought_up(self, field: Tensor) -> Tensor:
-        return resize(field, self.velocity.shape[2:])
 
 
 @dataclass(frozen=True)
