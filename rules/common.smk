@@ -183,7 +183,7 @@ def recipe(dataset):
     return {
         key: value
         for key, value in DATASETS[dataset]["source"].items()
-        if key not in ("subjects", "path", "renderings")
+        if key not in ("subjects", "path", "maps", "renderings")
     }
 
 

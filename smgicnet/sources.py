@@ -61,6 +61,10 @@ def _plan_label_maps(source: Mapping) -> pd.DataFrame:
     maps = sorted(Path(source["path"]).glob("*.nii.gz"))
     if not maps:
         raise InputError(source["path"], "no *.nii.gz label maps in this folder", "Correct source.path in the config")
+    if len(maps) < (source["maps"] or 0):
+        problem = f"{len(maps)} label maps in this folder, and the config takes {source['maps']}"
+        raise InputError(source["path"], problem, "Put them all there, or correct source.maps in the config")
+    maps = maps[: source["maps"]]
     names = [path.name.removesuffix(".nii.gz") for path in maps]
     counts = dict(source["subjects"])
     if counts["train"] is None:

@@ -331,7 +331,8 @@ def test_config_files_that_are_none(tmp_path):
 
 
 def label_maps(path, counts, **changes):
-    source = {"kind": "label-maps", "path": str(path), "subjects": counts, "seed": 1, "renderings": 1, **changes}
+    source = {"kind": "label-maps", "path": str(path), "subjects": counts, "seed": 1, "maps": None, "renderings": 1}
+    source |= changes
     preprocessing = {
         "skull_strip": "none",
         "segmentation": "given",
@@ -350,6 +351,18 @@ def test_label_map_folder_without_maps(tmp_path):
         (tmp_path / f"m{number}.nii.gz").touch()
     with pytest.raises(InputError, match=r"1 train subject\(s\)"):
         plan_cohort(dataset, "x")
+
+
+def test_the_first_label_maps_of_a_folder(tmp_path):
+    counts = {"train": None, "val": 0, "test": 2}
+    for number in range(6):
+        (tmp_path / f"m{number}.nii.gz").touch()
+    before = plan_cohort(label_maps(tmp_path, counts), "x")
+    for number in range(6, 9):
+        (tmp_path / f"m{number}.nii.gz").touch()
+    assert plan_cohort(label_maps(tmp_path, counts, maps=6), "x").equals(before)
+    with pytest.raises(InputError, match=r"9 label maps in this folder, and the config takes 10.*source\.maps"):
+        plan_cohort(label_maps(tmp_path, counts, maps=10), "x")
 
 
 @pytest.mark.parametrize(

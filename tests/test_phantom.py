@@ -25,7 +25,7 @@ AXCODES = ["".join(c) for order in permutations(("LR", "PA", "IS")) for c in pro
 
 def recipe(source: dict) -> dict:
     """A source as the rules give it: without its folder and who is in which split."""
-    return {key: value for key, value in source.items() if key not in ("subjects", "path", "renderings")}
+    return {key: value for key, value in source.items() if key not in ("subjects", "path", "maps", "renderings")}
 
 
 def phantom_config(**changes) -> PhantomConfig:

@@ -46,7 +46,7 @@ class Audit:
                 "The numbers that the SM-GICNet paper prints, as `config/paper.yaml` holds them, are compared with",
                 "each other and, for the Jacobian row of Table 1, with fields computed on the spot. No result of this",
                 f"project, no dataset and no trained network enters. Seed of the fields: {self.seed}.",
-                "`snakemake audit` writes this file.",
+                "`snakemake --cores all audit` writes this file.",
             ),
             paragraph(
                 f"Of {len(findings)} checks {numbers[IN_ORDER]} {verb(numbers[IN_ORDER], 'is', 'are')} {IN_ORDER},",
