@@ -158,11 +158,12 @@ def bench_steps(size: int, channels: int, repeats: int, peak: float) -> None:
         if has_bfloat16(DEVICE):
             forms["one batch, bfloat16"] = lambda s=step: s(True, half=True)
             forms["one batch, recomputed, bfloat16"] = lambda s=step: s(True, recompute=True, half=True)
+        graphs = {"one batch, CUDA graph": "float32", "one batch, bfloat16, CUDA graph": "bfloat16"}
         anew = {}
-        if DEVICE.type == "cuda":
-            for name, precision in {"CUDA graph": "float32", "bfloat16, CUDA graph": "bfloat16"}.items():
-                forms[f"one batch, {name}"] = graphed_step(methods[0], precision, image_a, image_b)
-                anew[f"one batch, {name}"] = lambda p=precision, m=methods[0]: graphed_step(m, p, image_a, image_b)()
+        for name, precision in graphs.items() if DEVICE.type == "cuda" else ():
+            if precision == "float32" or has_bfloat16(DEVICE):
+                forms[name] = graphed_step(methods[0], precision, image_a, image_b)
+                anew[name] = lambda p=precision, m=methods[0]: graphed_step(m, p, image_a, image_b)()
         seconds = report(f"Training step of level {level}, {size} cubed, {channels} channels", forms, repeats, anew)
         with FlopCounterMode(display=False) as counter:
             step(True)

@@ -19,7 +19,7 @@ from smgicnet.images import write_volume
 from smgicnet.methods import METHODS, LearnedMethod
 from smgicnet.preprocessing import roi_names
 from smgicnet.register_job import load_method
-from smgicnet.training import Objective
+from smgicnet.training import learning
 
 log = logging.getLogger(__name__)
 ENOUGH = 2.0  # seconds after which no further step is timed
@@ -60,11 +60,10 @@ def step_seconds(block: Mapping, shape: tuple[int, int, int]) -> list[float]:
         to_device(method)
         batch = _batch(method, shape, block["training"]["batch_size"])
         optimizer = torch.optim.Adam(method.network.parameters())
-        objective = Objective(method, block["training"]["precision"])
+        learn = learning(method, block["training"]["precision"])
 
-        def step(objective=objective, batch=batch, optimizer=optimizer) -> None:
-            optimizer.zero_grad(set_to_none=True)
-            objective(*batch)[0].backward()
+        def step(learn=learn, batch=batch, optimizer=optimizer) -> None:
+            learn(*batch)
             optimizer.step()
 
         found.append(seconds_of(step))

@@ -26,9 +26,9 @@ def gradients(objective: nn.Module, *batch) -> dict[str, Tensor]:
 class GraphedGradients:
     """`gradients` on a GPU, of batches of one form, as long as the same parameters learn.
 
-    What it returns and the parameters' ``grad`` are overwritten by the next call; nothing else may set a ``grad`` to
-    None. The objective has to do the same whatever the images hold, to ask nothing of the GPU and to bring nothing to
-    it (see `smgicnet.fields.per_axis`).
+    What it returns and the parameters' ``grad`` are overwritten by the next call. The objective has to do the same
+    whatever the images hold, to ask nothing of the GPU and to bring nothing to it (see `smgicnet.fields.per_axis`);
+    what it finds in a cache has to stay there. Raises ``ValueError`` for a batch of another form than the first.
     """
 
     def __init__(self, objective: nn.Module):
@@ -39,8 +39,12 @@ class GraphedGradients:
         if self._graph is None:
             self._record(batch)
         for fixed, given in zip(tree_leaves(self._batch), tree_leaves(batch), strict=True):
+            if (fixed.shape, fixed.dtype) != (given.shape, given.dtype):
+                raise ValueError(f"{tuple(given.shape)} {given.dtype} after {tuple(fixed.shape)} {fixed.dtype}")
             fixed.copy_(given)
         self._graph.replay()
+        for parameter, grad in self._grads:
+            parameter.grad = grad
         return self._values
 
     def _record(self, batch: tuple) -> None:
@@ -56,4 +60,5 @@ class GraphedGradients:
             parameter.grad = None  # the graph's own are made while it is recorded
         with torch.cuda.graph(graph):
             self._values = gradients(self._objective, *self._batch)
+        self._grads = [(one, one.grad) for one in self._objective.parameters()]
         self._graph = graph

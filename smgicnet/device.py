@@ -74,7 +74,8 @@ def has_bfloat16(device: torch.device) -> bool:
 
 @dataclass
 class Peak:
-    """``mib``: the peak in MiB, set when the work is done."""
+    """``mib``: the peak in MiB, set when the work is done. A CUDA graph keeps its memory, empty of tensors: what comes
+    after it comes on top of that, and is not counted so."""
 
     mib: float = float("nan")
 

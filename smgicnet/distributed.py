@@ -69,7 +69,7 @@ class Group:
         """Scalars, averaged over the processes."""
         if self.size == 1:
             return {name: value.item() for name, value in values.items()}
-        stacked = torch.stack([value.detach().float() for value in values.values()])
+        stacked = torch.stack([value.float() for value in values.values()])
         dist.all_reduce(stacked)
         return dict(zip(values, (stacked / self.size).tolist(), strict=True))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 
 import torch
 import torch.nn.functional as F
@@ -31,13 +31,16 @@ def identity_grid(
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
 
 
-@lru_cache(maxsize=64)
+# what a CUDA graph has recorded it looks for in the same place: nothing may be dropped from these caches
+
+
+@cache
 def per_axis(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     """A number for each axis, ``(1, 3, 1, 1, 1)``. Made once: to bring numbers to a GPU, one waits for it."""
     return torch.tensor(values, device=device, dtype=dtype).view(1, 3, 1, 1, 1)
 
 
-@lru_cache(maxsize=16)
+@cache
 def _sampling_grid(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """The identity in the coordinates of ``grid_sample`` and the factor from voxels to them, both xyz-last."""
     extent = torch.tensor([max(n - 1, 1) for n in shape], device=device, dtype=dtype)
@@ -88,7 +91,7 @@ def exp(velocity: Tensor, steps: int = 7, *, recompute: bool = False) -> Tensor:
     return displacement
 
 
-@lru_cache(maxsize=64)
+@cache
 def _interpolation_matrix(n_in: int, n_out: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Linear interpolation of ``n_in`` cell centres at ``n_out`` cell centres; linear extrapolation at the ends."""
     if n_in == 1:

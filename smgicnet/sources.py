@@ -69,7 +69,8 @@ def _plan_label_maps(source: Mapping) -> pd.DataFrame:
     counts = dict(source["subjects"])
     if counts["train"] is None:
         counts["train"] = max(len(names) - counts["val"] - counts["test"], 0)
-    splits = draw_splits(names, counts, source["seed"], source=source["path"])
+    where = f"{source['path']}, the first {len(maps)} maps" if source["maps"] else source["path"]
+    splits = draw_splits(names, counts, source["seed"], source=where)
     table = pd.DataFrame({"subject": names, "split": splits, "label_map": list(map(str, maps))})
     check_sizes(table["split"], source["path"])
     training = table[table["split"] == "train"]

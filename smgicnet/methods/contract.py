@@ -95,7 +95,9 @@ class LearnedMethod(Method):
 
     network: nn.Module
     weights: Mapping[str, float]  # of the terms of the objective; a term of weight 0 is not computed
-    same_steps = False  # whether the objective does the same whatever the images hold, as `smgicnet.cuda_graph` wants
+    # whether the objective does the same whatever the images hold, and neither asks a GPU for a value nor brings it
+    # one: then a step can be a CUDA graph
+    same_steps = False
 
     @abstractmethod
     def objective(self, image_a: Tensor, image_b: Tensor) -> dict[str, Tensor]:
