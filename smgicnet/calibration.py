@@ -19,7 +19,7 @@ from smgicnet.images import write_volume
 from smgicnet.methods import METHODS, LearnedMethod
 from smgicnet.preprocessing import roi_names
 from smgicnet.register_job import load_method
-from smgicnet.training import learning
+from smgicnet.training import step_gradients
 
 log = logging.getLogger(__name__)
 ENOUGH = 2.0  # seconds after which no further step is timed
@@ -60,7 +60,7 @@ def step_seconds(block: Mapping, shape: tuple[int, int, int]) -> list[float]:
         to_device(method)
         batch = _batch(method, shape, block["training"]["batch_size"])
         optimizer = torch.optim.Adam(method.network.parameters())
-        learn = learning(method, block["training"]["precision"])
+        learn = step_gradients(method, block["training"]["precision"])
 
         def step(learn=learn, batch=batch, optimizer=optimizer) -> None:
             learn(*batch)

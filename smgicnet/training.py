@@ -119,7 +119,7 @@ def train(
             if learn is None or step == job.stage.frozen_iterations:
                 for parameter in earlier:
                     parameter.requires_grad_(step >= job.stage.frozen_iterations)
-                learn = learning(method, job.config.precision, group)
+                learn = step_gradients(method, job.config.precision, group)
             row = _step(learn, method.device, optimizer, job, sampler, step, group)
             done = step + 1
             if group.first and job.validate and (done % job.config.validate_every == 0 or done == length):
@@ -155,12 +155,12 @@ class Objective(nn.Module):
         return weighted_total(terms, self._method.weights), terms
 
 
-def learning(
+def step_gradients(
     method: LearnedMethod,
     precision: str,
     group: Group = Group(),  # noqa: B008 (immutable)
 ) -> Callable[..., dict[str, Tensor]]:
-    """From a batch to a step's terms, with its gradients in the parameters that now learn; as fast as it can be done."""
+    """What brings a batch's gradients into the parameters that now learn, and gives its terms: the fastest way here."""
     objective = group.wrap(Objective(method, precision))
     graphed = method.same_steps and method.device.type == "cuda" and group.size == 1
     return GraphedGradients(objective) if graphed else partial(gradients, objective)
