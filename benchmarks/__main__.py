@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from statistics import median
 from unittest.mock import patch
@@ -23,7 +24,6 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from smgicnet import config, device, preprocessing
-from smgicnet.cuda_graph import GraphedGradients
 from smgicnet.device import has_bfloat16, pick_device, to_device
 from smgicnet.evaluation import dice, jacobian_metrics, ndv_percent, present_labels, warp_labels
 from smgicnet.fields import Flow, resample
@@ -35,7 +35,7 @@ from smgicnet.phantom import load_template
 from smgicnet.preprocessing import Grid, brain_centre, common_affine, roi_names
 from smgicnet.provenance import hardware
 from smgicnet.rendering import to_rois
-from smgicnet.training import Objective, weighted_total
+from smgicnet.training import step_gradients, weighted_total
 
 ROOT = Path(__file__).parent.parent
 DEVICE = pick_device()
@@ -176,8 +176,7 @@ def bench_steps(size: int, channels: int, repeats: int, peak: float) -> None:
 
 def graphed_step(method: LearnedMethod, precision: str, *pair: torch.Tensor) -> Callable[[], object]:
     """A step as training does it on a GPU."""
-    learn = GraphedGradients(Objective(method, precision))
-    return lambda: learn(*pair)
+    return partial(step_gradients(method, precision), *pair)
 
 
 def one_after_the_other(method, image_a: torch.Tensor, image_b: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +31,7 @@ def identity_grid(
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
 
 
-# what a CUDA graph has recorded it looks for in the same place: nothing may be dropped from these caches
+# a CUDA graph looks for what it has recorded in the same place: a training must not drop anything from these caches
 
 
 @cache
@@ -40,7 +40,7 @@ def per_axis(values: tuple[float, ...], device: torch.device, dtype: torch.dtype
     return torch.tensor(values, device=device, dtype=dtype).view(1, 3, 1, 1, 1)
 
 
-@cache
+@lru_cache(maxsize=16)  # large ones; a training has a grid a level and a few more
 def _sampling_grid(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """The identity in the coordinates of ``grid_sample`` and the factor from voxels to them, both xyz-last."""
     extent = torch.tensor([max(n - 1, 1) for n in shape], device=device, dtype=dtype)
