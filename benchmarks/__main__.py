@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import median
 from unittest.mock import patch
@@ -100,12 +101,15 @@ def convolution_ncc(image: torch.Tensor, other: torch.Tensor, window: int, eps: 
 
 
 def bench_machine() -> tuple[float, float]:
-    """What the machine can do: floating point operations a second of a matrix product, bytes a second of a copy."""
+    """What the machine can do: floating point operations a second of a matrix product, bytes a second of a copy. A GPU
+    multiplies as it convolves, in TF32."""
     side, length = (8192, 2**30) if DEVICE.type == "cuda" else (2048, 2**26)
     a, b = torch.rand(2, side, side, device=DEVICE)
     x = torch.rand(length, device=DEVICE)
     y = torch.empty_like(x)
+    torch.set_float32_matmul_precision("high")
     seconds = in_turn({"product": lambda: a @ b, "copy": lambda: y.copy_(x)}, 5)
+    torch.set_float32_matmul_precision("highest")  # torch's default, as the package has it
     operations, traffic = 2 * side**3 / seconds["product"], 2 * x.nbytes / seconds["copy"]
     print(f"\nMatrix product: {operations / 1e9:.0f} GFLOP/s. Copy: {traffic / 1e9:.1f} GB/s, reading and writing.")
     return operations, traffic
@@ -158,12 +162,13 @@ def bench_steps(size: int, channels: int, repeats: int, peak: float) -> None:
         if has_bfloat16(DEVICE):
             forms["one batch, bfloat16"] = lambda s=step: s(True, half=True)
             forms["one batch, recomputed, bfloat16"] = lambda s=step: s(True, recompute=True, half=True)
-        graphs = {"one batch, CUDA graph": "float32", "one batch, bfloat16, CUDA graph": "bfloat16"}
         anew = {}
-        for name, precision in graphs.items() if DEVICE.type == "cuda" else ():
-            if precision == "float32" or has_bfloat16(DEVICE):
-                forms[name] = graphed_step(methods[0], precision, image_a, image_b)
-                anew[name] = lambda p=precision, m=methods[0]: graphed_step(m, p, image_a, image_b)()
+        for recompute, half in product((False, True), repeat=2) if DEVICE.type == "cuda" else ():
+            if has_bfloat16(DEVICE) or not half:
+                name = f"one batch{', recomputed' * recompute}{', bfloat16' * half}, CUDA graph"
+                recording = partial(graphed_step, methods[recompute], "bfloat16" if half else "float32")
+                forms[name] = recording(image_a, image_b)
+                anew[name] = lambda recording=recording: recording(image_a, image_b)()
         seconds = report(f"Training step of level {level}, {size} cubed, {channels} channels", forms, repeats, anew)
         with FlopCounterMode(display=False) as counter:
             step(True)

@@ -16,7 +16,7 @@ rule render_phantom:
     conda:
         "../envs/torch.yaml"
     params:
-        source=lambda w: recipe(w.dataset),
+        source=lambda w: recipe(DATASETS[w.dataset]["source"]),
         index=lambda w: COHORTS[w.dataset].index.get_loc(w.subject),
         code=source_digest(*RENDERING_CODE, "fields.py"),
     script:
@@ -36,7 +36,7 @@ rule render_label_map:
     conda:
         "../envs/analysis.yaml"
     params:
-        source=lambda w: recipe(w.dataset),
+        source=lambda w: recipe(DATASETS[w.dataset]["source"]),
         code=source_digest(*RENDERING_CODE),
     script:
         "../workflow/scripts/render_label_map.py"

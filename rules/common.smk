@@ -27,7 +27,7 @@ from smgicnet.errors import InputError
 from smgicnet.method_code import registering_code, training_code
 from smgicnet.preprocessing import LABEL_TABLE, label_file
 from smgicnet.provenance import source_digest
-from smgicnet.sources import plan_cohort, require_training_labels, tools_to_come
+from smgicnet.sources import plan_cohort, recipe, require_training_labels, tools_to_come
 from smgicnet.tools import require_tools
 
 try:
@@ -176,15 +176,6 @@ def label(run):
 def seeds(method):
     """Seeds of a method: the config's for one that is trained, else a single 0."""
     return CONFIG["seeds"] if method in TRAINED else [0]
-
-
-def recipe(dataset):
-    """A generated dataset's source without who is in which split: another test subject renders nothing anew."""
-    return {
-        key: value
-        for key, value in DATASETS[dataset]["source"].items()
-        if key not in ("subjects", "path", "maps", "renderings")
-    }
 
 
 def archive(dataset):

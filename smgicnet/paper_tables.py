@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 from pandas import DataFrame
 
 from smgicnet.audit.columns import affine_times
@@ -35,6 +36,7 @@ PAPER_METRICS = (
     Metric("seconds", "Time (s)", 3, "seconds"),
 )
 FURTHER_METRICS = (
+    Metric("lowest_dice", "DSC of the worst pair", 3),
     Metric("affine_seconds", "of which affine (s)", 3),
     Metric("hd95_mm", "HD95 (mm)", 2),
     Metric("endpoint_error_mm", "Endpoint error (mm)", 2),
@@ -47,7 +49,7 @@ FURTHER_METRICS = (
 
 
 def _measured_row(metric: Metric, values: DataFrame, columns: Sequence[tuple[str, str]]) -> Row:
-    """``values`` has the index (method, arm, metric) and the columns mean, sd, n."""
+    """``values`` has the index (method, arm, metric) and the columns mean, sd (NaN: none), n."""
     cells = []
     for method, arm in columns:
         key = (method, arm, metric.name)
@@ -172,6 +174,8 @@ def table1(
     order = {(entry["method"], entry["arm"]): place for place, entry in enumerate(paper["methods"])}
     ordered = sorted(methods, key=lambda entry: order.get(entry[:2], len(order)))
     columns, labels = [entry[:2] for entry in ordered], [entry[2] for entry in ordered]
+    worst = values[values.index.get_level_values("metric") == "dice"].rename(index={"dice": "lowest_dice"})
+    values = pd.concat([values, worst.assign(mean=worst["lowest"], sd=math.nan)])
     blocks = [
         ("", _rows(PAPER_METRICS, values, paper, columns)),
         (BEYOND_HEADING, _rows(FURTHER_METRICS, values, paper, columns)),

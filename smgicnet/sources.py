@@ -79,6 +79,13 @@ def _plan_label_maps(source: Mapping) -> pd.DataFrame:
     return pd.concat([table[table["split"] != ""], *more], ignore_index=True)
 
 
+def recipe(source: Mapping) -> dict:
+    """A generated cohort's source as far as one subject's files depend on it: another test subject renders nothing
+    anew."""
+    of_the_cohort = ("subjects", "path", "maps", "renderings")
+    return {key: value for key, value in source.items() if key not in of_the_cohort}
+
+
 def _plan_archive(source: Mapping) -> pd.DataFrame:
     """Numbers for names: which of the archive's subjects each is, its index will say."""
     require_license(source)

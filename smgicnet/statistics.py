@@ -52,11 +52,11 @@ def summarise(metrics: DataFrame) -> DataFrame:
         seeds are not further subjects. NaN values are left out.
 
     Returns columns dataset, arm, method, metric, mean, sd (ddof = 1; NaN for one pair), n (ordered pairs with a value),
-    sorted by the first four. Raises `InputError` when a column is missing.
+    lowest (of a pair), sorted by the first four. Raises `InputError` when a column is missing.
     """
     missing = [column for column in COLUMNS if column not in metrics]
     if missing:
         raise InputError("metrics", f"columns {missing} are missing", f"Give a table with {list(COLUMNS)}")
     summary_rows = metrics[metrics["roi"].isin(["mean", ""]) | metrics["roi"].isna()]
     pairs = summary_rows.groupby([*COMPARISON, "fixed", "moving"])["value"].mean()
-    return pairs.groupby(level=COMPARISON).agg(mean="mean", sd="std", n="count").reset_index()
+    return pairs.groupby(level=COMPARISON).agg(mean="mean", sd="std", n="count", lowest="min").reset_index()

@@ -18,14 +18,10 @@ from smgicnet.errors import InputError
 from smgicnet.images import Volume, write_volume
 from smgicnet.phantom import LabelMapConfig, PhantomConfig, VelocityScale
 from smgicnet.preprocessing import label_table, map_labels, roi_names, to_canonical
+from smgicnet.sources import recipe
 
 FIELD_TOLERANCE = 0.1  # mm, in the brain
 AXCODES = ["".join(c) for order in permutations(("LR", "PA", "IS")) for c in product(*order)]
-
-
-def recipe(source: dict) -> dict:
-    """A source as the rules give it: without its folder and who is in which split."""
-    return {key: value for key, value in source.items() if key not in ("subjects", "path", "maps", "renderings")}
 
 
 def phantom_config(**changes) -> PhantomConfig:

@@ -9,9 +9,9 @@ from scipy.ndimage import zoom
 
 from smgicnet import cli
 from smgicnet.field_formats import read_fsl, read_geometry
-from smgicnet.images import write_volume
+from smgicnet.images import read_image, write_volume
 from smgicnet.preprocessing import Grid
-from smgicnet.transforms_io import read_itk, to_voxels
+from smgicnet.transforms_io import grid_points, read_itk, sample, to_voxels
 from smgicnet.weights import Weights, write_weights
 from tests.grids import affine, centred
 from tests.helpers import SHAPE, block, build
@@ -58,6 +58,26 @@ def test_one_displacement_in_every_format(arguments, tmp_path, capsys):
     np.testing.assert_allclose(
         np.moveaxis(voxels, -1, 0), to_voxels(forward.data, fixed.affine, moving.affine), atol=1e-4
     )
+
+
+def test_ants_warps_with_what_register_wrote_as_register_did(arguments, tmp_path):
+    """Where antspyx is installed: the moving image by `displacement.nii.gz` is `warped.nii.gz`; by the inverse, the
+    fixed image comes to the moving image's grid."""
+    ants = pytest.importorskip("ants", reason="antspyx is not installed")
+    files, given = arguments
+    assert cli.main(["register", *given, "--out", str(tmp_path)]) == 0
+    fixed, moving = (ants.image_read(str(path)) for path in files)
+
+    def by_ants(onto, image, field):
+        return ants.apply_transforms(onto, image, [str(tmp_path / field)], interpolator="linear").numpy()
+
+    warped, theirs = read_image(tmp_path / "warped.nii.gz").data, by_ants(fixed, moving, "displacement.nii.gz")
+    assert warped.std() > 10
+    np.testing.assert_allclose(theirs, warped, atol=0.2)  # of 100
+    inverse, other, image = read_itk(tmp_path / "inverse_displacement.nii.gz"), *map(read_image, files)
+    points = grid_points(image.data.shape, image.affine) + inverse.data
+    theirs = by_ants(moving, fixed, "inverse_displacement.nii.gz")
+    np.testing.assert_allclose(theirs, sample(other, points), atol=0.2)
 
 
 def test_itks_alone_by_default_and_no_other_name(arguments, tmp_path, capsys):

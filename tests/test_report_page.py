@@ -402,7 +402,7 @@ def test_large_grids_shrink_by_block_means():
 def test_tables_by_method_and_by_markdown(arguments):
     files = arguments["tables"]
     measured, printed = table1_by_method(files["table1"]["csv"], files["table1"]["md"], LABELS)
-    assert measured.header == ("Method", "DSC", "|J| ≤ 0 (%)", "Time (s)")
+    assert measured.header == ("Method", "DSC", "|J| ≤ 0 (%)", "Time (s)", "DSC of the worst pair")
     assert {row[0].text for row in measured.rows} == set(LABELS.values())
     assert any("4 test subjects, 6 unordered pairs" in note for note in measured.notes)
     assert printed.header[1] == "DSC, IXI"
