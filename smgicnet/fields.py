@@ -8,9 +8,10 @@ low-pass band of a Haar wavelet does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property, lru_cache, partial
 
 import torch
 import torch.nn.functional as F
@@ -66,7 +67,21 @@ def warp(image: Tensor, displacement: Tensor, *, mode: str = "bilinear", padding
         raise ValueError(f"image grid {tuple(image.shape[2:])} and field grid {tuple(displacement.shape[2:])} differ")
     identity, scale = _sampling_grid(tuple(displacement.shape[2:]), displacement.device, displacement.dtype)
     grid = torch.addcmul(identity, displacement.flip(1).movedim(1, -1), scale)
-    return F.grid_sample(image.to(grid.dtype), grid, mode=mode, padding_mode=padding, align_corners=True)
+    sample = partial(F.grid_sample, mode=mode, padding_mode=padding, align_corners=True)
+    return _sampled(sample, image.to(grid.dtype), grid)
+
+
+def _sampled(sample: Callable[[Tensor, Tensor], Tensor], image: Tensor, grid: Tensor) -> Tensor:
+    """``sample(image, grid)``. On a processor it gives each entry of a batch to one thread: where nothing is to be
+    differentiated, slabs of a pair's grid are entries."""
+    differentiated = torch.is_grad_enabled() and (image.requires_grad or grid.requires_grad)
+    count, depth = grid.shape[:2]
+    slabs = math.gcd(torch.get_num_threads(), depth)
+    if grid.is_cuda or differentiated or count >= torch.get_num_threads() or slabs == 1:
+        return sample(image, grid)
+    entries = zip(image.split(1), grid.split(1), strict=True)
+    parts = [sample(one.expand(slabs, -1, -1, -1, -1), at[0].unflatten(0, (slabs, -1))) for one, at in entries]
+    return torch.stack([part.transpose(0, 1).flatten(1, 2) for part in parts])
 
 
 def compose(u: Tensor, w: Tensor) -> Tensor:

@@ -60,6 +60,22 @@ def test_warp_refuses_another_grid():
         fields.warp(torch.zeros(1, 1, 4, 4, 4), torch.zeros(1, 3, 8, 8, 8))
 
 
+@pytest.mark.parametrize(("pairs", "threads"), [(1, 2), (1, 3), (1, 7), (2, 5)])
+def test_a_warp_is_the_same_on_any_number_of_threads(pairs, threads):
+    """Where a pair's grid is cut into slabs, where it cannot be, and where there are several pairs."""
+    image, u = torch.rand(pairs, 2, *SHAPE), smooth_velocity(SHAPE).float().repeat(pairs, 1, 1, 1, 1)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = fields.warp(image, u)
+        torch.set_num_threads(threads)
+        assert torch.equal(fields.warp(image, u), alone)
+        image.requires_grad_()
+        assert fields.warp(image, u).requires_grad
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_compose_is_first_w_then_u():
     matrix = torch.tensor([[1.0, 0.1, 0], [0, 1, 0], [0, 0, 1]])
     u = affine_field(matrix, [0, 0, 0], SHAPE)
