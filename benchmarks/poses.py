@@ -22,22 +22,24 @@ from smgicnet.score_transform import score_transforms
 from smgicnet.shipped import DEFAULT, find_weights
 from smgicnet.transforms_io import grid_points, sample
 
+SPACING = 2  # mm
 AXES = {"nod": "x", "neck": "z"}  # of the world, RAS
 
 
 def turned(path: Path, axis: str, degrees: float, out: Path, *, order: int) -> Path:
-    """The image (``order`` 1) or label map (0) of ``path`` on a larger grid, its content turned about the centre.
+    """The image (``order`` 1) or label map (0) of ``path``, its content turned about its centre, on a grid of `SPACING`
+    with room for that.
 
     Not the header alone: `register` follows the axes of the voxels, and a turned header is no turned head to it.
     """
     volume = read_image(path)
-    margin = [n // 4 for n in volume.data.shape]
-    larger = [n + 2 * m for n, m in zip(volume.data.shape, margin, strict=True)]
-    affine = volume.affine @ from_matvec(np.eye(3), -np.array(margin))
-    centre = affine @ [*(np.array(larger) - 1) / 2, 1]
+    extent, step = np.array(volume.data.shape), SPACING / volume.spacing
+    shape = np.ceil(1.5 * extent / step).astype(int)
+    affine = volume.affine @ from_matvec(np.diag(step), (extent - 1) / 2 - step * (shape - 1) / 2)
+    centre = (volume.affine @ [*(extent - 1) / 2, 1])[:3]
     rotation = Rotation.from_euler(axis, degrees, degrees=True).as_matrix()
-    back = from_matvec(rotation.T, centre[:3] - rotation.T @ centre[:3])
-    data = resample(volume, back @ affine, larger, order=order, fill=float(volume.data.min()))
+    back = from_matvec(rotation.T, centre - rotation.T @ centre)
+    data = resample(volume, back @ affine, tuple(shape), order=order, fill=float(volume.data.min()))
     write_volume(out, data, affine)
     return out
 
