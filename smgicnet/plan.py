@@ -99,7 +99,7 @@ class Costs:
 
     def _say(self, dataset: str, name: str) -> None:
         if not self.measured_now:
-            log.info("a short calibration, for what has not run here yet")
+            log.info("a calibration, for what has not run here yet: minutes, many on large grids without a GPU")
         self.measured_now.append(f"{dataset}/{name}")
 
     def _past_steps(self, dataset: str, name: str) -> list[float] | None:
