@@ -15,8 +15,9 @@ import numpy as np
 from nibabel.affines import from_matvec
 from scipy.spatial.transform import Rotation
 
+from smgicnet.examples import mean_dice
 from smgicnet.images import read_image, write_volume
-from smgicnet.preprocessing import resample
+from smgicnet.preprocessing import background_level, resample
 from smgicnet.register_pair import register_images
 from smgicnet.score_transform import score_transforms
 from smgicnet.shipped import DEFAULT, find_weights
@@ -39,7 +40,7 @@ def turned(path: Path, axis: str, degrees: float, out: Path, *, order: int) -> P
     centre = (volume.affine @ [*(extent - 1) / 2, 1])[:3]
     rotation = Rotation.from_euler(axis, degrees, degrees=True).as_matrix()
     back = from_matvec(rotation.T, centre - rotation.T @ centre)
-    data = resample(volume, back @ affine, tuple(shape), order=order, fill=float(volume.data.min()))
+    data = resample(volume, back @ affine, tuple(shape), order=order, fill=background_level(volume.data))
     write_volume(out, data, affine)
     return out
 
@@ -47,14 +48,9 @@ def turned(path: Path, axis: str, degrees: float, out: Path, *, order: int) -> P
 def correlation(fixed: Path, warped: Path) -> float:
     """Within the fixed image's brain; ``warped`` on any grid."""
     image, other = read_image(fixed), read_image(warped)
-    brain = image.data > image.data.min()
+    brain = image.data > background_level(image.data)
     inside = sample(other, grid_points(image.data.shape, image.affine))[brain]
     return float(np.corrcoef(image.data[brain], inside)[0, 1])
-
-
-def mean_dice(fixed: Path, moving: Path, *transforms: Path) -> float:
-    rows = score_transforms(fixed, moving, transforms)
-    return rows.loc[(rows["metric"] == "dice") & (rows["roi"] == "mean"), "value"].item()
 
 
 def main() -> None:
@@ -80,7 +76,8 @@ def main() -> None:
             def judged(out: Path | None, moving=moving, labels=labels) -> float:
                 if labels:
                     field = [out / "displacement.nii.gz"] if out else []
-                    return mean_dice(arguments.fixed_labels, labels, *field)
+                    pair = arguments.fixed_labels, labels
+                    return mean_dice(score_transforms(*pair, field), *map(str, pair))
                 return correlation(arguments.fixed, out / "warped.nii.gz" if out else moving)
 
             values = [judged(None)]

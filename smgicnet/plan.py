@@ -268,7 +268,7 @@ def plan(
 
 
 def _print(configfile: Path, rows: Mapping, totals: Mapping, costs: Costs, cores: int) -> None:
-    source = "a short calibration" if costs.measured_now else "what was measured before"
+    source = "a calibration" if costs.measured_now else "what was measured before"
     print(f"What {configfile} has still to run, by {source} on {hardware()}:\n")
     if not totals["jobs"]:
         print("nothing: all is there.")
