@@ -25,25 +25,6 @@ include: "rules/ablations.smk"
 include: "rules/report.smk"
 
 
-# seconds each, or in need of the network: they run where Snakemake itself runs
-localrules:
-    write_cohort,
-    fetch_archive,
-    gather_metrics,
-    write_table1,
-    write_table2,
-    write_table3,
-    compare_methods,
-    write_ablations,
-    plot_ablations,
-    plot_comparisons,
-    plot_scores,
-    plot_pairs,
-    plot_training,
-    write_page,
-    audit,
-
-
 rule all:
     default_target: True
     input:

@@ -18,6 +18,7 @@ rule write_ablations:
         md=reported("results/{dataset}/tables/ablations.md", "ablations"),
     log:
         "results/{dataset}/logs/ablations.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
@@ -40,6 +41,7 @@ rule plot_ablations:
         **figure("ablations"),
     log:
         "results/{dataset}/logs/figures/ablations.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:

@@ -1,6 +1,14 @@
 # Where subjects come from: rendered, or out of a published archive; who is in which split, and the pairs to test.
 
-RENDERING_CODE = ["phantom.py", "rendering.py", "preprocessing.py", "images.py", "transforms_io.py", LABEL_TABLE]
+RENDERING_CODE = [
+    "phantom.py",
+    "rendering.py",
+    "preprocessing.py",
+    "images.py",
+    "headers.py",
+    "transforms_io.py",
+    LABEL_TABLE,
+]
 
 
 rule render_phantom:
@@ -49,6 +57,7 @@ rule fetch_archive:
         "results/{dataset}/logs/archive.log",
     wildcard_constraints:
         dataset=names(of_kind("archive")),
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
@@ -89,6 +98,7 @@ rule write_cohort:
         pairs="results/{dataset}/cohort/pairs.tsv",
     log:
         "results/{dataset}/logs/cohort.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:

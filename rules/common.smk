@@ -1,19 +1,90 @@
 # Config validation, what it means for the DAG, and helpers. No rules.
 import os
+import re
 import sys
 from functools import cache
 from pathlib import Path
 
-# the package of this checkout, whatever is installed: here, and in the jobs, where Snakemake puts it last
-sys.path.insert(0, str(Path(workflow.basedir)))
-os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [sys.path[0], os.getenv("PYTHONPATH")])))
-
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
+HERE = workflow.current_basedir  # of this file: as a module, another place than the outer Snakefile's
+CHECKOUT = Path(HERE).parent if isinstance(HERE, os.PathLike) else None  # none, if it is fetched from a repository
+WITH_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+AS_MODULE = not workflow.modifier.is_main_snakefile()
+
+
+def moves_paths(modifier):
+    """Whether a module statement, or one around it, has files stand elsewhere than rules say."""
+    return modifier and (modifier.prefix or modifier.modifies_prefixes or moves_paths(modifier.inner_modifier))
+
+
+if AS_MODULE and moves_paths(workflow.modifier.path_modifier):
+    raise WorkflowError(
+        "A module statement's prefix and replace_prefix move the files of rules alone, and not those that tables and "
+        "records of this workflow name. Remove them, and give the place of the results by --directory or workdir"
+    )
+if AS_MODULE and not config:
+    raise WorkflowError(
+        "The module statement gives no config, and what the command line says is for the outer Snakefile. "
+        "Add `config: config` to it"
+    )
+
+
+def first_on_the_path(folder):
+    """Take packages from this folder first: here, and in the jobs, where Snakemake puts its own paths last."""
+    sys.path.insert(0, folder)
+    os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [folder, os.getenv("PYTHONPATH")])))
+
+
+def repository_file(path):
+    """A file of the repository of this workflow, by its path there; fetched, where there is no checkout."""
+    return str(CHECKOUT / path) if CHECKOUT else workflow.source_path(f"../{path}")
+
+
+def require_installed():
+    """Refuse a package that is missing or of another version: without a checkout it has to be installed."""
+    if hasattr(HERE, "host"):
+        place = f"https://{HERE.host}/{HERE.repo}@{HERE.ref}"
+    else:
+        place = f"file://{Path(HERE.repo_path).absolute()}@{HERE.ref}" if hasattr(HERE, "repo_path") else "REPOSITORY"
+    remedy = f'Install it: pip install "smgicnet[workflow] @ git+{place}"'
+    try:
+        import smgicnet
+    except ImportError:
+        raise WorkflowError(
+            f"The workflow is fetched from {HERE}, and the package smgicnet is not installed beside Snakemake. {remedy}"
+        ) from None
+    wanted = re.search(r'__version__ = "(.+)"', Path(workflow.source_path("../smgicnet/__init__.py")).read_text())[1]
+    if smgicnet.__version__ != wanted:
+        raise WorkflowError(
+            f"The workflow is fetched from {HERE}, which is version {wanted}; the package smgicnet that is installed "
+            f"is version {smgicnet.__version__}. {remedy}"
+        )
+    return Path(smgicnet.__file__).parent
+
+
+def link_for_conda(package):
+    """A folder with the installed package and no other, which the jobs' own environments cannot have."""
+    link = Path(".snakemake/smgicnet").absolute() / package.name
+    if not link.exists() or not link.samefile(package):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        part = link.with_name(f"part-{os.getpid()}")
+        part.symlink_to(package)
+        part.replace(link)
+    return str(link.parent)
+
+
+if CHECKOUT:
+    first_on_the_path(str(CHECKOUT))  # the package of this checkout, whatever is installed
+else:
+    installed = require_installed()
+    if WITH_CONDA:
+        first_on_the_path(link_for_conda(installed))
+
 from smgicnet.affine import choose_engine
 from smgicnet.cohort import SPLITS, shards, unordered_pairs
-from smgicnet.config import complete, learns_from_labels, registering_block, schema, stage_block
+from smgicnet.config import Origin, complete, given_to, learns_from_labels, registering_block, schema, stage_block
 from smgicnet.costs import (
     ALIGNMENT,
     Layout,
@@ -24,15 +95,40 @@ from smgicnet.costs import (
     runtime_minutes,
 )
 from smgicnet.errors import InputError
+from smgicnet.headers import header_form
 from smgicnet.method_code import registering_code, training_code
 from smgicnet.preprocessing import LABEL_TABLE, label_file
-from smgicnet.provenance import source_digest
+from smgicnet.provenance import PACKAGE, source_digest
 from smgicnet.sources import plan_cohort, recipe, require_training_labels, tools_to_come
 from smgicnet.tools import require_tools
 
+
+def origin(config):
+    """Where the config is from, for messages: its files, and what the command line or the profile says beside them."""
+    given = given_to(config, workflow.config_settings.config)
+    # a profile's `config` reaches Snakemake as if it were the option
+    said = any(word.startswith(f"{key}=") for key in workflow.config_settings.config for word in sys.argv)
+    files = ", ".join(map(str, workflow.configfiles)) or "config"
+    return Origin(files, given, "--config" if said else "config of the profile")
+
+
+def job_minutes(value):
+    """The wished length of a job that registers pairs, which a profile gives."""
+    try:
+        minutes = float(value)
+    except (TypeError, ValueError):
+        minutes = 0
+    if not 0 < minutes < float("inf"):
+        problem = f"job_minutes is {value!r}"
+        raise InputError(ORIGIN.of([("job_minutes",)]), problem, "Give a number of minutes above 0")
+    return minutes
+
+
 try:
-    JOB_MINUTES = float(config.pop("job_minutes", 20))  # wished length of a registration job, from the profile
-    CONFIG = complete(config, ", ".join(map(str, workflow.configfiles)) or "config")
+    ORIGIN = origin(config)
+    JOB_MINUTES = job_minutes(config.get("job_minutes", 20))
+    # not taken out of what is given: a module is read once a `use rule`, each time with the same config
+    CONFIG = complete({key: value for key, value in config.items() if key != "job_minutes"}, ORIGIN)
     COHORTS = {name: plan_cohort(dataset, f"results/{name}/cohort") for name, dataset in CONFIG["datasets"].items()}
     DATASETS = CONFIG["datasets"]
     FULL_MODEL, VARIANTS = CONFIG["ablations"]["method"], CONFIG["ablations"]["variants"]
@@ -47,7 +143,6 @@ try:
         name for name in os.environ.setdefault("SMGICNET_ABSENT_WEIGHTS", missing).split(",") if name in PUBLISHED
     ]
     RUNS = [(name, arm) for name, method in CONFIG["methods"].items() if name not in ABSENT for arm in method["arms"]]
-    WITH_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
     ENGINE, ENGINE_REASON = os.environ.get("SMGICNET_AFFINE_ENGINE", ""), ""
     lacking = []  # tools that are missing: said together
     if not ENGINE and any(arm == "affine" for _, arm in RUNS):
@@ -238,7 +333,9 @@ def tool_environment(tool):
 
 def preparing_code(dataset):
     """Digest of what prepares a dataset's subjects: the package's files and the table of its labels."""
-    return source_digest("preprocessing.py", "images.py", label_file(preparation(dataset)["labels"]).absolute())
+    return source_digest(
+        "preprocessing.py", "images.py", "headers.py", label_file(preparation(dataset)["labels"]).absolute()
+    )
 
 
 def exclusion(wildcards):
@@ -365,7 +462,7 @@ def figure_title(path):
 def page_caption(path):
     """The caption of a figure, which it has in Snakemake's report too."""
     name = "training" if Path(path).stem.startswith("training-") else Path(path).stem
-    return f"{workflow.basedir}/workflow/report/{'methods' if name == 'published' else name}.rst"
+    return repository_file(f"workflow/report/{'methods' if name == 'published' else name}.rst")
 
 
 def recorded_config(dataset):
@@ -382,7 +479,7 @@ TABLE1_RUNS = [run for run in RUNS if run[0] not in PUBLISHED]
 TABLE3_ROWS = [*PUBLISHED_RUNS, *[run for run in RUNS if run == REFERENCE]]
 TABLE3_RUNS = [run for run in TABLE3_ROWS if run in RUNS]
 FIGURE_CODE = ["plotting.py", "page.py"]
-PAGE_CODE = [f"report/{path.name}" for path in Path(workflow.basedir, "smgicnet/report").glob("*.*")]
+PAGE_CODE = [f"report/{path.name}" for path in Path(PACKAGE, "report").glob("*.*")]
 TABLE_CODE = [
     "tables.py",
     "paper_tables.py",
@@ -393,7 +490,7 @@ TABLE_CODE = [
     "audit/effect_size.py",
     "audit/text.py",
 ]
-AUDIT_CODE = [f"audit/{path.name}" for path in Path(workflow.basedir, "smgicnet/audit").glob("*.py")]
+AUDIT_CODE = [f"audit/{path.name}" for path in Path(PACKAGE, "audit").glob("*.py")]
 AUDIT_CODE += ["comparisons.py", "fields.py"]
 TABLE_FORMS = {"md": "md", "csv": "csv", "tex": "tex", "record": "json"}
 
@@ -433,12 +530,37 @@ envvars:
     "SMGICNET_UNCHECKED_TOOLS",
 
 
-onstart:
+def keep_layouts():
+    """Write how many pairs a job takes, so that it stays so."""
     for layout in LAYOUTS.values():
         layout.keep()
+
+
+def say_what_was_decided():
+    """Which engine aligns, and which methods are left out."""
     if ENGINE_REASON:
         logger.info(f"Affine pre-registration: {ENGINE_REASON}")
     for name in ABSENT:
-        logger.info(
-            f"{name} is left out: no file {PUBLISHED[name]['file']}; `snakemake --cores 1 weights` fetches it"
-        )
+        logger.info(f"{name} is left out: no file {PUBLISHED[name]['file']}; `snakemake --cores 1 weights` fetches it")
+
+
+onstart:
+    keep_layouts()
+    say_what_was_decided()
+
+
+def also_as_module(earlier):
+    """A handler after the outer Snakefile's: of a module Snakemake runs none. A module is read once a `use rule`."""
+
+    def start(log):
+        earlier(log)
+        keep_layouts()
+        if not hasattr(earlier, "of_module"):
+            say_what_was_decided()
+
+    start.of_module = True
+    return start
+
+
+if AS_MODULE:
+    workflow._onstart = also_as_module(workflow._onstart)

@@ -9,6 +9,7 @@ rule plot_comparisons:
         pdf="results/{dataset}/figures/comparisons.pdf",
     log:
         "results/{dataset}/logs/figures/comparisons.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
@@ -29,6 +30,7 @@ rule plot_scores:
         **figure("time"),
     log:
         "results/{dataset}/logs/figures/scores.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
@@ -63,6 +65,7 @@ rule plot_pairs:
         **(figure("published", "methods") if set(PUBLISHED) - set(ABSENT) else {}),
     log:
         "results/{dataset}/logs/figures/pairs.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
@@ -92,6 +95,7 @@ rule plot_training:
         pdf=[f"results/{{dataset}}/figures/training-{arm}-{method}.pdf" for method, arm in TRAINED_RUNS],
     log:
         "results/{dataset}/logs/figures/training.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:

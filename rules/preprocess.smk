@@ -17,7 +17,8 @@ rule extract_brain:
         mem_mb=lambda w, attempt: 6000 * attempt,
     params:
         tool=lambda w: preparation(w.dataset)["skull_strip"],
-        code=source_digest("brain_extraction.py", "images.py", "tools.py"),
+        form=lambda w: header_form(preparation(w.dataset)),
+        code=source_digest("brain_extraction.py", "images.py", "headers.py", "tools.py"),
     script:
         "../workflow/scripts/extract_brain.py"
 
@@ -33,7 +34,8 @@ rule correct_bias:
     conda:
         "../envs/ants.yaml"
     params:
-        code=source_digest("bias_field.py", "preprocessing.py", "images.py"),
+        form=lambda w: header_form(preparation(w.dataset)),
+        code=source_digest("bias_field.py", "preprocessing.py", "images.py", "headers.py"),
     script:
         "../workflow/scripts/correct_bias.py"
 
@@ -54,8 +56,9 @@ rule segment:
         runtime=lambda w, attempt: 60 * (24 if preparation(w.dataset)["segmentation"] == "recon-all" else 2) * attempt,
     params:
         tool=lambda w: preparation(w.dataset)["segmentation"],
+        form=lambda w: header_form(preparation(w.dataset)),
         folder=lambda w: f"results/{w.dataset}/segmentation",  # of the tool, which resumes there
-        code=source_digest("segmentation.py", "images.py", "tools.py"),
+        code=source_digest("segmentation.py", "images.py", "headers.py", "tools.py"),
     script:
         "../workflow/scripts/segment_subject.py"
 
@@ -75,6 +78,7 @@ rule preprocess:
     params:
         grid=lambda w: DATASETS[w.dataset]["grid"],
         mapping=lambda w: preparation(w.dataset)["labels"],
+        form=lambda w: header_form(preparation(w.dataset)),
         code=lambda w: preparing_code(w.dataset),
     script:
         "../workflow/scripts/preprocess_subject.py"

@@ -114,6 +114,7 @@ rule gather_metrics:
         record="results/{dataset}/{arm}/{method}/seed-{seed}/metrics.json",
     log:
         "results/{dataset}/logs/gather/{arm}-{method}-seed-{seed}.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     script:

@@ -3,12 +3,13 @@
 
 rule audit:
     input:
-        paper=f"{workflow.basedir}/config/paper.yaml",
+        paper=repository_file("config/paper.yaml"),
     output:
         md=report("results/audit.md", caption="../workflow/report/audit.rst", category="Audit of the paper"),
         record="results/audit.json",
     log:
         "results/audit.log",
+    localrule: True
     conda:
         "../envs/torch.yaml"
     params:
@@ -34,6 +35,7 @@ rule write_page:
         "results/{dataset}/report/index.html",
     log:
         "results/{dataset}/logs/page.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:

@@ -10,7 +10,7 @@ TABLE_SOURCES = {
         "table_job.py",
         "comparison_tables.py",
         "preprocessing.py",
-        f"../config/labels/{LABEL_TABLE.name}",
+        os.path.relpath(LABEL_TABLE, PACKAGE),
     ],
     "ablations": [*TABLE_CODE, "table_job.py", "ablations.py"],
 }
@@ -20,12 +20,13 @@ rule write_table1:
     input:
         metrics=lambda w: method_files(w.dataset, "metrics.csv.gz", TABLE1_RUNS),
         records=lambda w: method_files(w.dataset, "metrics.json", TABLE1_RUNS),
-        paper=f"{workflow.basedir}/config/paper.yaml",
+        paper=repository_file("config/paper.yaml"),
     output:
         **table("table1"),
         md=reported("results/{dataset}/tables/table1.md", "table1"),
     log:
         "results/{dataset}/logs/table1.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
@@ -41,12 +42,13 @@ rule write_table2:
     input:
         metrics=lambda w: method_files(w.dataset, "metrics.csv.gz", [REFERENCE, *COMPARED]),
         records=lambda w: method_files(w.dataset, "metrics.json", [REFERENCE, *COMPARED]),
-        paper=f"{workflow.basedir}/config/paper.yaml",
+        paper=repository_file("config/paper.yaml"),
     output:
         **table("table2"),
         md=reported("results/{dataset}/tables/table2.md", "table2"),
     log:
         "results/{dataset}/logs/table2.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
@@ -63,12 +65,13 @@ rule write_table3:
     input:
         metrics=lambda w: method_files(w.dataset, "metrics.csv.gz", TABLE3_RUNS),
         records=lambda w: method_files(w.dataset, "metrics.json", TABLE3_RUNS),
-        paper=f"{workflow.basedir}/config/paper.yaml",
+        paper=repository_file("config/paper.yaml"),
     output:
         **table("table3"),
         md=reported("results/{dataset}/tables/table3.md", "table3"),
     log:
         "results/{dataset}/logs/table3.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
@@ -91,6 +94,7 @@ rule compare_methods:
         md=reported("results/{dataset}/tables/comparisons.md", "comparisons"),
     log:
         "results/{dataset}/logs/comparisons.log",
+    localrule: True
     conda:
         "../envs/analysis.yaml"
     params:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import posixpath
+import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,54 @@ WITH_WEIGHTS = {"type", "label", "arms", "weights"}  # all that a method says wh
 _PACKAGE = Path(__file__).parent
 # an installed package carries the schemas; in a checkout they stand in config/
 SCHEMAS = _PACKAGE / "schemas" if (_PACKAGE / "schemas").is_dir() else _PACKAGE.parent / "config" / "schemas"
+
+
+class Origin(str):
+    """The file of a config, for messages, which knows what of the config was given beside it, and how (``by``)."""
+
+    given: Mapping
+    by: str
+
+    def __new__(cls, file: str, given: Mapping | None = None, by: str = "--config"):
+        origin = super().__new__(cls, file)
+        origin.given, origin.by = given or {}, by
+        return origin
+
+    def of(self, keys: Iterable[tuple[str, ...]]) -> str:
+        """Where the values of these keys came from; both sources, if what was given stands in the same block."""
+        given, keys = list(_leaves(self.given)), list(keys)
+        if keys and all(any(key[: len(leaf)] == leaf for leaf in given) for key in keys):
+            return self.by
+        blocks = {key[:2] for key in keys if key}
+        return f"{self} and {self.by}" if any(leaf[:2] in blocks for leaf in given) else str(self)
+
+    def part(self, where: str) -> Any:
+        """What was given below a dotted key."""
+        part: Any = self.given
+        for key in filter(None, where.split(".")):
+            part = part.get(key, {}) if isinstance(part, Mapping) else {}
+        return part
+
+
+def _leaves(part: Mapping, above: tuple[str, ...] = ()) -> Iterable[tuple[str, ...]]:
+    for key, value in part.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, (*above, str(key)))
+        else:
+            yield (*above, str(key))
+
+
+def given_to(config: Mapping, given: Mapping) -> dict:
+    """What of ``given`` is in ``config``: a module's config may be a block of the one that the command line changed."""
+    found: dict = {}
+    for key, value in given.items():
+        if key in config and config[key] == value:
+            found[key] = value
+        elif isinstance(value, Mapping):
+            below = config.get(key)
+            part = given_to(below, value) if isinstance(below, Mapping) else {}
+            found |= {key: part} if part else given_to(config, value)
+    return found
 
 
 @cache
@@ -79,6 +128,49 @@ def _fill(value: Any, part: Mapping) -> None:
             _fill(item, part["items"])
 
 
+def _take(config: dict, given: Any, part: Mapping) -> None:
+    """Read what was given as text as `_as_meant` does, in place."""
+    if not isinstance(given, Mapping):
+        return
+    known, rest = part.get("properties", {}), part.get("additionalProperties")
+    for key in given.keys() & config.keys():
+        below = known.get(key, rest if isinstance(rest, Mapping) else {})
+        if isinstance(config[key], dict) and isinstance(given[key], Mapping):
+            _take(config[key], given[key], below)
+        else:
+            config[key] = _as_meant(config[key], below)
+
+
+def _as_meant(value: Any, part: Mapping) -> Any:
+    """``value`` with its text read as YAML where ``part`` of a schema wants no text."""
+    if isinstance(value, dict):
+        known, rest = part.get("properties", {}), part.get("additionalProperties")
+        rest = rest if isinstance(rest, Mapping) else {}
+        return {key: _as_meant(item, known.get(key, rest)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_meant(item, part.get("items", {})) for item in value]
+    if not isinstance(value, str) or not part.keys() & {"type", "enum", "const"}:
+        return value
+    kinds = part.get("type", "string")  # of an enumeration
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    fits = jsonschema.Draft202012Validator(part).is_valid
+    read = _yaml(value, number="number" in kinds)
+    if isinstance(read, str) or (fits(value) and not (read is None and "null" in kinds)):
+        return value
+    return _as_meant(read, part) if fits(read) or "string" not in kinds else value
+
+
+def _yaml(text: str, number: bool) -> Any:
+    """What YAML reads in ``text``, to which 1e-3 too is a ``number`` where one is asked for."""
+    try:
+        read = yaml.safe_load(text)
+        if isinstance(read, str) and number:
+            return float(read)
+    except (yaml.YAMLError, ValueError):
+        return text
+    return read if read is None or isinstance(read, bool | int | float | list | dict) else text
+
+
 def _refuse_nan(value: Any, where: str, source: str) -> None:
     """NaN and infinity pass every range of JSON schema."""
     if isinstance(value, dict | list):
@@ -89,18 +181,28 @@ def _refuse_nan(value: Any, where: str, source: str) -> None:
 
 
 def _check(value: Any, name: str, where: str, source: str) -> dict:
-    """Fill and validate one part; every violation is named in one message."""
+    """Fill and validate one part; every violation is named in one message, with the source of its value."""
+    origin = source if isinstance(source, Origin) else Origin(source)
     _refuse_nan(value, where, source)
     _fill(value, schema(name))
     errors = sorted(jsonschema.Draft202012Validator(schema(name)).iter_errors(value), key=lambda e: str(e.path))
     if errors:
-        lines = []
+        lines, sources = [], []
         for error in errors:
-            path = ".".join([where, *map(str, error.absolute_path)]).strip(".") or "top level"
+            path = ".".join([where, *map(str, error.absolute_path)]).strip(".")
             known = error.schema.get("properties")
             hint = f" (known keys: {', '.join(known)})" if error.validator == "additionalProperties" and known else ""
-            lines.append(f"{path}: {error.message}{hint}")
-        raise InputError(source, "; ".join(lines), "Correct these keys; the allowed values are in config/schemas/")
+            lines.append(f"{path or 'top level'}: {error.message}{hint}")
+            key = tuple(filter(None, path.split(".")))
+            if error.validator == "additionalProperties":  # the keys that are not known
+                sources.append(origin.of((*key, str(name)) for name in error.instance.keys() - (known or {}).keys()))
+            else:
+                named = (error.instance,) if "propertyNames" in error.schema_path else ()
+                sources.append(origin.of([(*key, *named)]))
+        if len(set(sources)) > 1:
+            lines = [f"{line} (from {one})" for line, one in zip(lines, sources, strict=True)]
+        said = sources[0] if len(set(sources)) == 1 else f"{origin} and {origin.by}"
+        raise InputError(said, "; ".join(lines), "Correct these keys; the allowed values are in config/schemas/")
     return value
 
 
@@ -110,11 +212,23 @@ def complete(config: Mapping, source: str = "config") -> dict:
     Parameters
     ----------
     config : the mapping read from YAML
-    source : its file, for messages
+    source : its file, for messages; an `Origin` where some of it was given as text on the command line
 
-    Returns a new dict. Raises `InputError` that names each offending key.
+    Returns a new dict. Raises `InputError` that names each offending key, and where its value came from.
     """
-    full = _check(deepcopy(dict(config)), "config", "", source)
+    origin, config = source if isinstance(source, Origin) else Origin(source), deepcopy(dict(config))
+    _take(config, origin.given, schema("config"))
+    try:
+        return _complete(config, origin)
+    except InputError as error:
+        if error.source != origin:
+            raise
+        keys = re.findall(rf"\b(?:{'|'.join(schema('config')['properties'])})\b(?:\.[\w-]+)*", error.problem)
+        raise InputError(origin.of(tuple(key.split(".")) for key in keys), error.problem, error.remedy) from None
+
+
+def _complete(config: Mapping, source: Origin) -> dict:
+    full = _check(deepcopy(config), "config", "", source)
     for kind, section, folder, key in (
         ("dataset", "datasets", "sources", "kind"),
         ("method", "methods", "methods", "type"),
@@ -124,6 +238,7 @@ def complete(config: Mapping, source: str = "config") -> dict:
             where = f"{section}.{name}" + (".source" if kind == "dataset" else "")
             if part.get(key) not in choices(folder):
                 raise InputError(source, f"{where}.{key} is {part.get(key)!r}", f"Choose one of {choices(folder)}")
+            _take(part, source.part(where), schema(f"{folder}/{part[key]}"))
             beside = sorted(part.keys() - WITH_WEIGHTS - registering_keys(part)) if part.get("weights") else []
             _check(part, f"{folder}/{part[key]}", where, source)
             if beside:
@@ -180,6 +295,8 @@ def _add_ablations(full: dict, given: Mapping, source: str) -> None:
 
 
 def _variant(base: Mapping, variant: Mapping, where: str, source: str) -> dict:
+    if isinstance(source, Origin):
+        _take(variant["change"], source.part(f"{where}.change"), schema(f"methods/{base['type']}"))
     beside = sorted(variant["change"].keys() & WITH_WEIGHTS)
     if beside:
         raise InputError(source, f"{where}.change: {beside} cannot differ between variants", "Remove these keys")
