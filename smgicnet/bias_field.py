@@ -9,24 +9,30 @@ from pathlib import Path
 
 import numpy as np
 
-from smgicnet.images import Volume, read_image, read_labels
+from smgicnet.images import Volume, on_grid_of, read_image, read_labels
 from smgicnet.preprocessing import foreground
 
 log = logging.getLogger(__name__)
 SHRINK = 4  # the field is smooth: every fourth voxel tells it
 
 
-def correct_bias(image_path: str | Path, mask_path: str | Path | None = None) -> tuple[Volume, dict]:
+def correct_bias(
+    image_path: str | Path, mask_path: str | Path | None = None, form: str | None = None
+) -> tuple[Volume, dict]:
     """A skull-stripped image without its multiplicative bias field, and a record.
 
     The field is found and divided out within the mask (by default the image's foreground), whose median stays what it
-    was; what lies outside, grid and affine are kept. Raises `InputError` for an unusable image.
+    was; what lies outside, grid and affine are kept. ``form``: see
+    `smgicnet.headers.open_image`. Raises `InputError` for an unusable image.
     """
     import ants
 
     start = time.perf_counter()
-    volume = read_image(image_path)
-    mask = read_labels(mask_path).data > 0 if mask_path else foreground(volume.data)
+    volume = read_image(image_path, form)
+    if mask_path:
+        mask = on_grid_of(volume, read_labels(mask_path, form), image_path, mask_path).data > 0
+    else:
+        mask = foreground(volume.data)
     lift = 1 - min(float(volume.data[mask].min()), 0.0)  # N4 takes logarithms
     spacing = tuple(map(float, volume.spacing))
     image, region = (

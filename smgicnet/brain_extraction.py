@@ -12,13 +12,13 @@ import nibabel as nib
 import numpy as np
 
 from smgicnet.errors import InputError
-from smgicnet.images import Volume, check_same_grid, read_image, read_labels, write_volume
+from smgicnet.images import Volume, axcodes, on_grid_of, read_image, read_labels, reoriented, write_volume
 from smgicnet.preprocessing import background_level, foreground
 from smgicnet.tools import program, run_tool
 
 log = logging.getLogger(__name__)
-FACE_FRACTION = 0.9  # of the voxels on the volume's faces
-CONSTANT_FRACTION = 0.4  # of all voxels: a head that was padded or defaced stays below
+CONSTANT_FRACTION = 0.9  # of the voxels outside the foreground: a head that was padded or defaced stays below
+LARGEST_ML = 2200  # of the largest brains, with the fluid around them
 PLAUSIBLE_ML = (300, 3000)
 
 
@@ -32,18 +32,37 @@ class Extraction:
 
 
 def is_stripped(volume: Volume) -> bool:
-    """Whether the background has one value: at nearly all voxels of the six faces and at many of all.
+    """Whether an image shows a brain alone.
 
-    Air around a head has noise; a brain fills less than half of its image.
+    What surrounds a stripped brain has one value, while air around a head has noise; and where air was set to one
+    value as well, a head is larger than any brain.
     """
-    level = background_level(volume.data)
-    faces = [np.take(volume.data, end, axis).ravel() for axis in range(3) for end in (0, -1)]
-    on_faces = np.mean(np.concatenate(faces) == level)
-    return bool(on_faces > FACE_FRACTION and np.mean(volume.data == level) > CONSTANT_FRACTION)
+    mask = foreground(volume.data)
+    around = volume.data[~mask]
+    if not around.size or np.mean(around == background_level(volume.data)) < CONSTANT_FRACTION:
+        return False
+    return float(mask.sum() * abs(np.linalg.det(volume.affine[:3, :3])) / 1000) < LARGEST_ML
+
+
+def require_stripped(volume: Volume, path: str | Path) -> None:
+    """Raise `InputError` for an image that still has its skull: a registration of brains would go wrong in silence."""
+    if not is_stripped(volume):
+        raise InputError(
+            path,
+            "it seems to have its skull: around a stripped brain all voxels have one value, and no brain exceeds "
+            f"{LARGEST_ML} ml",
+            "Strip the skull, for instance with `mri_synthstrip -i HEAD -o BRAIN.nii.gz`, `bet HEAD BRAIN` or "
+            "`deepbet-cli -i HEAD -o BRAIN.nii.gz`; where it is a brain all the same, say --stripped",
+        )
 
 
 def extract_brain(
-    image_path: str | Path, tool: str, *, mask_path: str | Path | None = None, threads: int = 1
+    image_path: str | Path,
+    tool: str,
+    *,
+    mask_path: str | Path | None = None,
+    threads: int = 1,
+    form: str | None = None,
 ) -> Extraction:
     """Strip the skull of a scan.
 
@@ -51,13 +70,14 @@ def extract_brain(
     ----------
     tool : ``auto`` (an image with a constant background stays as it is, another goes to deepbet), ``deepbet``
         (Fisch et al. 2024), ``bet`` (Smith 2002), ``synthstrip`` (Hoopes et al. 2022), or ``mask``
-    mask_path : of ``mask``, on the scan's grid
+    mask_path : of ``mask``, on the scan's grid, in any axis order
+    form : see `smgicnet.headers.open_image`
 
     Outside the mask the result is 0, or the scan's minimum if that is negative. Raises `InputError` for an unusable
     scan or mask, a tool that is missing or fails, or an empty result.
     """
     start = time.perf_counter()
-    volume = read_image(image_path)
+    volume = read_image(image_path, form)
     ran = tool
     if tool == "auto":
         ran = "none" if is_stripped(volume) else "deepbet"
@@ -65,7 +85,9 @@ def extract_brain(
         mask = foreground(volume.data)
         image = volume.data
     else:
-        mask = MASKS[ran](volume, image_path, mask_path, threads)
+        mask = (
+            _by_mask(volume, image_path, mask_path, form) if ran == "mask" else MASKS[ran](volume, image_path, threads)
+        )
         image = np.where(mask, volume.data, min(float(volume.data.min()), 0.0)).astype(np.float32)
     if not mask.any():
         raise InputError(image_path, f"{ran} finds no brain in it", "Look at the scan, or choose another skull_strip")
@@ -82,7 +104,7 @@ def extract_brain(
     return Extraction(Volume(image, volume.affine), Volume(mask.astype(np.uint8), volume.affine), record)
 
 
-def _by_deepbet(volume: Volume, image_path: str | Path, mask_path: None, threads: int) -> np.ndarray:
+def _by_deepbet(volume: Volume, image_path: str | Path, threads: int) -> np.ndarray:
     import torch
     from deepbet.bet import BrainExtraction
 
@@ -94,22 +116,14 @@ def _by_deepbet(volume: Volume, image_path: str | Path, mask_path: None, threads
         raise InputError(
             image_path, f"deepbet finds no brain in it ({error})", "Look at the scan, or choose another skull_strip"
         ) from error
-    return _on_grid(Volume(np.asarray(mask.dataobj), canonical.affine), volume)
+    return reoriented(Volume(np.asarray(mask.dataobj), canonical.affine), axcodes(volume.affine)).data > 0
 
 
-def _on_grid(mask: Volume, volume: Volume) -> np.ndarray:
-    """A mask with the scan's axes permuted or flipped, as the scan has them."""
-    change = nib.orientations.ornt_transform(
-        nib.orientations.io_orientation(mask.affine), nib.orientations.io_orientation(volume.affine)
-    )
-    return np.ascontiguousarray(nib.orientations.apply_orientation(mask.data, change)) > 0
-
-
-def _by_bet(volume: Volume, image_path: str | Path, mask_path: None, threads: int) -> np.ndarray:
+def _by_bet(volume: Volume, image_path: str | Path, threads: int) -> np.ndarray:
     return _by_program("bet", lambda exe, scan, out: [exe, scan, out, "-R", "-m", "-n"], "brain_mask", volume)
 
 
-def _by_synthstrip(volume: Volume, image_path: str | Path, mask_path: None, threads: int) -> np.ndarray:
+def _by_synthstrip(volume: Volume, image_path: str | Path, threads: int) -> np.ndarray:
     return _by_program("synthstrip", lambda exe, scan, out: [exe, "-i", scan, "-m", f"{out}.nii.gz"], "brain", volume)
 
 
@@ -121,17 +135,14 @@ def _by_program(tool: str, command, result: str, volume: Volume) -> np.ndarray:
         write_volume(scan, volume.data, volume.affine)
         mask_path = Path(folder) / f"{result}.nii.gz"
         run_tool(command(executable, str(scan), str(Path(folder) / "brain")), mask_path, {"FSLOUTPUTTYPE": "NIFTI_GZ"})
-        mask = read_labels(mask_path)
-        check_same_grid(volume, mask, scan, mask_path)
-        return mask.data > 0
+        return on_grid_of(volume, read_labels(mask_path), scan, mask_path).data > 0
 
 
-def _by_mask(volume: Volume, image_path: str | Path, mask_path: str | Path, threads: int) -> np.ndarray:
-    mask = read_labels(mask_path)
-    check_same_grid(volume, mask, image_path, mask_path)
+def _by_mask(volume: Volume, image_path: str | Path, mask_path: str | Path, form: str | None) -> np.ndarray:
+    mask = on_grid_of(volume, read_labels(mask_path, form), image_path, mask_path)
     if not mask.data.any():
         raise InputError(mask_path, "the mask is empty", "Give a mask of the brain, or choose another skull_strip")
     return mask.data > 0
 
 
-MASKS = {"deepbet": _by_deepbet, "bet": _by_bet, "synthstrip": _by_synthstrip, "mask": _by_mask}
+MASKS = {"deepbet": _by_deepbet, "bet": _by_bet, "synthstrip": _by_synthstrip}

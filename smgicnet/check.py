@@ -45,16 +45,17 @@ class CheckReport:
     problems: tuple[InputError, ...]
 
 
-def main(path: str | Path, jobs: int | None = None) -> int:
+def main(path: str | Path, jobs: int | None = None, header: str | None = None) -> int:
     """Print the report; the exit code, 1 when there are problems."""
-    report = check(path, jobs)
+    report = check(path, jobs, header)
     print(report.text)
     return 1 if report.problems else 0
 
 
-def check(path: str | Path, jobs: int | None = None) -> CheckReport:
+def check(path: str | Path, jobs: int | None = None, header: str | None = None) -> CheckReport:
     """Check a config (.yaml), a participants table (.tsv) or a BIDS folder in ``jobs`` processes.
 
+    ``header``: the form, sform or qform, that decides where images lie, instead of the config's preprocessing.header.
     Every image, label map and mask is read to its end. Problems are collected, none is raised.
     """
     path = Path(path)
@@ -63,6 +64,8 @@ def check(path: str | Path, jobs: int | None = None) -> CheckReport:
     cohorts = attempt(problems, _cohorts, path, problems) or []
     for cohort in cohorts:
         problems += cohort.problems
+        if header:
+            cohort.preprocessing = {**cohort.preprocessing, "header": header}
         if cohort.table is not None:
             cohort.checks = check_cohort_files(_to_open(cohort), cohort.preprocessing, cohort.grid, jobs)
             problems += [problem for one in cohort.checks for problem in one.problems]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from smgicnet import __version__
 from smgicnet.errors import InputError
+from smgicnet.headers import FORMS, MEANINGS
 from smgicnet.interruption import REQUEUE, Interrupted
 from smgicnet.shipped import DEFAULT, find_weights
 
@@ -17,6 +18,11 @@ FORMATS = ("itk", "fsl", "learn2reg")
 _of_refining = "iterations on this pair, after the network: more exact, and slower"
 _of_weights = f"weights.pt of the last level, or the name of weights that come with the package; by default {DEFAULT}"
 _of_fields = f"of the displacement fields: one or more of {', '.join(FORMATS)}; itk by default"
+_of_header = "where an image lies whose NIfTI header names two places; without it such an image is refused"
+_of_meaning = (
+    "what the vectors of a field are that does not say it itself: lps and ras in mm (ITK; NiftyReg, older SynthMorph), "
+    "FSL's relative or absolute mm, voxels (Learn2Reg)"
+)
 _of_transforms = "in the order of antsApplyTransforms: an ITK or FSL warp, ANTs' 0GenericAffine.mat, [FILE.mat,1]"
 
 
@@ -38,6 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     register.add_argument("--refine", type=int, metavar="N", help=_of_refining)
     register.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     register.add_argument("--format", action="extend", nargs="+", choices=FORMATS, metavar="F", help=_of_fields)
+    register.add_argument("--stripped", action="store_true", help="both are brains, even where one looks like a head")
+    _add_header(register)
     register.set_defaults(run=_register)
 
     convert = commands.add_parser(
@@ -47,13 +55,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     convert.add_argument("field", type=Path, metavar="FIELD", help="the field to read")
     convert.add_argument("out", type=Path, metavar="OUT.nii.gz", help="the field to write")
-    convert.add_argument("--from", dest="read_as", choices=("itk", "fsl"), required=True, help="the tool it is from")
+    convert.add_argument(
+        "--from", dest="read_as", choices=("itk", "fsl"), help="the tool it is from, by default as it says"
+    )
+    convert.add_argument("--as", dest="meaning", choices=MEANINGS, help=_of_meaning)
     convert.add_argument("--to", dest="write_as", choices=FORMATS, required=True, help="the tool it is for")
     convert.add_argument("--fixed", type=Path, required=True, metavar="F.nii.gz", help="the image that stays")
     convert.add_argument("--moving", type=Path, required=True, metavar="M.nii.gz", help="the image that is warped")
     kind = convert.add_mutually_exclusive_group()
     kind.add_argument("--abs", dest="absolute", action="store_true", default=None, help="FSL's warp holds coordinates")
     kind.add_argument("--rel", dest="absolute", action="store_false", default=None, help="it holds displacements")
+    _add_header(convert)
     convert.set_defaults(run=_convert)
 
     score = commands.add_parser(
@@ -67,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--moving", type=Path, metavar="M.nii.gz", help="the image of FSL's warp, if B has another grid")
     score.add_argument("--protocol", default="freesurfer", help="freesurfer (the default), seg35, or a table's path")
     score.add_argument("--out", type=Path, metavar="SCORES.csv", help="write them too: a row a metric and ROI")
+    score.add_argument("--as", dest="meaning", choices=MEANINGS, help=_of_meaning)
+    _add_header(score)
     score.set_defaults(run=_score)
 
     train = commands.add_parser(
@@ -109,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("cohort", type=Path, metavar="COHORT", help="CONFIG.yaml, participants.tsv or a BIDS folder")
     check.add_argument("--jobs", type=int, metavar="N", help="files opened at a time, by default at most 4")
+    _add_header(check)
     check.set_defaults(run=_check)
 
     plan = commands.add_parser(
@@ -133,12 +148,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_header(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--header", choices=FORMS, help=_of_header)
+
+
 def _register(arguments: argparse.Namespace) -> None:
     from smgicnet.register_pair import register_images  # torch costs seconds: not for --help
 
     formats = dict.fromkeys(arguments.format or ["itk"])  # each once, in the order given
     weights = find_weights(arguments.weights)
-    files = register_images(arguments.fixed, arguments.moving, weights, arguments.out, tuple(formats), arguments.refine)
+    files = register_images(
+        arguments.fixed,
+        arguments.moving,
+        weights,
+        arguments.out,
+        tuple(formats),
+        arguments.refine,
+        form=arguments.header,
+        stripped=arguments.stripped,
+    )
     for name, path in files.items():
         print(f"{name.replace('_', ' ')}: {path}")
 
@@ -154,6 +182,8 @@ def _convert(arguments: argparse.Namespace) -> None:
         fixed=arguments.fixed,
         moving=arguments.moving,
         absolute=arguments.absolute,
+        meaning=arguments.meaning,
+        form=arguments.header,
     )
     print(arguments.out)
 
@@ -168,6 +198,8 @@ def _score(arguments: argparse.Namespace) -> None:
         arguments.out,
         mapping=arguments.protocol,
         moving_image=arguments.moving,
+        meaning=arguments.meaning,
+        form=arguments.header,
     )
 
 
@@ -202,7 +234,7 @@ def _export(arguments: argparse.Namespace) -> None:
 def _check(arguments: argparse.Namespace) -> int:
     from smgicnet.check import main as check
 
-    return check(arguments.cohort, arguments.jobs)
+    return check(arguments.cohort, arguments.jobs, arguments.header)
 
 
 def _plan(arguments: argparse.Namespace) -> None:

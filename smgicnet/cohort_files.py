@@ -21,7 +21,8 @@ from tqdm import tqdm
 from smgicnet.brain_extraction import is_stripped
 from smgicnet.cohort import FILE_COLUMNS
 from smgicnet.errors import InputError
-from smgicnet.images import Volume, check_same_grid, read_image, read_labels
+from smgicnet.headers import header_form
+from smgicnet.images import Volume, on_grid_of, read_image, read_labels
 from smgicnet.preprocessing import Grid, foreground, map_labels, prepare, roi_names
 
 
@@ -83,25 +84,34 @@ def _check_subject(subject: str, files: Mapping[str, str], preprocessing: Mappin
     """One subject; its own problems are in the result."""
     problems: list[InputError] = []
     given = files.get("labels", "") if preprocessing["segmentation"] == "given" else ""
-    image = attempt(problems, read_image, files["image"]) if files["image"] or not given else None
+    form = header_form(preprocessing)
+    image = attempt(problems, read_image, files["image"], form) if files["image"] or not given else None
     labels, missing = None, None
     if given:
-        labels = attempt(problems, read_labels, given)
+        labels = attempt(problems, read_labels, given, form)
     if labels is not None:
         if image is not None:
-            attempt(problems, check_same_grid, image, labels, files["image"], given)
+            attempt(problems, on_grid_of, image, labels, files["image"], given)
         missing = attempt(problems, _missing_rois, labels.data, preprocessing["labels"], given)
     if files.get("mask"):
-        attempt(problems, _check_mask, image, files["image"], files["mask"])
+        attempt(problems, _check_mask, image, files["image"], files["mask"], form)
     volume = labels if image is None else image
     if volume is None:
         return SubjectCheck(subject, problems=tuple(problems))
     stripped, brain_ml = None, None
     if image is not None:
         stripped = is_stripped(image)
+        if not stripped and preprocessing["skull_strip"] == "none":
+            problems.append(
+                InputError(
+                    files["image"],
+                    "it seems to have its skull, and preprocessing.skull_strip is none",
+                    "Set preprocessing.skull_strip: auto, or strip it",
+                )
+            )
         if stripped or preprocessing["skull_strip"] == "none":
             usable = given if missing is not None and not problems else None
-            brain_ml = attempt(problems, _brain_ml, image, files["image"], usable, grid, preprocessing["labels"])
+            brain_ml = attempt(problems, _brain_ml, image, files["image"], usable, grid, preprocessing)
     return SubjectCheck(
         subject,
         volume.data.shape,
@@ -125,18 +135,19 @@ def _missing_rois(labels: np.ndarray, mapping: str, path: str) -> tuple[str, ...
     return missing
 
 
-def _check_mask(image: Volume | None, image_path: str, path: str) -> None:
-    mask = read_labels(path)
+def _check_mask(image: Volume | None, image_path: str, path: str, form: str | None) -> None:
+    mask = read_labels(path, form)
     if not mask.data.any():
         raise InputError(path, "the mask is empty", "Give the brain's voxels a value other than 0")
     if image is not None:
-        check_same_grid(image, mask, image_path, path)
+        on_grid_of(image, mask, image_path, path)
 
 
-def _brain_ml(image: Volume, path: str, labels: str | None, grid: Grid | None, mapping: str) -> float:
+def _brain_ml(image: Volume, path: str, labels: str | None, grid: Grid | None, preprocessing: Mapping) -> float:
     """The volume of a stripped brain in ml. Raises `InputError` when it does not come onto the common grid."""
     if grid is not None:
-        return prepare(path, labels, grid, mapping=mapping).report["foreground_ml"]
+        steps = {"mapping": preprocessing["labels"], "form": header_form(preprocessing)}
+        return prepare(path, labels, grid, **steps).report["foreground_ml"]
     return float(foreground(image.data).sum() * np.prod(image.spacing) / 1000)
 
 

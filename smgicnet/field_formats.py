@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
 
 from smgicnet.errors import InputError
-from smgicnet.images import Volume, write_volume
-from smgicnet.transforms_io import read_vectors, to_voxels, voxel_grid, write_itk
+from smgicnet.headers import OpenedImage, open_image, writable_grid
+from smgicnet.images import Volume, spatial_shape, write_volume
+from smgicnet.transforms_io import ENDINGS, read_vectors, to_voxels, voxel_grid, write_itk
 
 FNIRT_FIELD = 2006  # FSL_FNIRT_DISPLACEMENT_FIELD, a NIfTI intent
 SPLINES = (2007, 2008, 2009, 2016, 2017)  # coefficients of FNIRT and TOPUP
-ENDINGS = (".nii.gz", ".nii")
 _LEARN2REG = re.compile(r"(\d{4})_(\d{4})\.nii\.gz$")  # of an image: the subject, the modality
 
 
@@ -34,23 +33,19 @@ class Geometry:
     pixdim: np.ndarray
 
 
-def read_geometry(path: str | Path) -> Geometry:
-    """The grid of a 3D image, of which the header alone is read. Raises `InputError` where there is none."""
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(path, "no such file", "Correct its path or restore the file")
-    try:
-        image = nib.load(path)
-        shape, affine, pixdim = image.shape, np.asarray(image.affine, dtype=np.float64), image.header.get_zooms()[:3]
-    except Exception as error:  # nibabel, gzip and zlib each raise their own for a damaged file
-        raise InputError(path, f"not a readable image ({error})", "Copy or download it again as NIfTI") from error
-    if len(shape) < 3 or any(n != 1 for n in shape[3:]):
-        raise InputError(
-            path, f"a 3D image is needed, this one has shape {shape}", "Give the image that was registered"
-        )
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
-        raise InputError(path, "its affine is not finite and invertible", "Repair the header's sform or qform")
-    return Geometry(path, tuple(shape[:3]), affine, np.array(pixdim, dtype=np.float64))
+def read_geometry(path: str | Path, form: str | None = None) -> Geometry:
+    """The grid of a 3D image, of which the header alone is read. Raises `InputError` where there is none.
+
+    ``form``: see `smgicnet.headers.open_image`.
+    """
+    opened = open_image(path, form)
+    return Geometry(Path(path), spatial_shape(opened), opened.affine, opened.pixdim)
+
+
+def written_geometry(grid: Geometry) -> Geometry:
+    """Where ITK's results for an image lie: its own grid, or `smgicnet.headers.writable_grid` of a sheared one."""
+    shape, affine = writable_grid(grid.shape, grid.affine)
+    return replace(grid, shape=shape, affine=affine)
 
 
 def fsl_matrix(grid: Geometry) -> np.ndarray:
@@ -59,6 +54,10 @@ def fsl_matrix(grid: Geometry) -> np.ndarray:
     They are voxels times pixdim; the first axis runs backwards where the affine has a positive determinant. Raises
     `InputError` where pixdim and affine disagree: FSL goes by the one, all others go by the other.
     """
+    if written_geometry(grid).shape != grid.shape:
+        raise InputError(
+            grid.path, "its axes are sheared, which FSL's and Learn2Reg's fields cannot hold", "Resample it first"
+        )
     if not np.allclose(grid.pixdim, voxel_sizes(grid.affine), rtol=1e-3):
         raise InputError(
             grid.path,
@@ -100,9 +99,9 @@ def read_fsl(
     the moving image than as the displacements that their intent announces (fslpy writes such files; FSL's own test, of
     standard deviations, misses images whose axes point elsewhere), and as `read_vectors` does.
     """
-    field, intent = read_vectors(path)
+    field, intent, opened = read_vectors(path, anywhere=True)
     _check_fsl(path, field.data.shape, intent, absolute)
-    grid = _warp_grid(path, field, reference)
+    grid = _warp_grid(path, field, opened, reference)
     voxels = voxel_grid(grid.shape)
     identity = apply_affine(fsl_matrix(grid), voxels)
     if absolute is None and _off(field.data, moving) < _off(identity + field.data, moving):
@@ -133,11 +132,10 @@ def _check_fsl(path: str | Path, shape: tuple[int, ...], intent: int, absolute: 
         )
 
 
-def _warp_grid(path: str | Path, field: Volume, reference: Geometry | None) -> Geometry:
-    header = nib.load(path).header
+def _warp_grid(path: str | Path, field: Volume, opened: OpenedImage, reference: Geometry | None) -> Geometry:
     shape = field.data.shape[:3]
-    if header["sform_code"] or header["qform_code"]:
-        return Geometry(Path(path), shape, field.affine, np.array(header.get_zooms()[:3], dtype=np.float64))
+    if opened.placed:
+        return Geometry(Path(path), shape, opened.affine, opened.pixdim)
     if reference is None or reference.shape != shape:
         raise InputError(
             path, "its header does not say where it lies", "Copy it from its reference image: `fslcpgeom F THIS -d`"
@@ -161,6 +159,24 @@ def write_learn2reg(path: str | Path, displacement: np.ndarray, fixed: Geometry,
     """
     voxels = to_voxels(displacement, fixed.affine, moving.affine)
     write_volume(path, np.moveaxis(voxels, 0, -1), fixed.affine)
+
+
+def read_learn2reg(path: str | Path, fixed: Geometry, moving: Geometry) -> Volume:
+    """Read a field of the Learn2Reg challenge; ``data (X, Y, Z, 3)`` in RAS mm on the fixed image's grid.
+
+    The file says neither where it lies nor what it is: see `write_learn2reg`. Raises `InputError` for another shape
+    than the fixed image's, and as `smgicnet.transforms_io.read_vectors` does.
+    """
+    field, _, _ = read_vectors(path, anywhere=True)
+    if field.data.shape != (*fixed.shape, 3):
+        raise InputError(
+            path,
+            f"a field in voxels has the fixed image's shape {(*fixed.shape, 3)}, this one {field.data.shape}",
+            "Give the field of this pair, at full resolution",
+        )
+    start = voxel_grid(fixed.shape)
+    arrived = apply_affine(moving.affine, start + field.data)
+    return Volume((arrived - apply_affine(fixed.affine, start)).astype(np.float32), fixed.affine)
 
 
 def learn2reg_name(fixed: str | Path, moving: str | Path) -> str:

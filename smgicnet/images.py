@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from smgicnet.errors import InputError
+from smgicnet.headers import OpenedImage, agree, open_image, read_voxels, shear_free
 
 MAX_AFFINE_DIFFERENCE_MM = 1e-2
+MIN_VOXELS = 3  # along each axis of an image
 UNWRITABLE = {
+    errno.ENOTDIR: "a folder of its path is a file",
+    errno.EEXIST: "a folder of its path is a file",
+    errno.EISDIR: "there is a folder of this name",
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the quota of the disk is used up",
     errno.EFBIG: "the system allows no file as large",
@@ -116,9 +121,9 @@ def _unwritable(path: str | Path, error: OSError) -> InputError:
 def require_room(folder: str | Path, needed: int) -> None:
     """Raise `InputError` unless ``folder``, which is made, can be written to and has ``needed`` bytes free."""
     folder = Path(folder)
-    with atomic_path(folder / "writable") as part:
+    with atomic_path(folder / f".writable-{os.getpid()}") as part:
         part.write_bytes(b"x")
-    (folder / "writable").unlink()
+    (folder / f".writable-{os.getpid()}").unlink()
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise InputError(
@@ -128,68 +133,113 @@ def require_room(folder: str | Path, needed: int) -> None:
         )
 
 
-def _load(path: str | Path, dtype: type) -> Volume:
-    """A 3D volume of finite values with an invertible affine, or an `InputError`."""
-    import nibabel as nib
-
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(path, "no such file", "Correct its path or restore the file")
-    try:
-        image = nib.load(path)
-        data = np.asanyarray(image.dataobj)
-    except Exception as error:  # nibabel, gzip and zlib each raise their own for a damaged file
-        raise InputError(
-            path, f"not a readable image, perhaps truncated ({error})", "Copy or download it again as NIfTI"
-        ) from error
-    affine = getattr(image, "affine", None)
-    if data.dtype.fields is not None or not np.issubdtype(data.dtype, np.number):
-        raise InputError(path, f"its voxels are {data.dtype}, not numbers", "Give a grey-value image, not a colour one")
-    if data.ndim == 4 and data.shape[3] == 1:
-        data = data[..., 0]
-    if data.ndim != 3:
-        raise InputError(
-            path,
-            f"a 3D volume is needed, this one has shape {data.shape}",
-            "Extract one volume, for instance with `fslroi` or `mri_convert --frame`",
-        )
-    if affine is None or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
-        raise InputError(path, "its affine is not finite and invertible", "Repair the header's sform or qform")
+def _load(path: str | Path, dtype: type, form: str | None = None) -> tuple[Volume, float]:
+    """A 3D volume of finite values and the header's scaling factor, or an `InputError`."""
+    opened = open_image(path, form)
+    shape = spatial_shape(opened)
+    data = read_voxels(opened).reshape(shape)
     if not np.isfinite(data).all():
         raise InputError(
             path, "it holds NaN or infinite values", "Replace them, for instance with `fslmaths IN -nan OUT`"
         )
-    return Volume(data.astype(dtype, copy=False), np.asarray(affine, dtype=np.float64))
+    with np.errstate(over="ignore"):
+        converted = data.astype(dtype, copy=False)
+    if not np.isfinite(converted).all():
+        raise InputError(path, "it holds values beyond 3e38", "Scale them down")
+    return Volume(converted, opened.affine), opened.slope
 
 
-def read_image(path: str | Path) -> Volume:
-    """An intensity image, float32. Raises `InputError` also when all voxels have one value."""
-    volume = _load(path, np.float32)
+def spatial_shape(opened: OpenedImage) -> tuple[int, int, int]:
+    """The shape ``(X, Y, Z)`` of an image of one volume; axes of one voxel beyond the third are dropped.
+
+    Raises `InputError` for several volumes, and for fewer than `MIN_VOXELS` voxels along an axis.
+    """
+    shape = opened.shape
+    if len(shape) > 3 and any(n != 1 for n in shape[3:]):
+        raise InputError(
+            opened.path,
+            f"a 3D volume is needed, this one has shape {shape}",
+            "Extract one volume, for instance with `fslroi` or `mri_convert --frame`",
+        )
+    if len(shape) < 3 or min(shape[:3]) < MIN_VOXELS:
+        raise InputError(
+            opened.path,
+            f"a 3D volume is needed, this one has shape {shape}",
+            f"Give an image with at least {MIN_VOXELS} slices along each axis",
+        )
+    return shape[:3]
+
+
+def read_image(path: str | Path, form: str | None = None) -> Volume:
+    """An intensity image, float32. Raises `InputError` also when all voxels have one value.
+
+    ``form``: see `smgicnet.headers.open_image`.
+    """
+    volume, _ = _load(path, np.float32, form)
     if volume.data.min() == volume.data.max():
         raise InputError(path, "all voxels have the same intensity", "Check that this is the image and not a mask")
     return volume
 
 
-def read_labels(path: str | Path) -> Volume:
-    """A label map, int32."""
-    volume = _load(path, np.float64)
-    labels = volume.data.astype(np.int32)
-    if not np.array_equal(labels, volume.data):
-        raise InputError(path, "a label map holds whole numbers", "Resample label maps with nearest neighbours only")
-    return Volume(labels, volume.affine)
+def read_labels(path: str | Path, form: str | None = None) -> Volume:
+    """A label map, int32. Values that a scaling factor in the header has moved off whole numbers are rounded.
+
+    ``form``: see `smgicnet.headers.open_image`. Raises `InputError` for other values that are not whole numbers, and
+    for those beyond 32 bits.
+    """
+    volume, slope = _load(path, np.float64, form)
+    whole = np.rint(volume.data)
+    off = np.abs(whole - volume.data)
+    rounding = 4 * np.finfo(np.float32).eps * np.abs(volume.data)
+    scaling = abs(slope) / 2 if slope % 1 and abs(slope) < 0.5 else 0.0  # half a step of what was stored
+    if (off > np.maximum(rounding, scaling * (1 + 1e-6))).any():
+        example = volume.data.ravel()[np.argmax(off)]
+        raise InputError(
+            path,
+            f"a label map holds whole numbers, this one {example:.6g}",
+            "Resample label maps with nearest neighbours",
+        )
+    if np.abs(whole).max() > np.iinfo(np.int32).max:
+        raise InputError(path, f"it holds labels of up to {np.abs(whole).max():.0f}", "Number them within 32 bits")
+    return Volume(whole.astype(np.int32), volume.affine)
 
 
-def check_same_grid(image: Volume, labels: Volume, image_path: str | Path, labels_path: str | Path) -> None:
-    """Raise `InputError` unless a label map lies voxel by voxel on its image."""
+def on_grid_of(image: Volume, labels: Volume, image_path: str | Path, labels_path: str | Path) -> Volume:
+    """A label map or mask in the axis order of its image: the world decides which voxel lies on which.
+
+    Raises `InputError` unless their voxels lie on each other, to `MAX_AFFINE_DIFFERENCE_MM`.
+    """
+    if image.data.shape != labels.data.shape or not _close(image.affine, labels.affine):
+        labels = reoriented(labels, axcodes(image.affine))
     if image.data.shape != labels.data.shape:
         problem = f"its shape {labels.data.shape} differs from {image.data.shape} of {image_path}"
-    elif np.abs(image.affine - labels.affine).max() > MAX_AFFINE_DIFFERENCE_MM:
-        problem = f"its affine differs from that of {image_path}"
+    elif not _close(image.affine, labels.affine):
+        problem = f"its affine differs from that of {image_path}: its voxels lie elsewhere"
     else:
-        return
+        return labels
     raise InputError(
         labels_path, problem, "Resample the labels to the image, for instance with `mri_vol2vol --nearest`"
     )
+
+
+def _close(first: np.ndarray, second: np.ndarray) -> bool:
+    return bool(np.abs(first - second).max() <= MAX_AFFINE_DIFFERENCE_MM)
+
+
+def axcodes(affine: np.ndarray) -> str:
+    """Where the axes of an affine lead, closest to the world's, such as ``"LIA"``."""
+    from nibabel.orientations import aff2axcodes
+
+    return "".join(aff2axcodes(affine))
+
+
+def reoriented(volume: Volume, codes: str) -> Volume:
+    """``volume`` with its axes permuted and flipped to the axis codes ``codes``; the world stays where it is."""
+    from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+
+    change = ornt_transform(io_orientation(volume.affine), axcodes2ornt(codes))
+    data = apply_orientation(volume.data, change)
+    return Volume(np.ascontiguousarray(data), volume.affine @ inv_ornt_aff(change, volume.data.shape))
 
 
 def write_volume(
@@ -198,14 +248,17 @@ def write_volume(
     """Write ``.nii`` or ``.nii.gz`` atomically, the same bytes for the same data; the dtype is kept.
 
     ``intent`` is a NIfTI intent such as ``"vector"`` for displacement fields. ``unit``: intensities in [0, 1] are
-    stored as uint16 in steps of `UNIT_STEP`, which is half of float32's size.
+    stored as uint16 in steps of `UNIT_STEP`, which is half of float32's size. Only a sheared affine, which ITK cannot
+    read, is written as a sform alone; results of a sheared image lie on `smgicnet.headers.writable_grid`.
     """
     import nibabel as nib
 
     stored = np.rint(data / UNIT_STEP).astype(np.uint16) if unit else data
-    image = nib.Nifti1Image(stored, affine)
-    image.set_sform(affine, code="scanner")
-    image.set_qform(affine, code="scanner")
+    straight = shear_free(affine)
+    sheared = straight is not affine and not agree(affine, straight, data.shape)
+    image = nib.Nifti1Image(stored, affine if sheared else straight)
+    image.set_sform(affine if sheared else straight, code="scanner")
+    image.set_qform(straight, code="unknown" if sheared else "scanner")  # a qform cannot shear
     image.header.set_xyzt_units("mm")
     if intent:
         image.header.set_intent(intent)
@@ -215,22 +268,35 @@ def write_volume(
         nib.save(image, part)
 
 
-def load_field(path: str | Path) -> Volume:
-    """The array of a field file as it is, float32. Raises `InputError` when it is missing or damaged."""
-    import nibabel as nib
-
-    try:
-        image = nib.load(path)
-        data = np.asarray(image.dataobj, dtype=np.float32)
-    except Exception as error:
-        raise InputError(path, f"not a readable field ({error})", "Write or copy it again") from error
-    return Volume(data, np.asarray(image.affine, dtype=np.float64))
-
-
 def read_field(path: str | Path) -> Volume:
-    """A vector field ``(X, Y, Z, 3)``, float32. Raises `InputError` when missing or of another shape."""
-    field = load_field(path)
-    shape = field.data.shape
-    if len(shape) != 4 or shape[3] != 3:
-        raise InputError(path, f"a field has shape (X, Y, Z, 3), this one {shape}", "Give a displacement field")
-    return field
+    """A vector field ``(X, Y, Z, 3)``, float32, as it is stored. Raises `InputError` for another shape."""
+    opened = open_image(path)
+    if len(opened.shape) != 4 or opened.shape[3] != 3:
+        raise InputError(path, f"a field has shape (X, Y, Z, 3), this one {opened.shape}", "Give a displacement field")
+    return Volume(read_voxels(opened).astype(np.float32, copy=False), opened.affine)
+
+
+def require_writable(path: str | Path) -> None:
+    """Raise `InputError`, before anything is computed, where the file ``path`` could not be written in the end."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(path, "it is a folder", "Give the name of a file to write")
+    require_room(path.parent, 0)
+
+
+def require_distinct(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
+    """Raise `InputError` where an output is the same file as an input, under whatever name: it would be lost."""
+    given = [Path(path) for path in inputs]
+    for output in map(Path, outputs):
+        for path in given:
+            if _same_file(output, path):
+                raise InputError(
+                    output, f"writing the result here would replace the input {path}", "Name another output"
+                )
+
+
+def _same_file(first: Path, second: Path) -> bool:
+    try:
+        return first.samefile(second)
+    except OSError:  # one of them does not exist
+        return first.resolve() == second.resolve()

@@ -12,14 +12,13 @@ from functools import lru_cache
 from itertools import product
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from smgicnet.errors import InputError
-from smgicnet.images import Volume, read_image, read_labels
+from smgicnet.images import Volume, read_image, read_labels, reoriented
 from smgicnet.preprocessing import LABEL_TABLE, bounding_box
 from smgicnet.rendering import UNLABELLED, RenderConfig, Tissue, measure_tissues, render, to_classes, to_rois
 from smgicnet.transforms_io import apply_field, grid_points
@@ -245,8 +244,8 @@ def make_phantom(index: int, config: PhantomConfig) -> PhantomSubject:
     codes = config.orientations[storage_rng.integers(len(config.orientations))]
     to_template, from_template = _true_fields(transform, config.shape, affine)
     return PhantomSubject(
-        _reorient(Volume(image, affine), codes),
-        _reorient(Volume(to_rois(classes), affine), codes),
+        reoriented(Volume(image, affine), codes),
+        reoriented(Volume(to_rois(classes), affine), codes),
         to_template,
         from_template,
     )
@@ -263,16 +262,6 @@ def _true_fields(transform: SubjectTransform, shape: tuple[int, ...], affine: np
         Volume(forward.astype(np.float32), subject_grid[1]),
         Volume(inverse.astype(np.float32), transform.inverse.affine),
     )
-
-
-def _reorient(volume: Volume, codes: str) -> Volume:
-    """The same volume stored with the axis codes ``codes``, for instance ``"LIA"``; the world stays where it is."""
-    change = nib.orientations.ornt_transform(
-        nib.orientations.io_orientation(volume.affine), nib.orientations.axcodes2ornt(codes)
-    )
-    data = nib.orientations.apply_orientation(volume.data, change)
-    affine = volume.affine @ nib.orientations.inv_ornt_aff(change, volume.data.shape)
-    return Volume(np.ascontiguousarray(data), affine)
 
 
 def make_from_label_map(path: str | Path, index: int, config: LabelMapConfig) -> tuple[Volume, Volume]:

@@ -16,13 +16,18 @@ import numpy as np
 import pandas as pd
 
 from smgicnet.errors import InputError
-from smgicnet.images import Volume, atomic_path, check_same_grid, read_image, read_labels, write_volume
+from smgicnet.images import Volume, atomic_path, on_grid_of, read_image, read_labels, write_volume
 
 _PACKAGE = Path(__file__).parent
 # an installed package carries the tables; in a checkout they stand in config/
 _TABLES = _PACKAGE / "labels" if (_PACKAGE / "labels").is_dir() else _PACKAGE.parent / "config" / "labels"
 LABEL_TABLE = _TABLES / "freesurfer.tsv"
 FOREGROUND_FRACTION = 0.05  # of the robust intensity range above the background
+NEAR_FRACTION = 0.02  # of the robust intensity range about a background that lies within the brain's
+SIDE_SHARE = 0.01  # of the voxels, beyond which what is darker than the background is no noise
+FULL_BOX = 0.98  # of a box or its faces, to be of one kind
+DARK_MARGIN = 0.35  # of the brain's robust range: how far below its darkest voxels a T1 image's zero lies, roughly
+MIN_STEPS = 4  # voxels of the common grid that a brain has to span along each axis
 PERCENTILES = (0.5, 99.5)  # of the foreground
 _QUANTILES = np.concatenate([[0, 0.5], np.arange(1, 100), [99.5, 100]])
 MAX_CUT_PERCENT = 5.0
@@ -46,22 +51,72 @@ def to_canonical(volume: Volume) -> Volume:
 
 
 def background_level(data: np.ndarray) -> float:
-    """The intensity of the background: the median over the volume's six faces (0 for most stripped brains)."""
+    """The intensity of what surrounds the head: the median over the volume's six faces (0 for most stripped brains)."""
+    return float(np.median(_faces(data)))
+
+
+def _faces(data: np.ndarray) -> np.ndarray:
+    """The intensities of all voxels of the volume's six faces."""
     # np.take would copy a Fortran-ordered volume
-    faces = [np.moveaxis(data, axis, 0)[index].ravel() for axis in range(3) for index in (0, -1)]
-    return float(np.median(np.concatenate(faces)))
+    return np.concatenate([np.moveaxis(data, axis, 0)[index].ravel() for axis in range(3) for index in (0, -1)])
 
 
 def foreground(data: np.ndarray) -> np.ndarray:
-    """The brain of a skull-stripped image: the largest component clearly above the background, as a mask."""
+    """The brain of a skull-stripped image, ``data (X, Y, Z)``, as a mask, whatever value surrounds it.
+
+    Where the background is the darkest there is, the brain is the largest component clearly above it. Where it lies
+    within the brain's range (a z-scored brain on 0), the brain is all that the background does not reach from the
+    volume's faces. A brighter margin around a dark background, of an image that was padded, is no brain. The mask is
+    empty where nothing is brighter than the background.
+    """
+    inner = _without_margin(data)
+    mask = np.zeros(data.shape, bool)
+    mask[inner] = _foreground(data[inner])
+    return mask
+
+
+def _foreground(data: np.ndarray) -> np.ndarray:
     from scipy import ndimage
 
     above = data - background_level(data)
-    mask = above > FOREGROUND_FRACTION * np.percentile(above, 99.9)
+    if is_inside_range(above):
+        surrounding = np.abs(above) <= NEAR_FRACTION * np.percentile(np.abs(above), 99.9)
+        components, _ = ndimage.label(np.pad(surrounding, 1, constant_values=True))  # the margin joins what is outside
+        mask = (components != components[0, 0, 0])[1:-1, 1:-1, 1:-1]
+    else:
+        mask = above > FOREGROUND_FRACTION * np.percentile(above, 99.9)
     components, count = ndimage.label(mask)
     if count > 1:
         mask = components == 1 + np.argmax(np.bincount(components.ravel())[1:])
     return mask
+
+
+def is_inside_range(above: np.ndarray) -> bool:
+    """Whether intensities, ``above`` their background, lie on both sides of it, not by noise or ringing alone."""
+    clear = FOREGROUND_FRACTION * np.percentile(np.abs(above), 99.9)
+    return bool(min(np.mean(above < -clear), np.mean(above > clear)) > SIDE_SHARE)
+
+
+def _without_margin(data: np.ndarray) -> tuple[slice, ...]:
+    """The volume without a margin of one value that was added around its background, which is darker.
+
+    What lies within such a margin fills its own box, and nearly all of the box's faces has the darkest value.
+    """
+    box = tuple(slice(0, n) for n in data.shape)
+    while True:
+        inner = data[box]
+        level = background_level(inner)
+        other = inner != level
+        if level == inner.min() or not other.any():
+            return box
+        spans = bounding_box(other)
+        found = tuple(slice(low, high + 1) for low, high in spans)
+        filled = other[found].mean()
+        faces = _faces(inner[found])
+        background = np.mean(faces == inner.min()) > FULL_BOX
+        if filled < FULL_BOX or not background or found == box or min(other[found].shape) < 3:
+            return box
+        box = tuple(slice(one.start + low, one.start + high + 1) for one, (low, high) in zip(box, spans))
 
 
 def bounding_box(mask: np.ndarray) -> np.ndarray:
@@ -83,12 +138,13 @@ def brain_centre(mask: np.ndarray) -> np.ndarray:
 
 
 def common_affine(volume: Volume, centre: np.ndarray, grid: Grid) -> np.ndarray:
-    """Affine of the common grid, its centre on ``centre (3,)`` in the image's voxels, its axes along the image's."""
-    linear = volume.affine[:3, :3] / volume.spacing * grid.spacing
-    world = volume.affine[:3, :3] @ centre + volume.affine[:3, 3]
-    affine = np.eye(4)
-    affine[:3, :3] = linear
-    affine[:3, 3] = world - linear @ ((np.array(grid.shape) - 1) / 2)
+    """Affine of the common grid, its centre on ``centre (3,)`` in the image's voxels, its axes along the world's, RAS.
+
+    So the header's rotation counts: a head lies alike on the common grid however its slices were tilted.
+    """
+    affine = np.diag([grid.spacing] * 3 + [1.0])
+    affine[:3, 3] = volume.affine[:3, :3] @ centre + volume.affine[:3, 3]
+    affine[:3, 3] -= grid.spacing * (np.array(grid.shape) - 1) / 2
     return affine
 
 
@@ -96,17 +152,34 @@ def resample(volume: Volume, affine: np.ndarray, shape: tuple[int, ...], *, orde
     """``volume`` at the voxels of another grid: crop, pad, zoom and affine in one interpolation.
 
     ``order`` 1 (images) smooths first where the new voxels are larger, against aliasing; ``order`` 0 is for labels.
+    A voxel reaches half a voxel out from its centre, at the volume's border too, as in ITK;
+    beyond is ``fill``.
     """
     from scipy import ndimage
 
     to_source = np.linalg.inv(volume.affine) @ affine
     data = volume.data
     if order > 0:
-        step = np.linalg.norm(to_source[:3, :3], axis=0)
+        step = np.linalg.norm(to_source[:3, :3], axis=1)  # of a new voxel, along each axis of the source
         data = ndimage.gaussian_filter(data, np.maximum(0, (step - 1) / 2), mode="nearest")
-    return ndimage.affine_transform(
-        data, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=order, mode="constant", cval=fill
+    found = ndimage.affine_transform(
+        data, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=order, mode="nearest"
     )
+    found[~_within(to_source, shape, volume.data.shape)] = fill
+    return found
+
+
+def _within(to_source: np.ndarray, shape: tuple[int, ...], source: tuple[int, ...]) -> np.ndarray:
+    """Which voxels of a grid ``shape`` fall into a voxel of the volume of shape ``source``."""
+    inside = np.ones(shape, bool)
+    steps = [
+        np.arange(n, dtype=np.float64).reshape([-1 if a == axis else 1 for a in range(3)])
+        for axis, n in enumerate(shape)
+    ]
+    for row, size in zip(to_source[:3], source):
+        index = row[3] + sum(factor * step for factor, step in zip(row, steps))
+        inside &= (index >= -0.5) & (index < size - 0.5)
+    return inside
 
 
 def scale_intensity(data: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -211,6 +284,7 @@ def prepare(
     *,
     mapping: str = "freesurfer",
     reference: Intensities | None = None,
+    form: str | None = None,
 ) -> Prepared:
     """All steps for one subject, with one interpolation.
 
@@ -219,15 +293,17 @@ def prepare(
     placement : ``(4, 4)``, voxels of the common grid to the scan's world, RAS mm; by default centred on the brain
     mapping : the label map's protocol, see `label_file`
     reference : intensities that the image's histogram is matched to
+    form : which place a header that names two stands for, see `smgicnet.headers.open_image`
 
     Raises `InputError` for an unusable image or label map.
     """
     from nibabel import aff2axcodes
 
-    original = read_image(image_path)
+    original = read_image(image_path, form)
     volume = to_canonical(original)
     mask = _brain(volume, image_path)
     box = bounding_box(mask)
+    _check_extent(image_path, volume, box, grid)
     affine = common_affine(volume, brain_centre(mask), grid) if placement is None else placement
     cut = 100 - 100 * _covered(volume, mask, affine, grid)
     if cut > MAX_CUT_PERCENT:
@@ -239,6 +315,7 @@ def prepare(
             if placement is None
             else "Its affine alignment has failed: look at its preprocessed image, or set another affine.engine",
         )
+    volume = on_dark_background(volume, mask)
     intensities = Intensities.of(volume.data, mask)
     if reference:
         volume = Volume(match_histogram(volume.data, intensities, reference), volume.affine)
@@ -247,7 +324,7 @@ def prepare(
     resampled = resample(volume, affine, grid.shape, order=1, fill=low)
     labels, missing = None, None
     if labels_path:
-        labels = _prepare_labels(original, image_path, labels_path, affine, grid, mapping)
+        labels = _prepare_labels(original, image_path, labels_path, affine, grid, mapping, form)
         missing = [name for roi, name in roi_names().items() if not (labels == roi).any()]
     report = {
         "image": str(image_path),
@@ -267,6 +344,32 @@ def prepare(
     return Prepared(scale_intensity(resampled, low, high), labels, affine, report)
 
 
+def _check_extent(path: str | Path, volume: Volume, box: np.ndarray, grid: Grid) -> None:
+    """Raise `InputError` for what is too thin to be registered, a few slices, or a header in another unit."""
+    extent = (box[:, 1] - box[:, 0] + 1) * volume.spacing
+    if extent.min() < MIN_STEPS * grid.spacing:
+        told = " x ".join(f"{length:.3g}" for length in extent)
+        raise InputError(
+            path,
+            f"its foreground spans {told} mm, and {MIN_STEPS * grid.spacing:g} mm along each axis are needed",
+            "Give a whole brain, and check the voxel sizes in the header",
+        )
+
+
+def on_dark_background(volume: Volume, mask: np.ndarray) -> Volume:
+    """The volume as it is where its background is dark; else with a dark one outside ``mask``.
+
+    A z-scored brain that lies on 0 would have a background as bright as its grey matter, which no network has seen.
+    Where its zero was is lost: in the MNI152 brain and the default cohort it is 0.6 of the brain's range below the
+    darkest voxels, in brains with much fluid around them it is 0.05 below; `DARK_MARGIN` lies between.
+    """
+    if not is_inside_range(volume.data - background_level(volume.data)):
+        return volume
+    low, high = np.percentile(volume.data[mask], PERCENTILES)
+    low -= DARK_MARGIN * (high - low)
+    return Volume(np.where(mask, volume.data, low).astype(np.float32), volume.affine)
+
+
 def _covered(volume: Volume, mask: np.ndarray, affine: np.ndarray, grid: Grid) -> float:
     """Fraction of the mask that lies inside the common grid."""
     to_grid = np.linalg.inv(affine) @ volume.affine
@@ -275,10 +378,15 @@ def _covered(volume: Volume, mask: np.ndarray, affine: np.ndarray, grid: Grid) -
 
 
 def _prepare_labels(
-    image: Volume, image_path: str | Path, labels_path: str | Path, affine: np.ndarray, grid: Grid, mapping: str
+    image: Volume,
+    image_path: str | Path,
+    labels_path: str | Path,
+    affine: np.ndarray,
+    grid: Grid,
+    mapping: str,
+    form: str | None,
 ) -> np.ndarray:
-    labels = read_labels(labels_path)
-    check_same_grid(image, labels, image_path, labels_path)
+    labels = on_grid_of(image, read_labels(labels_path, form), image_path, labels_path)
     mapped = map_labels(labels.data, mapping)
     if not mapped.any():
         raise InputError(

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from smgicnet.errors import InputError
-from smgicnet.images import atomic_path, check_same_grid, read_image, read_labels
+from smgicnet.images import atomic_path, on_grid_of, read_image, read_labels
 from smgicnet.preprocessing import foreground, roi_names
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def measure(image_path: str | Path, labels_path: str | Path, report_path: str | 
     Raises `InputError` for a file that cannot be used.
     """
     image, labels, report = read_image(image_path), read_labels(labels_path), _read_report(report_path)
-    check_same_grid(image, labels, image_path, labels_path)
+    labels = on_grid_of(image, labels, image_path, labels_path)
     brain = foreground(image.data)
     labelled = labels.data > 0
     present = set(np.unique(labels.data[labelled]).tolist())

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from smgicnet.brain_extraction import require_stripped
 from smgicnet.device import image_tensor, to_device
 from smgicnet.errors import InputError
-from smgicnet.field_formats import Geometry, fsl_matrix, learn2reg_name, read_geometry, write_field
-from smgicnet.images import read_image, write_volume
+from smgicnet.field_formats import Geometry, fsl_matrix, learn2reg_name, read_geometry, write_field, written_geometry
+from smgicnet.images import Volume, read_image, require_distinct, require_room, write_volume
 from smgicnet.overview import overview_figure
 from smgicnet.plotting import save
 from smgicnet.preprocessing import background_level, prepare
@@ -26,49 +27,83 @@ def register_images(
     out: Path,
     formats: Sequence[str] = ("itk",),
     refine: int | None = None,
+    *,
+    form: str | None = None,
+    stripped: bool = False,
 ) -> dict[str, Path]:
     """Register two skull-stripped scans in any orientation, spacing and field of view; results in native space.
 
-    Writes to ``out``: ``warped.nii.gz`` (the moving image on the fixed image's grid), the displacement on the same grid
-    and the inverse displacement on the moving image's grid in each of ``formats`` (`smgicnet.field_formats.WRITERS`), a
-    picture, ``overview.png``, and ``registration.json``. ``refine``: iterations of instance optimisation, instead of
-    those of the weights' config. Returns their paths. Raises `InputError` for unusable images or weights.
+    Parameters
+    ----------
+    out : a folder, for ``warped.nii.gz`` (the moving image on the fixed image's grid), the displacement on the same
+        grid and the inverse displacement on the moving image's grid in each of ``formats``
+        (`smgicnet.field_formats.WRITERS`), a picture, ``overview.png``, and ``registration.json``. For an image whose
+        axes are sheared the grid is `smgicnet.headers.writable_grid`, which ITK can read.
+    refine : iterations of instance optimisation, instead of those of the weights' config
+    form : which place a header that names two stands for, see `smgicnet.headers.open_image`
+    stripped : both are brains, whatever they look like
+
+    Returns the files' paths. Raises `InputError` for unusable images or weights, for an image with its skull, and for
+    results that cannot be written or would replace an input; nothing has been computed then.
     """
+    inputs = fixed_path, moving_path
+    files = _result_files(out, formats, inputs)
+    require_distinct(files.values(), [*inputs, weights])
     trained = read_weights(weights)
     registering = _refining(trained, weights, refine)
-    fixed, moving = (prepare(path, None, trained.grid) for path in (fixed_path, moving_path))
-    native_fixed, native_moving = read_image(fixed_path), read_image(moving_path)
-    geometries = [read_geometry(path) for path in (fixed_path, moving_path)]
+    scans = [read_image(path, form) for path in inputs]
+    geometries = [read_geometry(path, form) for path in inputs]
     if "fsl" in formats:
         for geometry in geometries:
             fsl_matrix(geometry)  # raises now what it would raise after the registration
+    if not stripped:
+        for scan, path in zip(scans, inputs):
+            require_stripped(scan, path)
+    require_room(out, 0)
+    fixed, moving = (prepare(path, None, trained.grid, form=form) for path in inputs)
     method = to_device(trained.build(registering))
     images = [image_tensor(p.image, method.device) for p in (fixed, moving)]
     result = method.register(*images)
     # a method without an inverse of its own is run the other way round
     back = result.inverse if result.inverse is not None else method.register(*images[::-1]).forward
-    forward, inverse = (u[0].cpu().numpy() for u in (result.forward, back))
-    displacement = to_world(forward, fixed.affine, moving.affine, native_fixed)
-    inverse_displacement = to_world(inverse, moving.affine, fixed.affine, native_moving)
-    points, background = grid_points(native_fixed.data.shape, native_fixed.affine), background_level(native_moving.data)
-    warped = sample(native_moving, points + displacement, fill=background)
-    files = {"warped": out / "warped.nii.gz"}
-    write_volume(files["warped"], warped.astype(np.float32), native_fixed.affine)
+    targets = [written_geometry(geometry) for geometry in geometries]
+    displacements = [
+        to_world(u[0].cpu().numpy(), *ends, target)
+        for u, ends, target in zip(
+            (result.forward, back),
+            ((fixed.affine, moving.affine), (moving.affine, fixed.affine)),
+            (Volume(np.empty(target.shape), target.affine) for target in targets),
+        )
+    ]
+    native_fixed, native_moving = scans
+    points, background = grid_points(targets[0].shape, targets[0].affine), background_level(native_moving.data)
+    warped = sample(native_moving, points + displacements[0], fill=background)
+    write_volume(files["warped"], warped.astype(np.float32), targets[0].affine)
     for kind in formats:
-        files |= _write_fields(kind, out, (displacement, inverse_displacement), geometries)
-    files |= {"overview": out / "overview.png", "record": out / "registration.json"}
+        _write_fields(kind, [files[name] for name in _field_names(kind, inputs)], displacements, targets)
     as_it_lies = sample(native_moving, points, fill=background)
+    if targets[0].shape != native_fixed.data.shape:
+        straight = sample(native_fixed, points, fill=background_level(native_fixed.data))
+        native_fixed = Volume(straight, targets[0].affine)
     save(overview_figure(native_fixed, as_it_lies, warped), [files["overview"]])
     write_record(
         files["record"],
         fixed=fixed.report,
         moving=moving.report,
+        header=form or "agree",
         weights=str(weights),
         **registering,
         weights_digest=files_digest([weights]),
         seconds=round(result.seconds, 3),
     )
     return files
+
+
+def _result_files(out: Path, formats: Sequence[str], inputs: Sequence[Path]) -> dict[str, Path]:
+    """The name of each result, and its file in the folder ``out``."""
+    fields = [name for kind in formats for name in _field_names(kind, inputs)]
+    files = {name: out / f"{name}.nii.gz" for name in ("warped", *fields)}
+    return files | {"overview": out / "overview.png", "record": out / "registration.json"}
 
 
 def _refining(trained: Weights, path: Path, iterations: int | None) -> dict:
@@ -83,19 +118,21 @@ def _refining(trained: Weights, path: Path, iterations: int | None) -> dict:
     return {"refinement": {**trained.method["refinement"], "iterations": iterations}}
 
 
-def _write_fields(
-    kind: str, out: Path, displacements: Sequence[np.ndarray], geometries: Sequence[Geometry]
-) -> dict[str, Path]:
-    """Write a pair's displacement and its inverse in one format; their paths, a name of its own for each format.
+def _field_names(kind: str, inputs: Sequence[Path]) -> list[str]:
+    """Names of a pair's displacement and its inverse in one format, other ones for each format.
 
-    ITK's is plain ``displacement.nii.gz``. Learn2Reg's has the challenge's name, and no inverse: a submission holds
-    one field a pair.
+    ITK's is plain ``displacement``. Learn2Reg's has the challenge's name, and no inverse: a submission holds one field
+    a pair.
     """
     if kind == "learn2reg":
-        paths = [out / learn2reg_name(*(geometry.path for geometry in geometries))]
-    else:
-        suffix = "" if kind == "itk" else f"_{kind}"
-        paths = [out / f"{name}{suffix}.nii.gz" for name in ("displacement", "inverse_displacement")]
+        return [learn2reg_name(*inputs).removesuffix(".nii.gz")]
+    suffix = "" if kind == "itk" else f"_{kind}"
+    return [f"{name}{suffix}" for name in ("displacement", "inverse_displacement")]
+
+
+def _write_fields(
+    kind: str, paths: Sequence[Path], displacements: Sequence[np.ndarray], geometries: Sequence[Geometry]
+) -> None:
+    """Write a pair's displacement, and its inverse where ``paths`` has a second file."""
     for path, displacement, ends in zip(paths, displacements, (geometries, geometries[::-1])):
         write_field(kind, path, displacement, *ends)
-    return {path.name.removesuffix(".nii.gz"): path for path in paths}

@@ -12,7 +12,7 @@ import torch
 from smgicnet.errors import InputError
 from smgicnet.evaluation import ScoredSubject, score_pair
 from smgicnet.field_formats import read_geometry
-from smgicnet.images import atomic_path, read_labels
+from smgicnet.images import atomic_path, read_labels, require_distinct, require_writable
 from smgicnet.methods.contract import Registration
 from smgicnet.preprocessing import label_file, map_labels, roi_names
 from smgicnet.transform_chain import displacement_of, read_transforms
@@ -26,6 +26,8 @@ def score_transforms(
     *,
     mapping: str = "freesurfer",
     moving_image: Path | None = None,
+    meaning: str | None = None,
+    form: str | None = None,
 ) -> pd.DataFrame:
     """The workflow's metrics of ``transforms``, in the order of antsApplyTransforms, on the fixed labels' grid.
 
@@ -35,21 +37,23 @@ def score_transforms(
     transforms : see `smgicnet.transform_chain.read_transforms`; none: as the two lie by their headers
     mapping : the labels' protocol, as in the config's ``preprocessing.labels``
     moving_image : the image that FSL's warp was made for, where the moving labels lie on another grid
+    meaning : what fields that do not say it hold, one of `smgicnet.headers.MEANINGS`
+    form : which place a header that names two stands for, see `smgicnet.headers.open_image`
 
     Returns rows ``fixed, moving, metric, roi, value`` as `smgicnet.evaluation.score_pair` does, without the time.
     Raises `InputError` for files that cannot be used.
     """
-    fixed, moving = (_scored(path, mapping) for path in (fixed_labels, moving_labels))
-    grid = read_geometry(fixed_labels)
-    read = read_transforms(transforms, grid, read_geometry(moving_image or moving_labels))
+    fixed, moving = (_scored(path, mapping, form) for path in (fixed_labels, moving_labels))
+    grid, source = (read_geometry(path, form) for path in (fixed_labels, moving_image or moving_labels))
+    read = read_transforms(transforms, grid, source, meaning)
     displacement = to_voxels(displacement_of(read, grid), fixed.affine, moving.affine)
     registration = Registration(torch.from_numpy(displacement)[None], None, float("nan"))
     rows = pd.DataFrame(score_pair(fixed, moving, registration, None, roi_names()))
     return rows[rows["metric"] != "seconds"].reset_index(drop=True)
 
 
-def _scored(path: Path, mapping: str) -> ScoredSubject:
-    volume = read_labels(path)
+def _scored(path: Path, mapping: str, form: str | None) -> ScoredSubject:
+    volume = read_labels(path, form)
     labels = map_labels(volume.data, mapping)
     if not labels.any():
         raise InputError(
@@ -69,6 +73,10 @@ def as_text(rows: pd.DataFrame) -> str:
 
 def main(fixed_labels: Path, moving_labels: Path, transforms: Sequence[str], out: Path | None, **options) -> None:
     """Print `score_transforms`, and write its rows to a CSV ``out`` if there is one."""
+    if out is not None:
+        files = [str(one).strip("[] ").split(",")[0] for one in transforms]
+        require_distinct([out], [fixed_labels, moving_labels, *files])
+        require_writable(out)
     rows = score_transforms(fixed_labels, moving_labels, transforms, **options)
     print(as_text(rows))
     if out is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from smgicnet.errors import InputError
-from smgicnet.images import Volume, read_image, read_labels
+from smgicnet.images import Volume, read_image, read_labels, write_volume
 from smgicnet.preprocessing import resample
 from smgicnet.tools import program, run_tool
 
@@ -18,21 +18,32 @@ log = logging.getLogger(__name__)
 
 
 def segment(
-    image_path: str | Path, tool: str, *, subject: str, folder: str | Path, threads: int = 1
+    image_path: str | Path,
+    tool: str,
+    *,
+    subject: str,
+    folder: str | Path,
+    threads: int = 1,
+    form: str | None = None,
 ) -> tuple[Volume, dict]:
     """FreeSurfer labels (int32) of a scan on its own grid, and a record.
 
     Parameters
     ----------
     tool : ``recon-all`` (aseg), ``synthseg`` or ``fastsurfer``
+    form : see `smgicnet.headers.open_image`
     folder : the tool's subjects folder; what it has of ``subject`` is gone on with, or used when it is finished
 
     Raises `InputError` for an unusable scan, a tool that is missing or fails, or a result without labels.
     """
     start = time.perf_counter()
-    volume = read_image(image_path)
+    volume = read_image(image_path, form)
     folder = Path(folder).absolute()
     folder.mkdir(parents=True, exist_ok=True)
+    if form:  # the tool has a rule of its own for headers whose forms differ
+        given, image_path = image_path, folder / f"{subject}-scan.nii.gz"
+        write_volume(image_path, volume.data, volume.affine)
+        log.info("%s: %s has the place of its %s alone", image_path, given, form)
     command, result = COMMANDS[tool](Path(image_path).absolute(), subject, folder, threads)
     if not _is_finished(tool, result):
         log.info("%s: %s; this may take long", subject, " ".join(command))

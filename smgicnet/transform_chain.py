@@ -7,22 +7,38 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
 from scipy.io import loadmat
 
 from smgicnet.ants_affine import LPS, read_itk_affine
 from smgicnet.errors import InputError
-from smgicnet.field_formats import ENDINGS, Geometry, read_fsl, read_geometry, write_field
-from smgicnet.images import Volume
-from smgicnet.transforms_io import apply_field, grid_points, read_itk
+from smgicnet.field_formats import (
+    FNIRT_FIELD,
+    SPLINES,
+    Geometry,
+    read_fsl,
+    read_geometry,
+    read_learn2reg,
+    write_field,
+    written_geometry,
+)
+from smgicnet.headers import open_image
+from smgicnet.images import Volume, require_distinct, require_writable
+from smgicnet.transforms_io import AS_FIELD, ENDINGS, apply_field, grid_points, read_itk
 
 log = logging.getLogger(__name__)
 Transform = Callable[[np.ndarray], np.ndarray]  # points (..., 3) in RAS mm to points, from fixed towards moving
-_INVERTED = re.compile(r"\[(.+),\s*([01])\s*\]")  # antsApplyTransforms' [FILE,1]: the inverse
+_INVERTED = re.compile(r"\s*\[\s*(.+?)\s*,\s*([01])\s*\]\s*")  # antsApplyTransforms' [FILE,1]: the inverse
 _AFFINES = re.compile(r"(AffineTransform|MatrixOffsetTransformBase)_(float|double)_3_3")
-AS_FIELD = "Make a field of it: `antsApplyTransforms -d 3 -r FIXED -t THIS -o [field.nii.gz,1]`"
+_WORLDS = ("lps", "ras")
+_CONVERTERS = {
+    ".m3z": "Make a field of it: `mri_warp_convert --inm3z THIS --outitk field.nii.gz`",
+    ".mgz": "Make a NIfTI field of it: `mri_warp_convert --help` has the kinds",
+    ".mgh": "Make a NIfTI field of it: `mri_warp_convert --help` has the kinds",
+    ".lta": "Make an ITK transform of it: `lta_convert --inlta THIS --outitk affine.txt`, and then a field: "
+    "`antsApplyTransforms -d 3 -r FIXED -t affine.txt -o [field.nii.gz,1]`",
+}
 
 
 def displacement_of(transforms: Sequence[Transform], fixed: Geometry) -> np.ndarray:
@@ -38,16 +54,20 @@ def displacement_of(transforms: Sequence[Transform], fixed: Geometry) -> np.ndar
     return (points - start).astype(np.float32)
 
 
-def read_transforms(files: Sequence[str | Path], fixed: Geometry, moving: Geometry) -> list[Transform]:
+def read_transforms(
+    files: Sequence[str | Path], fixed: Geometry, moving: Geometry, meaning: str | None = None
+) -> list[Transform]:
     """Each transform by what its file is: an ITK affine (``.mat``, or ``[FILE,1]`` for its inverse), an ITK field or
     FSL's warp.
 
     ``moving`` is the image that FSL's warp was made for, whose grid its coordinates need; so it can only be the last.
-    ``fixed`` is the warp's grid where its header does not say. Raises `InputError` for what is none of these.
+    ``fixed`` is the warp's grid where its header does not say. ``meaning``, one of
+    `smgicnet.headers.MEANINGS`, is what the fields are that do not say it themselves.
+    Raises `InputError` for what is none of these.
     """
     found = []
     for number, file in enumerate(map(str, files)):
-        inverted = _INVERTED.fullmatch(file)
+        inverted = None if Path(file).is_file() else _INVERTED.fullmatch(file)
         path, inverse = (Path(inverted[1]), inverted[2] == "1") if inverted else (Path(file), False)
         if not path.is_file():
             raise InputError(path, "no such file", "Correct its path or restore the file")
@@ -57,23 +77,30 @@ def read_transforms(files: Sequence[str | Path], fixed: Geometry, moving: Geomet
         elif inverse:
             raise InputError(path, "only affine transforms are inverted here", "Give the inverse field: 1InverseWarp")
         elif not str(path).endswith(ENDINGS):
-            raise InputError(path, "neither a field (.nii.gz) nor an ITK affine (.mat)", AS_FIELD)
-        elif _dimensions(path) != 4:
-            found.append(field_transform(path, read_itk(path)))
-        elif number + 1 < len(files):
-            raise InputError(
-                path, "FSL's warp leads to the moving image, and another follows it", "Give it as the last"
-            )
+            remedy = _CONVERTERS.get(path.suffix.lower(), AS_FIELD)
+            raise InputError(path, "neither a field (.nii.gz) nor an ITK affine (.mat)", remedy)
         else:
-            found.append(field_transform(path, read_fsl(path, moving, reference=fixed)))
+            found.append(
+                field_transform(path, _read_field(path, meaning, fixed, moving, last=number + 1 == len(files)))
+            )
     return found
 
 
-def _dimensions(path: Path) -> int:
-    try:
-        return len(nib.load(path).shape)
-    except Exception as error:  # nibabel, gzip and zlib each raise their own for a damaged file
-        raise InputError(path, f"not a readable field ({error})", "Write or copy it again") from error
+def _read_field(path: Path, meaning: str | None, fixed: Geometry, moving: Geometry, *, last: bool) -> Volume:
+    """A field by what its header says, or else by ``meaning``."""
+    opened = open_image(path, anywhere=True)
+    if len(opened.shape) == 5 or (opened.intent != FNIRT_FIELD and opened.intent not in SPLINES and meaning in _WORLDS):
+        return read_itk(path, meaning if meaning in _WORLDS else None)
+    told = opened.intent == FNIRT_FIELD or opened.intent in SPLINES
+    if not told and meaning is None:
+        return read_itk(path)  # which says what to do
+    if not last:
+        kind = "Learn2Reg's field" if meaning == "voxels" and not told else "FSL's warp"
+        raise InputError(path, f"{kind} leads to the moving image, and another follows it", "Give it as the last")
+    if meaning == "voxels" and not told:
+        return read_learn2reg(path, fixed, moving)
+    absolute = {"fsl-rel": False, "fsl-abs": True}.get(meaning or "")
+    return read_fsl(path, moving, reference=fixed, absolute=absolute)
 
 
 def affine_transform(matrix: np.ndarray) -> Transform:
@@ -125,25 +152,42 @@ def convert_field(
     source: Path,
     out: Path,
     *,
-    read_as: str,
     write_as: str,
     fixed: Path,
     moving: Path,
+    read_as: str | None = None,
     absolute: bool | None = None,
+    meaning: str | None = None,
+    form: str | None = None,
 ) -> None:
-    """Write a field of format ``read_as`` (``itk`` or ``fsl``) in the format ``write_as``, on the fixed image's grid.
+    """Write a field in the format ``write_as``, on the fixed image's grid.
 
-    A field on another grid is resampled as ANTs does, linearly. ``fixed`` and ``moving`` are the images of the pair, of
-    which the headers are read. ``absolute`` is of `smgicnet.field_formats.read_fsl`. Raises `InputError`.
+    Parameters
+    ----------
+    fixed, moving : the images of the pair, of which the headers are read; ``form``: see `read_geometry`
+    read_as : ``itk`` or ``fsl``, the tool that the field is from; by default what its header says
+    absolute : of `smgicnet.field_formats.read_fsl`
+    meaning : one of `smgicnet.headers.MEANINGS`, for a file that does not say what its vectors are
+
+    A field on another grid is resampled as ANTs does, linearly. For a fixed image whose axes are sheared ITK's field
+    lies on `smgicnet.headers.writable_grid`. Raises `InputError`.
     """
-    geometries = read_geometry(fixed), read_geometry(moving)
-    if read_as == "fsl":
-        field = read_fsl(source, geometries[1], reference=geometries[0], absolute=absolute)
-    elif absolute is None:
-        field = read_itk(source)
-    else:
+    require_distinct([out], [source, fixed, moving])
+    geometries = read_geometry(fixed, form), read_geometry(moving, form)
+    require_writable(out)
+    if read_as == "fsl" and (meaning is None or meaning.startswith("fsl")):
+        declared = {"fsl-rel": False, "fsl-abs": True}.get(meaning or "", absolute)
+        field = read_fsl(source, geometries[1], reference=geometries[0], absolute=declared)
+    elif read_as == "fsl" or (read_as == "itk" and meaning not in (None, *_WORLDS)):
+        raise InputError(source, f"--from {read_as} and --as {meaning} contradict each other", "Give one of them")
+    elif absolute is not None:
         raise InputError(
             source, "ITK's fields hold displacements", "Leave out --abs and --rel, which are of FSL's warps"
         )
-    displacement = displacement_of([field_transform(source, field)], geometries[0])
-    write_field(write_as, out, displacement, *geometries)
+    elif read_as == "itk":
+        field = read_itk(source, meaning)
+    else:
+        field = _read_field(source, meaning, *geometries, last=True)
+    target = written_geometry(geometries[0]) if write_as == "itk" else geometries[0]
+    displacement = displacement_of([field_transform(source, field)], target)
+    write_field(write_as, out, displacement, target, geometries[1])

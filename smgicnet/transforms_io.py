@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from smgicnet.errors import InputError
-from smgicnet.images import Volume, load_field, write_volume
+from smgicnet.headers import OpenedImage, open_image, read_voxels
+from smgicnet.images import Volume, write_volume
 
+log = logging.getLogger(__name__)
 _LPS = np.array([-1, -1, 1], dtype=np.float32)
-_VECTORS = (1006, 1007)  # NIfTI's intents of what ITK reads as vectors; it writes the second
+_MEANINGS = {1006: "ras", 1007: "lps"}  # NIfTI's intents of ITK's fields, and the world of their components
+ENDINGS = (".nii.gz", ".nii")
+AS_FIELD = "Make a field of it: `antsApplyTransforms -d 3 -r FIXED -t THIS -o [field.nii.gz,1]`"
+AS_REMEDY = (
+    "Say which they are: --as ras (RAS mm: NiftyReg, older SynthMorph), lps (LPS mm: ITK), fsl-rel or fsl-abs (FSL's "
+    "mm), or voxels (Learn2Reg); a wrong one gives a wrong result without a word"
+)
 
 
 def voxel_grid(shape: tuple[int, ...]) -> np.ndarray:
@@ -74,9 +82,15 @@ def to_voxels(displacement: np.ndarray, fixed: np.ndarray, moving: np.ndarray) -
 
 
 def sample(volume: Volume, world: np.ndarray, *, fill: float = 0) -> np.ndarray:
-    """``volume`` at world points ``(X, Y, Z, 3)`` in RAS mm, linear; ``fill`` beyond it."""
-    coordinates = np.moveaxis(apply_affine(np.linalg.inv(volume.affine), world), -1, 0)
-    return ndimage.map_coordinates(volume.data, coordinates, order=1, mode="constant", cval=fill)
+    """``volume`` at world points ``(X, Y, Z, 3)`` in RAS mm, linear; ``fill`` beyond it.
+
+    A voxel reaches half a voxel out from its centre, at the border of the volume as well, as in ITK.
+    """
+    index = np.moveaxis(apply_affine(np.linalg.inv(volume.affine), world), -1, 0)
+    values = ndimage.map_coordinates(volume.data, index, order=1, mode="nearest")
+    size = np.reshape(volume.data.shape, (3, *(1,) * (index.ndim - 1)))
+    values[((index < -0.5) | (index >= size - 0.5)).any(axis=0)] = fill
+    return values
 
 
 def write_itk(path: str | Path, displacement: np.ndarray, affine: np.ndarray) -> None:
@@ -84,39 +98,55 @@ def write_itk(path: str | Path, displacement: np.ndarray, affine: np.ndarray) ->
     write_volume(path, (displacement * _LPS).astype(np.float32)[:, :, :, None], affine, intent="vector")
 
 
-def read_itk(path: str | Path) -> Volume:
+def read_itk(path: str | Path, meaning: str | None = None) -> Volume:
     """Read an ITK displacement field; ``data (X, Y, Z, 3)`` in RAS mm.
 
-    Raises `InputError` for another layout or intent, and as `read_vectors` does.
+    The NIfTI intent says in which world its components are, as for ITK 5.3, ANTs and SimpleITK: vectors (1007) are in
+    LPS, displacement vectors (1006) in RAS. ``meaning``: ``"lps"`` or ``"ras"``, where the header does not say or is
+    known to be wrong. Raises `InputError` for another layout or intent, and as `read_vectors` does.
     """
-    field, intent = read_vectors(path)
+    field, intent, _ = read_vectors(path)
     shape = field.data.shape
-    if len(shape) != 5 or shape[3:] != (1, 3):
+    if len(shape) == 4 and shape[3] == 3 and meaning is None and intent != 2006:
+        raise InputError(
+            path,
+            f"a field of shape {shape} and intent {intent} does not say what its components are",
+            AS_REMEDY,
+        )
+    if shape[3:] != (1, 3) and (meaning is None or shape[3:] != (3,)):
         raise InputError(
             path,
             f"an ITK field has shape (X, Y, Z, 1, 3), this one {shape}",
             "Give a displacement field as ANTs writes it, or name the tool that it is from",
         )
-    if intent not in _VECTORS:
+    if meaning is None and intent not in _MEANINGS:
         raise InputError(
             path,
-            f"an ITK field has the NIfTI intent 1007 (vector), this one {intent}",
-            "Give a displacement field as ANTs writes it, or set the intent where it is one",
+            f"an ITK field has the NIfTI intent 1007 (vector, LPS) or 1006 (displacement, RAS), this one {intent}",
+            AS_REMEDY,
         )
-    return Volume(field.data[:, :, :, 0] * _LPS, field.affine)
+    told = _MEANINGS.get(intent)
+    if meaning and told and told != meaning and len(shape) == 5:
+        log.warning(
+            "%s: its intent %d stands for %s, and it is read as %s", path, intent, told.upper(), meaning.upper()
+        )
+    data = field.data.reshape(*shape[:3], 3)
+    return Volume(data * _LPS if (meaning or told) == "lps" else data, field.affine)
 
 
-def read_vectors(path: str | Path) -> tuple[Volume, int]:
-    """The array of a vector file as it is, float32, and its NIfTI intent code (0: none).
+def read_vectors(path: str | Path, *, anywhere: bool = False) -> tuple[Volume, int, OpenedImage]:
+    """The array of a vector file as it is, float32, its NIfTI intent code (0: none), and its header.
 
-    Raises `InputError` for a file that is missing or damaged, for values or an affine that are not finite.
+    ``anywhere``: whether a header may leave open where the field lies. Raises `InputError` for a file that is missing,
+    damaged, no NIfTI, or contradicts itself, and for values that are not finite.
     """
-    field = load_field(path)
-    if not np.isfinite(field.affine).all() or abs(np.linalg.det(field.affine[:3, :3])) < 1e-6:
-        raise InputError(path, "its affine is not finite and invertible", "Repair the header's sform or qform")
-    if not np.isfinite(field.data).all():
+    if not str(path).endswith(ENDINGS):
+        raise InputError(path, "a field is read from NIfTI (.nii.gz or .nii)", AS_FIELD)
+    opened = open_image(path, anywhere=anywhere)
+    with np.errstate(over="ignore"):
+        data = read_voxels(opened).astype(np.float32, copy=False)
+    if not np.isfinite(data).all():
         raise InputError(
             path, "it holds NaN or infinite values", "Make the field again: no displacement is known there"
         )
-    header = nib.load(path).header
-    return field, int(header["intent_code"]) if "intent_code" in header else 0
+    return Volume(data, opened.affine), opened.intent, opened

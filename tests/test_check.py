@@ -11,7 +11,7 @@ from smgicnet.preprocessing import Grid
 from tests.malformed import bids, cohort, config, folder_only, save_table, truncated
 from tests.test_bad_input import good_labels, write
 
-DEFAULT = {"skull_strip": "auto", "segmentation": "given", "labels": "freesurfer"}
+DEFAULT = {"header": "agree", "skull_strip": "auto", "segmentation": "given", "labels": "freesurfer"}
 
 
 def test_summary_of_a_config(tmp_path):

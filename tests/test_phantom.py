@@ -164,7 +164,7 @@ def test_reorienting_keeps_every_voxel_at_its_place_in_the_world(codes):
     rng = np.random.default_rng(0)
     affine = np.array([[2, 0.1, 0, -5], [-0.1, 2, 0, 3], [0, 0, 3, 7], [0, 0, 0, 1.0]])
     volume = Volume(rng.standard_normal((3, 4, 5)), affine)
-    turned = phantom._reorient(volume, codes)
+    turned = phantom.reoriented(volume, codes)
     assert "".join(nib.aff2axcodes(turned.affine)) == codes
     points = phantom.grid_points(turned.data.shape, turned.affine)
     index = apply_affine(np.linalg.inv(affine), points).round().astype(int)

@@ -97,7 +97,7 @@ def test_a_header_that_fsl_would_read_otherwise_is_refused_before_the_registrati
     nib.save(image, tmp_path / "odd.nii.gz")
     given = ["--fixed", str(tmp_path / "odd.nii.gz"), *given[2:], "--out", str(tmp_path / "out")]
     assert cli.main(["register", *given, "--format", "fsl"]) == 2
-    assert "odd.nii.gz: its pixdim" in capsys.readouterr().err
+    assert "odd.nii.gz: its header contradicts itself" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -215,7 +215,7 @@ def matlab(**content):
         ),
         ("a.h5", lambda path: path.write_bytes(b"\x89HDF"), r"neither a field.*antsApplyTransforms -d 3 -r FIXED"),
         ("a.m3z", lambda path: path.write_bytes(b"\0"), "neither a field"),
-        ("a.nii.gz", lambda path: path.write_bytes(b"\0"), "not a readable field"),
+        ("a.nii.gz", lambda path: path.write_bytes(b"\0"), "not a readable image"),
         ("a.nii.gz", lambda path: save(path, np.zeros((4, 4, 4)), np.eye(4)), r"this one \(4, 4, 4\)"),
         ("a.nii.gz", lambda path: None, "no such file"),
     ],

@@ -66,7 +66,7 @@ def test_itk_is_lps_with_a_fourth_axis_and_vector_intent(tmp_path):
         ((4, 4, 4, 3), 2006, 0, np.eye(4), "an ITK field has shape"),
         ((4, 4, 4, 1, 2), 1007, 0, np.eye(4), "an ITK field has shape"),
         ((4, 4, 4), 0, 0, np.eye(4), "an ITK field has shape"),
-        ((4, 4, 4, 1, 3), 0, 0, np.eye(4), r"intent 1007 \(vector\), this one 0"),
+        ((4, 4, 4, 1, 3), 0, 0, np.eye(4), r"intent 1007 \(vector, LPS\) or 1006 \(displacement, RAS\), this one 0"),
         ((4, 4, 4, 1, 3), 1007, np.nan, np.eye(4), "NaN or infinite"),
         ((4, 4, 4, 1, 3), 1007, np.inf, np.eye(4), "NaN or infinite"),
         ((4, 4, 4, 1, 3), 1007, 0, np.diag([1, 1, 0, 1]), "affine is not finite and invertible"),
@@ -87,8 +87,12 @@ def test_files_that_are_no_images_are_refused(tmp_path):
     whole = save(tmp_path / "u.nii.gz", np.random.default_rng(0).random((9, 9, 9, 1, 3)), np.eye(4), 1007)
     (tmp_path / "half.nii.gz").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     (tmp_path / "text.nii.gz").write_text("no image")
-    for name in ("half", "text", "none"):
-        with pytest.raises(InputError, match=rf"{name}\.nii\.gz: not a readable field"):
+    for name, problem in {
+        "half": "not a readable image",
+        "text": "not a readable image",
+        "none": "no such file",
+    }.items():
+        with pytest.raises(InputError, match=rf"{name}\.nii\.gz: {problem}"):
             read_itk(tmp_path / f"{name}.nii.gz")
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from smgicnet.cohort import SPLITS
 from smgicnet.errors import InputError
-from smgicnet.images import Volume, check_same_grid, read_image, read_labels
+from smgicnet.images import Volume, on_grid_of, read_image, read_labels
 from smgicnet.preprocessing import brain_centre, foreground, to_canonical
 from smgicnet.provenance import write_text
 from smgicnet.quality import intensity_histogram, read_quality
@@ -141,7 +141,7 @@ def _rows(table: pd.DataFrame, pictures: Sequence[Pictures], cohort: np.ndarray)
 def draw(image_path: str | Path, labels_path: str | Path) -> Pictures:
     """Three slices through the brain's centre and the histogram of a prepared subject."""
     image, labels = read_image(image_path), read_labels(labels_path)
-    check_same_grid(image, labels, image_path, labels_path)
+    labels = on_grid_of(image, labels, image_path, labels_path)
     image, labels = to_canonical(image), to_canonical(labels)
     brain = foreground(image.data)
     centre = brain_centre(brain).round().astype(int)

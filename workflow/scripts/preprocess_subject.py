@@ -11,5 +11,6 @@ with job_log(snakemake.log[0]):
         build(Grid, snakemake.params.grid),
         mapping=snakemake.params.mapping,
         reference=read_intensities(histogram) if histogram else None,
+        form=snakemake.params.form,
     )
     write_prepared(prepared, output.image, output.labels, output.report, steps=given.records)

@@ -1,0 +1,386 @@
+"""Every kind of input file crossed with orientations, voxel sizes, containers and types, through every command.
+
+``python -m tests.input_matrix`` runs all combinations and prints the table of docs/inputs.md; test_input_matrix.py
+runs a part of them. One head is sampled on each grid from a formula, so that its files differ and its world does not.
+The right answers are those of ANTs on the same file, where ANTs can read it, and else on a plain copy of it.
+"""
+
+import argparse
+import contextlib
+import io
+import logging
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import ants
+import nibabel as nib
+import numpy as np
+from nibabel.affines import apply_affine
+from scipy.spatial.transform import Rotation
+from tqdm import tqdm
+
+from smgicnet import cli
+from smgicnet.preprocessing import Grid, prepare
+from smgicnet.transforms_io import read_itk
+from smgicnet.weights import Weights, write_weights
+from tests.helpers import block, build
+
+GRID = Grid((16, 16, 16), 8.0)
+RADII = np.array([38.0, 46, 34])  # mm, of a small brain
+CENTRE = np.array([6.0, -11, 17])
+ORIENTATIONS = ("RAS", "LAS", "LPS", "RPI", "LIA", "PSR", "ASL", "SPL", "RAS oblique", "LPS oblique")
+SIZES = ((0.5, 0.5, 0.5), (1.0, 1.0, 1.0), (1.0, 1.0, 6.0), (0.9, 0.9, 1.2))
+CONTAINERS = ("nii", "nii.gz", "hdr/img", "mgz", "NIfTI-2", "big-endian")
+TYPES = ("uint8", "int16", "uint16", "int32", "float32", "float64")
+ROIS = (2, 3, 10, 41, 42, 49)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file; ``refused``: what every command has to say of it, or "" where it is to be read right."""
+
+    name: str
+    refused: str = ""
+    containers: tuple[str, ...] = CONTAINERS
+    types: tuple[str, ...] = TYPES
+    ants_reads: bool = True
+
+
+NIFTI = tuple(one for one in CONTAINERS if one != "mgz")
+KINDS = (
+    Kind("plain"),
+    Kind("sform alone", containers=NIFTI),
+    Kind("qform alone", containers=NIFTI),
+    Kind("forms differ by rounding", containers=NIFTI),
+    Kind("micrometres", containers=NIFTI),
+    Kind("metres", containers=NIFTI),
+    Kind("scaled integers", containers=NIFTI, types=("int16", "uint16")),
+    Kind("axes of one voxel", containers=NIFTI),
+    Kind("z-scored on 0", types=("float32", "float64")),
+    Kind("sheared sform alone", containers=NIFTI, ants_reads=False),
+    Kind("forms contradict", "contradicts itself", NIFTI),
+    Kind("pixdim contradicts", "contradicts itself", NIFTI),
+    Kind("both codes 0", "which side is left", NIFTI),
+    Kind("complex", "complex", NIFTI, ("complex64",)),
+    Kind("colours", "colours", NIFTI, ("rgb",)),
+    Kind("one slice", "3D volume"),
+    Kind("two slices", "3D volume"),
+    Kind("NaN", "NaN", types=("float32", "float64")),
+)
+RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
+
+
+@dataclass(frozen=True)
+class Case:
+    """One combination; ``number`` seeds nothing and names its folder."""
+
+    number: int
+    kind: Kind
+    orientation: str
+    size: tuple[float, float, float]
+    container: str
+    dtype: str
+
+    def __str__(self) -> str:
+        size = " x ".join(f"{step:g}" for step in self.size)
+        return f"{self.kind.name}, {self.orientation}, {size} mm, {self.container}, {self.dtype}"
+
+
+def cases() -> Iterator[Case]:
+    """Every kind with every orientation and voxel size; containers and types take turns within them."""
+    for number, (kind, orientation, size) in enumerate(product(KINDS, ORIENTATIONS, SIZES)):
+        turn = number % (len(ORIENTATIONS) * len(SIZES)) + KINDS.index(kind)
+        container = kind.containers[turn % len(kind.containers)]
+        types = [one for one in kind.types if container != "mgz" or one in ("uint8", "int16", "int32", "float32")]
+        yield Case(number, kind, orientation, size, container, types[turn // len(kind.containers) % len(types)])
+
+
+def head(points: np.ndarray, bend: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Intensity (0 to 250) and label of the head at world points ``(..., 3)`` in RAS mm."""
+    moved = (points - CENTRE + bend * np.sin(points[..., [1, 2, 0]] / 25)) / RADII
+    radius, left = np.linalg.norm(moved, axis=-1), moved[..., 0] < 0
+    nucleus = np.linalg.norm((moved - [0, 0.1, 0]) * [1, 1.4, 1], axis=-1) < 0.3
+    brain = radius < 1
+    kinds = [brain & nucleus, brain & (radius < 0.75), brain]
+    labels = np.select(kinds, [np.where(left, 10, 49), np.where(left, 2, 41), np.where(left, 3, 42)], 0)
+    values = np.select(kinds, [150.0, 220, 120], 0) + brain * 20 * np.sin(points[..., 1] / 9)
+    return np.where(brain, values, 0), labels
+
+
+def grid(orientation: str, size: tuple[float, ...], shear: float = 0.0) -> tuple[tuple[int, ...], np.ndarray]:
+    """Shape and affine of a grid around the head, whose third axis has the third size."""
+    codes, oblique = orientation.split()[0], orientation.endswith("oblique")
+    matrix = np.eye(4)
+    for axis, code in enumerate(codes):
+        row = next(i for i, pair in enumerate(("LR", "PA", "IS")) if code in pair)
+        matrix[:3, axis] = np.eye(3)[row] * (1 if code in "RAS" else -1) * size[axis]
+    if oblique:
+        matrix[:3, :3] = Rotation.from_euler("xyz", [12, -9, 15], degrees=True).as_matrix() @ matrix[:3, :3]
+    matrix[:3, 0] += shear * matrix[:3, 1]
+    extent = np.abs(np.linalg.inv(matrix[:3, :3])) @ (2 * RADII + 24)
+    shape = tuple(int(n) for n in np.ceil(extent))
+    matrix[:3, 3] = CENTRE + np.array([1, 2, -1]) - matrix[:3, :3] @ ((np.array(shape) - 1) / 2)
+    return shape, matrix
+
+
+def write(case: Case, folder: Path) -> tuple[Path, Path, Path, Path]:
+    """The image and the label map of a case, and plain copies of both for ANTs where it cannot read the case's own."""
+    shape, affine = grid(case.orientation, case.size, 0.2 if case.kind.name.startswith("sheared") else 0.0)
+    points = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    intensities, labels = head(apply_affine(affine, points))
+    if case.kind.name == "z-scored on 0":
+        inside = intensities > 0
+        spread = (intensities - intensities[inside].mean()) / intensities[inside].std()
+        intensities = np.where(inside, spread, 0)
+    slices = {"one slice": 1, "two slices": 2}.get(case.kind.name)
+    if slices:
+        intensities, labels = (data[:, :, shape[2] // 2 :][:, :, :slices] for data in (intensities, labels))
+    if case.kind.name == "NaN":
+        intensities[0, 0, 0] = np.nan
+        labels = labels.astype(np.float32)
+        labels[0, 0, 0] = np.nan
+    paths = []
+    for name, data in (("image", intensities), ("labels", labels)):
+        paths.append(_save(case, folder / name, data, affine))
+    for name, data in (("plain-image", intensities), ("plain-labels", labels)):
+        image = nib.Nifti1Image(np.nan_to_num(data).astype(np.float32), affine)
+        image.set_qform(affine, 1)
+        paths.append(folder / f"{name}.nii.gz")
+        nib.save(image, paths[-1])
+    return tuple(paths)
+
+
+def _save(case: Case, stem: Path, data: np.ndarray, affine: np.ndarray) -> Path:
+    name = case.kind.name
+    if name == "axes of one voxel":
+        data = data[..., None, None]
+    if case.dtype == "rgb":
+        stored = np.zeros(data.shape, RGB)
+        stored["R"] = data
+    elif case.dtype == "complex64":
+        stored = data.astype(np.complex64)
+    elif name == "scaled integers":
+        stored = data.astype(np.float64)
+    else:
+        stored = data.astype(case.dtype)
+    if case.container == "mgz":
+        path = stem.with_suffix(".mgz")
+        kept = stored if stored.dtype.name in ("uint8", "int16", "int32", "float32") else stored.astype(np.float32)
+        nib.save(nib.MGHImage(np.ascontiguousarray(kept), affine), path)
+        return path
+    two = case.container == "NIfTI-2"
+    kinds = (nib.Nifti2Image, nib.Nifti2Header) if two else (nib.Nifti1Image, nib.Nifti1Header)
+    if case.container == "hdr/img":
+        kinds = nib.Nifti1Pair, nib.nifti1.Nifti1PairHeader
+    header = kinds[1](endianness=">" if case.container == "big-endian" else "<")
+    if name == "scaled integers":
+        header.set_data_dtype(np.dtype(case.dtype))
+    else:
+        header.set_data_dtype(stored.dtype)
+    factor = {"micrometres": 1e3, "metres": 1e-3}.get(name, 1.0)
+    scaled = np.diag([factor, factor, factor, 1.0]) @ affine
+    image = kinds[0](stored, scaled, header)
+    image.header.set_xyzt_units({"micrometres": "micron", "metres": "meter"}.get(name, "mm"))
+    image.set_sform(scaled, 1 if name not in ("qform alone", "both codes 0") else 0)
+    form = scaled.copy()
+    if name == "forms contradict":
+        form[:3, :3] = Rotation.from_euler("z", 6, degrees=True).as_matrix() @ form[:3, :3]
+    if name == "forms differ by rounding":
+        form[:3, 3] += 0.02 * min(case.size)
+    image.set_qform(
+        form, 1 if name not in ("sform alone", "sheared sform alone", "both codes 0", "pixdim contradicts") else 0
+    )
+    if name == "pixdim contradicts":
+        image.header["pixdim"][1:4] = [1.7, 1.7, 1.7]
+    path = stem.with_suffix({"nii": ".nii", "hdr/img": ".hdr"}.get(case.container, ".nii.gz"))
+    nib.save(image, path)
+    return path
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    """Exit code, output and messages of a command, in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    handler = logging.StreamHandler(err)
+    logging.getLogger().addHandler(handler)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = cli.main(list(map(str, arguments)))
+    finally:
+        logging.getLogger().removeHandler(handler)
+    return code, out.getvalue(), err.getvalue()
+
+
+def by_ants(path: Path, plain: Path) -> ants.ANTsImage:
+    """The image as ANTs reads it, or its plain copy where ANTs cannot (NIfTI-2, MGH in some builds, five axes)."""
+    try:
+        image = ants.image_read(str(path))
+    except (RuntimeError, ValueError):
+        return ants.image_read(str(plain))
+    return image if image.dimension == 3 else ants.image_read(str(plain))
+
+
+class Bench:
+    """What all cases share: a fixed head, and small weights, whose field is any field."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        shape, affine = grid("LAS", (2.0, 2.0, 2.0))
+        points = apply_affine(affine, np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1))
+        self.image, self.labels = folder / "fixed.nii.gz", folder / "fixed-labels.nii.gz"
+        for path, data in zip((self.image, self.labels), head(points, bend=4.0), strict=True):
+            image = nib.Nifti1Image(data.astype(np.float32), affine)
+            image.set_qform(affine, 1)
+            nib.save(image, path)
+        settings, method = block("smgicnet"), build("smgicnet")
+        self.weights = folder / "weights.pt"
+        write_weights(Weights(settings, len(settings["stages"]), GRID, method.network.state_dict()), self.weights)
+
+    def answers(self, case: Case) -> dict[str, str]:
+        """By command "" where its answer is right, and else what is wrong with it."""
+        folder = self.folder / str(case.number)
+        folder.mkdir()
+        files = write(case, folder)
+        commands = {"register": self.register, "convert": self.convert, "score": self.score, "check": self.check}
+        commands["preprocessing"] = self.preprocess
+        return {name: command(case, folder, *files) for name, command in commands.items()}
+
+    def _refused(self, case: Case, answer: tuple[int, str, str], *, code: int = 2) -> str:
+        said = answer[1] + answer[2]
+        right = answer[0] == code and case.kind.refused in said and "Traceback" not in said
+        return "" if right else f"exit code {answer[0]}: {said[-300:]}"
+
+    def register(self, case: Case, folder: Path, image: Path, labels: Path, plain: Path, _: Path) -> str:
+        out = folder / "out"
+        given = ["--fixed", self.image, "--moving", image, "--weights", self.weights, "--out", out]
+        answer = run("register", *given)
+        if case.kind.refused:
+            return self._refused(case, answer)
+        if answer[0]:
+            return f"exit code {answer[0]}: {answer[2][-300:]}"
+        if not case.kind.ants_reads:
+            ants.image_read(str(out / "inverse_displacement.nii.gz"))  # raises where ITK cannot read it
+            return ""
+        read = [ants.image_read(str(self.image)), by_ants(image, plain)]
+        theirs = ants.apply_transforms(*read, [str(out / "displacement.nii.gz")]).numpy()
+        ours = np.asarray(nib.load(out / "warped.nii.gz").dataobj)
+        spread = float(theirs.std())
+        wrong = float((np.abs(ours - theirs) > 0.05 * spread).mean())
+        if wrong > 0.002:
+            return f"{100 * wrong:.2f} % of the warped voxels are not ANTs'"
+        back = ants.apply_transforms(read[1], read[0], [str(out / "inverse_displacement.nii.gz")]).numpy()
+        return "" if (back > 0).sum() > 1000 else "the inverse leads nowhere"
+
+    def convert(self, case: Case, folder: Path, image: Path, *_: Path) -> str:
+        ends = ["--fixed", self.image, "--moving", image]
+        field = folder / "out" / "displacement.nii.gz"
+        if case.kind.refused or not field.is_file():
+            field = self.folder / "any.nii.gz"
+            if not field.is_file():
+                fixed = nib.load(self.image)
+                one = nib.Nifti1Image(np.zeros((*fixed.shape, 1, 3), np.float32), fixed.affine)
+                one.set_qform(fixed.affine, 1)
+                one.header["intent_code"] = 1007
+                nib.save(one, field)
+        answer = run("convert", field, folder / "fsl.nii.gz", "--from", "itk", "--to", "fsl", *ends)
+        if case.kind.refused:
+            return self._refused(case, answer)
+        if case.kind.name.startswith("sheared"):
+            return "" if answer[0] == 2 and "sheared" in answer[2] else f"exit code {answer[0]}: {answer[2]}"
+        if answer[0]:
+            return f"exit code {answer[0]}: {answer[2][-300:]}"
+        answer = run("convert", folder / "fsl.nii.gz", folder / "itk.nii.gz", "--from", "fsl", "--to", "itk", *ends)
+        if answer[0]:
+            return f"exit code {answer[0]}: {answer[2][-300:]}"
+        off = np.abs(read_itk(folder / "itk.nii.gz").data - read_itk(field).data).max()
+        return "" if off < 0.01 else f"the field is {off:.3g} mm off after FSL and back"
+
+    def score(self, case: Case, folder: Path, image: Path, labels: Path, _: Path, plain: Path) -> str:
+        field = folder / "out" / "displacement.nii.gz"
+        transform = ["--transform", field] if field.is_file() else []
+        given = ["--fixed-labels", self.labels, "--moving-labels", labels, "--out", folder / "scores.csv"]
+        answer = run("score", *given, *transform)
+        if case.kind.refused:
+            return self._refused(case, answer)
+        if answer[0]:
+            return f"exit code {answer[0]}: {answer[2][-300:]}"
+        if not case.kind.ants_reads:
+            return ""
+        # ITK does not round what the scaling has moved off whole numbers
+        read = [
+            ants.image_read(str(self.labels)),
+            by_ants(plain if case.kind.name == "scaled integers" else labels, plain),
+        ]
+        warped = ants.apply_transforms(*read, [str(field)], interpolator="nearestNeighbor").numpy()
+        fixed = read[0].numpy()
+        dice = [2 * ((warped == k) & (fixed == k)).sum() / ((warped == k).sum() + (fixed == k).sum()) for k in ROIS]
+        ours = next(float(line.split()[1]) for line in answer[1].splitlines() if line.startswith("mean"))
+        off = abs(ours - float(np.mean(dice)))
+        return "" if off < 0.003 else f"Dice {ours:.4f}, by ANTs {np.mean(dice):.4f}"
+
+    def check(self, case: Case, folder: Path, image: Path, labels: Path, *_: Path) -> str:
+        table = folder / "participants.tsv"
+        table.write_text(f"subject\timage\tlabels\nsub-1\t{image.name}\t{labels.name}\n")
+        answer = run("check", table, "--jobs", 1)
+        if case.kind.refused:
+            return self._refused(case, answer, code=1)
+        return "" if answer[0] == 0 else f"exit code {answer[0]}: {answer[1][-300:]}"
+
+    def preprocess(self, case: Case, folder: Path, image: Path, labels: Path, *_: Path) -> str:
+        try:
+            prepared = prepare(image, labels, GRID)
+        except ValueError as error:
+            return "" if case.kind.refused and case.kind.refused in str(error) else str(error)
+        if case.kind.refused:
+            return "accepted"
+        points = np.stack(np.meshgrid(*map(np.arange, GRID.shape), indexing="ij"), axis=-1)
+        _, expected = head(apply_affine(prepared.affine, points))
+        brain = expected > 0
+        agreed = float((prepared.labels == expected)[brain].mean())
+        dark = float(np.median(prepared.image[~brain]))
+        if agreed < 0.9 or dark > 0.05:
+            return f"{100 * agreed:.1f} % of the labels lie where the head is, and the background is at {dark:.2f}"
+        return ""
+
+
+def table_of(results: dict[Case, dict[str, str]]) -> str:
+    """Markdown: for each kind how many answers of each command are right, of how many."""
+    commands = list(next(iter(results.values())))
+    lines = [f"| kind | right is | {' | '.join(commands)} |", f"|---|---|{'---|' * len(commands)}"]
+    for kind in dict.fromkeys(case.kind for case in results):
+        right = Counter()
+        mine = [answers for case, answers in results.items() if case.kind is kind]
+        for answers in mine:
+            right.update(name for name, wrong in answers.items() if not wrong)
+        told = "a clear error" if kind.refused else "ANTs' result" if kind.ants_reads else "files that ITK reads"
+        lines.append(
+            f"| {kind.name} | {told} | " + " | ".join(f"{right[name]}/{len(mine)}" for name in commands) + " |"
+        )
+    return "\n".join(lines)
+
+
+def main(every: int = 1) -> int:
+    """Print the table; 1 if an answer is wrong."""
+    chosen = list(cases())[::every]
+    print(f"{len(chosen)} combinations through 5 commands; about {len(chosen) // 2} seconds.", flush=True)
+    start, results = time.time(), {}
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder))
+        for case in tqdm(chosen, unit="case", disable=None):
+            results[case] = bench.answers(case)
+    print(table_of(results))
+    wrong = [f"{case}: {name}: {said}" for case, answers in results.items() for name, said in answers.items() if said]
+    print("\n".join(wrong))
+    print(f"{len(wrong)} of {5 * len(chosen)} answers are wrong; {time.time() - start:.0f} seconds")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every N-th combination")
+    sys.exit(main(parser.parse_args().every))
