@@ -46,7 +46,7 @@ screenshot: env browser  ## the picture of the page in the README, from the resu
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakefmt --check Snakefile rules workflow/Snakefile
 	$(BIN)/snakemake --lint
 
 bench: env  ## speed and memory, side by side in one run; see docs/performance.md

@@ -16,6 +16,7 @@ from smgicnet.cohort import SPLITS, check_subjects
 from smgicnet.download import check, download
 from smgicnet.errors import InputError
 from smgicnet.images import atomic_path
+from smgicnet.tab_separated import read_tsv, write_tsv
 
 log = logging.getLogger(__name__)
 CHUNK = 1 << 20
@@ -50,16 +51,16 @@ def fetch_and_index(source: Mapping, out: Path) -> None:
         check(archive, md5=source["md5"])
     index = index_archive(archive, source["image"], source["labels"])
     drawn = choose_subjects(index, source["subjects"], source["seed"], archive)
-    with atomic_path(out) as part:
-        drawn.to_csv(part, sep="\t")
+    write_tsv(drawn.rename_axis("subject").reset_index(), out)
     counts = ", ".join(f"{split} {source['subjects'][split]}" for split in SPLITS)
     log.info("%s: %d of %d subjects are drawn (%s), listed in %s", archive, len(drawn), len(index), counts, out)
 
 
 def read_index(path: str | Path) -> pd.DataFrame:
     """The index that `fetch_and_index` wrote, by subject."""
-    texts = dict.fromkeys(("subject", "split", "origin", "image_member", "labels_member"), str)
-    return pd.read_csv(path, sep="\t", index_col="subject", dtype=texts, keep_default_na=False)
+    table = read_tsv(path, "Run the workflow again")
+    numbers = [name for name in table.columns if name.endswith(("_offset", "_size"))]
+    return table.astype(dict.fromkeys(numbers, int)).set_index("subject")
 
 
 def index_archive(path: str | Path, image: str, labels: str | None = None) -> pd.DataFrame:

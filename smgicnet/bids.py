@@ -18,6 +18,7 @@ import pandas as pd
 
 from smgicnet.cohort import check_subjects
 from smgicnet.errors import InputError
+from smgicnet.tab_separated import read_tsv
 
 log = logging.getLogger(__name__)
 IMAGE_ENDINGS = [".nii", ".nii.gz"]
@@ -43,6 +44,7 @@ def read_bids(source: Mapping) -> pd.DataFrame:
         )
     folders = _subject_folders(root)
     select = _entities(source["select"], f"{root}: source.select")
+    select = _as_present(select, _find(root, {"suffix": "T1w"}), f"{root}: source.select")
     images = _one_a_subject(_find(root, {"suffix": "T1w", **select}), root)
     if not images:
         chosen = f" with {dict(source['select'])}" if source["select"] else ""
@@ -86,6 +88,7 @@ def _load(root: Path, above: tuple[str, ...]) -> Any:
     # listed here: ancpbids would walk through func, sourcedata and .git/annex as well
     patterns = [f"{folder}sub-*/{session}anat/*.nii*" for folder in above for session in ("", "ses-*/")]
     files = [file for pattern in patterns for file in glob.glob(pattern, root_dir=root)]
+    files = [file for file in files if not Path(file).name.startswith(".")]  # macOS leaves ._NAME beside a file
     description = root / "dataset_description.json"
     if description.is_file():
         try:
@@ -114,7 +117,37 @@ def _entities(given: Mapping[str, Any], where: str) -> dict[str, str]:
     unknown = sorted(given.keys() - names.keys() - {"suffix"})
     if unknown:
         raise InputError(where, f"BIDS has no entity {unknown[0]!r}", f"Use {', '.join(sorted(set(names.values())))}")
-    return {names.get(key, key): str(value) for key, value in given.items()}
+    return {names.get(key, key): value for key, value in given.items()}
+
+
+def _as_present(given: Mapping[str, Any], artifacts: list[Any], where: str) -> dict[str, str]:
+    """Values of entities as text. A number, as YAML reads an unquoted 01, is the one value present that it can be.
+
+    Raises `InputError` for a number that fits several values, or none that is present.
+    """
+    meant = {}
+    for name, value in given.items():
+        if isinstance(value, str):
+            meant[name] = value
+            continue
+        short = _short_names().get(name, name)
+        present = sorted({str(one.entities[short]) for one in artifacts if short in one.entities})
+        fitting = [text for text in present if _can_be(text, int(value))]
+        if len(fitting) != 1:
+            shown = ", ".join(fitting or present) or "none"
+            problem = f"several values of {name} fit {value}" if fitting else f"no {name} is {value}"
+            remedy = f'Write it in quotes, such as {name}: "{(fitting or present or ["01"])[0]}"'
+            raise InputError(where, f"{problem} ({shown})", remedy)
+        meant[name] = fitting[0]
+    return meant
+
+
+def _can_be(text: str, number: int) -> bool:
+    """Whether YAML may have read ``text`` as ``number``: in decimal, or in octal for a leading zero (YAML 1.1)."""
+    if not text.isascii() or not text.isdigit():
+        return False
+    octal = text.startswith("0") and not set(text) & {"8", "9"}
+    return int(text) == number or (octal and int(text, 8) == number)
 
 
 def _one_a_subject(artifacts: list[Any], root: Path) -> dict[str, Any]:
@@ -140,7 +173,9 @@ def _derived(derivatives: Path, images: Mapping[str, Any], wanted: Mapping, colu
     """The file of each image that has the ``wanted`` suffix and entities, or ""."""
     if not derivatives.is_dir():
         raise InputError(derivatives, "no such folder", "Correct source.derivatives in the config")
-    wanted = _entities(wanted, f"{derivatives}: source.{column}")
+    where = f"{derivatives}: source.{column}"
+    wanted = _entities(wanted, where)
+    wanted = _as_present(wanted, _find(derivatives, {}, above=("", "*/")), where)
     found: dict[str, list[Any]] = {}
     for artifact in _find(derivatives, wanted, above=("", "*/")):
         found.setdefault(f"sub-{artifact.entities.get('sub')}", []).append(artifact)
@@ -207,13 +242,18 @@ def _with_splits(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     """The table with the column split of participants.tsv, where there is one."""
     if not path.is_file():
         return table
-    try:
-        people = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except ValueError as error:  # empty, ragged, not UTF-8
-        raise InputError(path, f"not a tab-separated table ({error})", "Correct or remove it") from error
+    people = read_tsv(path, "Correct or remove it")
     if "split" not in people:
         return table
+    if "participant_id" in people:  # taken as meant with and without sub-
+        people["participant_id"] = ["sub-" + name.removeprefix("sub-") for name in people["participant_id"]]
     if "participant_id" not in people or people["participant_id"].duplicated().any():
         raise InputError(path, "participant_id is missing or not unique", "Give one row a subject, with its sub- name")
+    unknown = sorted(set(people["participant_id"]) - set(table["subject"]))
+    lacking = sorted(set(table["subject"]) - set(people["participant_id"]))
+    if unknown:
+        log.warning("%s: rows without an image: %s", path, _listed(unknown))
+    if lacking:
+        log.warning("%s: subjects without a row, which are left out: %s", path, _listed(lacking))
     splits = people.set_index("participant_id")["split"].replace(NO_VALUE, "")
     return table.assign(split=table["subject"].map(splits).fillna(""))

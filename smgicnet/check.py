@@ -18,10 +18,12 @@ from smgicnet.config import load, schema
 from smgicnet.errors import InputError, printable
 from smgicnet.preprocessing import Grid, label_table, read_intensities
 from smgicnet.sources import plan_cohort
+from smgicnet.tab_separated import read_tsv
 from smgicnet.tools import needed_tools, require_tools
 
 MAX_JOBS = 4  # by default: each holds a scan and what becomes of it, about 1 GB at 256 cubed
 LISTED = 5  # names in a line
+HEAD_TISSUE = 500  # the first id, of label maps of whole heads, that lies outside the brain
 
 
 @dataclass
@@ -139,9 +141,9 @@ def _table_of_ones_own(name: str, source: Mapping, preprocessing: Mapping, grid:
 def _rows(path: Path) -> pd.DataFrame | None:
     """The rows of a participants table as they are; None for what is no such table."""
     try:
-        rows = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError):
-        return None
+        rows = read_tsv(path)
+    except InputError:
+        return None  # reading it again, as a cohort, says why
     if not {"subject", "image"} <= set(rows.columns):
         return None
     for column in FILE_COLUMNS:
@@ -163,7 +165,7 @@ def _bids_folder(path: Path) -> Cohort:
     """A BIDS dataset with the label maps that its derivatives hold, if any."""
     keys = schema("sources/bids")["properties"]
     source = {key: part.get("default") for key, part in keys.items()} | {"kind": "bids", "path": str(path)}
-    if next(path.glob("derivatives/*/sub-*/**/anat/*_dseg.nii*"), None):
+    if any(not one.name.startswith(".") for one in path.glob("derivatives/*/sub-*/**/anat/*_dseg.nii*")):
         source["derivatives"] = str(path / "derivatives")
     cohort = Cohort(path.name, "bids", _default_preprocessing(), None)
     table = attempt(cohort.problems, read_bids, source)
@@ -203,7 +205,7 @@ def _describe(cohort: Cohort) -> str:
             "shapes: " + _counts(" x ".join(map(str, one.shape)) for one in read),
             "spacings in mm: " + _counts(" x ".join(f"{step:g}" for step in one.spacing) for one in read),
             "orientations: " + _counts(one.orientation for one in read),
-            *_contents(cohort.checks),
+            *_contents(cohort.checks, HEAD_TISSUE if cohort.kind == "label-maps" else None),
         ]
     if images := [one for one in read if one.stripped is not None]:
         lines.append("images: " + _counts(stripping[one.stripped] for one in images))
@@ -229,14 +231,18 @@ def _subjects_line(table: pd.DataFrame) -> str:
     return f"subjects: {each}{without}; {test * (test - 1) // 2} test pairs, each registered in both directions"
 
 
-def _contents(checks: list[SubjectCheck]) -> list[str]:
-    """Lines on label maps and their ROIs."""
+def _contents(checks: list[SubjectCheck], outside: int | None) -> list[str]:
+    """Lines on label maps and their ROIs; ids from ``outside`` on are known to lie outside the brain."""
     labelled = [one for one in checks if one.rois_missing is not None]
     without = [one.subject for one in checks if one.rois_missing is None]
     lines = [f"label maps: {len(labelled)} of {len(checks)}" + (f", not {_listed(without)}" if without else "")]
     lacking = Counter(name for one in labelled for name in one.rois_missing)
     nobody = [name for name, count in lacking.items() if count == len(labelled)]
     some = [f"{name} ({count})" for name, count in lacking.items() if count < len(labelled)]
+    unknown = Counter(one for check in labelled for one in check.ids_unknown if outside is None or one < outside)
+    if unknown:
+        ids = _listed([f"{one} ({count})" for one, count in sorted(unknown.items())])
+        lines.append(f"ids that the protocol lacks, which count as background: {ids}")
     if nobody:
         lines.append("ROIs that nobody has: " + ", ".join(nobody))
     if some:

@@ -77,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("--moving-labels", type=Path, required=True, metavar="B.nii.gz", help="those that are warped")
     score.add_argument("--transform", action="extend", nargs="+", default=[], metavar="T", help=_of_transforms)
     score.add_argument("--moving", type=Path, metavar="M.nii.gz", help="the image of FSL's warp, if B has another grid")
-    score.add_argument("--protocol", default="freesurfer", help="freesurfer (the default), seg35, or a table's path")
+    score.add_argument(
+        "--protocol", default="freesurfer", help="freesurfer (the default), a2009s, aparc.DKT, seg35, or a table"
+    )
     score.add_argument("--out", type=Path, metavar="SCORES.csv", help="write them too: a row a metric and ROI")
     score.add_argument("--as", dest="meaning", choices=MEANINGS, help=_of_meaning)
     _add_header(score)
@@ -225,8 +227,10 @@ def _import(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
+    from smgicnet.images import require_distinct
     from smgicnet.weights import export_weights
 
+    require_distinct([arguments.out], [arguments.source])
     export_weights(arguments.source, arguments.out)
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB")
 

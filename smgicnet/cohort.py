@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from smgicnet.errors import InputError
-from smgicnet.images import atomic_path
+from smgicnet.tab_separated import read_tsv, write_tsv
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("subject", "image", "labels", "split")
@@ -50,10 +50,7 @@ def read_participants(
     path = Path(path)
     if not path.is_file():
         raise InputError(path, "no such participants table", "Give a tab-separated file as the README describes")
-    try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, pd.errors.ParserError) as error:  # empty, ragged, not UTF-8
-        raise InputError(path, f"not a tab-separated table ({error})", f"Give the columns {COLUMNS}") from error
+    table = read_tsv(path, f"Give the columns {COLUMNS}")
     missing = {"subject", "image"} - set(table.columns)
     if missing:
         raise InputError(path, f"columns {sorted(missing)} are missing", f"Give the tab-separated columns {COLUMNS}")
@@ -144,8 +141,7 @@ def write_participants(table: pd.DataFrame, path: str | Path) -> None:
     table = table[[column for column in (*COLUMNS, "mask", *TRUTH_COLUMNS) if column in table]].copy()
     for column in table.columns.drop("split"):
         table[column] = [Path(os.path.relpath(value, folder)).as_posix() if value else "" for value in table[column]]
-    with atomic_path(path) as part:
-        table.to_csv(part, sep="\t")
+    write_tsv(table.rename_axis("subject").reset_index(), path)
 
 
 def read_excluded(paths: Iterable[str | Path]) -> set[str]:
@@ -183,5 +179,4 @@ def shards(subjects: Sequence[str], size: int) -> list[list[tuple[str, str]]]:
 
 def write_pairs(pairs: Iterable[tuple[str, str]], path: str | Path) -> None:
     """Write the test pairs, one unordered pair a row; each is registered in both directions."""
-    with atomic_path(path) as part:
-        pd.DataFrame(pairs, columns=["first", "second"]).to_csv(part, sep="\t", index=False)
+    write_tsv(pd.DataFrame(pairs, columns=["first", "second"]), path)

@@ -23,7 +23,7 @@ from smgicnet.cohort import FILE_COLUMNS
 from smgicnet.errors import InputError
 from smgicnet.headers import header_form
 from smgicnet.images import Volume, on_grid_of, read_image, read_labels
-from smgicnet.preprocessing import Grid, foreground, map_labels, prepare, roi_names
+from smgicnet.preprocessing import Grid, foreground, map_labels, prepare, roi_names, unknown_labels
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class SubjectCheck:
     stripped: bool | None = None
     brain_ml: float | None = None
     rois_missing: tuple[str, ...] | None = None  # None also without a label map
+    ids_unknown: tuple[int, ...] = ()  # of the label map, that the protocol lacks
     digest: str | None = None  # of the voxels, whatever the compression
     problems: tuple[InputError, ...] = ()
 
@@ -86,13 +87,14 @@ def _check_subject(subject: str, files: Mapping[str, str], preprocessing: Mappin
     given = files.get("labels", "") if preprocessing["segmentation"] == "given" else ""
     form = header_form(preprocessing)
     image = attempt(problems, read_image, files["image"], form) if files["image"] or not given else None
-    labels, missing = None, None
+    labels, missing, unknown = None, None, ()
     if given:
         labels = attempt(problems, read_labels, given, form)
     if labels is not None:
         if image is not None:
             attempt(problems, on_grid_of, image, labels, files["image"], given)
         missing = attempt(problems, _missing_rois, labels.data, preprocessing["labels"], given)
+        unknown = tuple(attempt(problems, unknown_labels, labels.data, preprocessing["labels"]) or ())
     if files.get("mask"):
         attempt(problems, _check_mask, image, files["image"], files["mask"], form)
     volume = labels if image is None else image
@@ -120,6 +122,7 @@ def _check_subject(subject: str, files: Mapping[str, str], preprocessing: Mappin
         stripped,
         brain_ml,
         missing,
+        unknown,
         hashlib.blake2b(np.ascontiguousarray(image.data), digest_size=16).hexdigest() if image is not None else None,
         tuple(problems),
     )

@@ -7,7 +7,9 @@ its processes and in an environment that has neither (envs/snakemake.yaml).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import logging
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,16 +19,23 @@ import pandas as pd
 
 from smgicnet.errors import InputError
 from smgicnet.images import Volume, atomic_path, on_grid_of, read_image, read_labels, write_volume
+from smgicnet.tab_separated import read_tsv
 
+log = logging.getLogger(__name__)
 _PACKAGE = Path(__file__).parent
 # an installed package carries the tables; in a checkout they stand in config/
 _TABLES = _PACKAGE / "labels" if (_PACKAGE / "labels").is_dir() else _PACKAGE.parent / "config" / "labels"
+_WHOLE = re.compile(r"[+-]?\d{1,9}")
 LABEL_TABLE = _TABLES / "freesurfer.tsv"
 FOREGROUND_FRACTION = 0.05  # of the robust intensity range above the background
 NEAR_FRACTION = 0.02  # of the robust intensity range about a background that lies within the brain's
 SIDE_SHARE = 0.01  # of the voxels, beyond which what is darker than the background is no noise
 FULL_BOX = 0.98  # of a box or its faces, to be of one kind
 DARK_MARGIN = 0.35  # of the brain's robust range: how far below its darkest voxels a T1 image's zero lies, roughly
+BACKGROUND = 0
+BESIDE_THE_ROIS = (1, 6, 29, 40, 45, 61, 72, 77, 78, 79, 80, 81, 82, 85, *range(251, 256), 258, 259)  # of FreeSurfer's
+DESTRIEUX = (11100, 12175)  # ids of FreeSurfer's cortical parcels after Destrieux, aparc.a2009s
+LISTED = 5  # ids in a message
 MIN_STEPS = 4  # voxels of the common grid that a brain has to span along each axis
 PERCENTILES = (0.5, 99.5)  # of the foreground
 _QUANTILES = np.concatenate([[0, 0.5], np.arange(1, 100), [99.5, 100]])
@@ -200,16 +209,27 @@ def label_table(mapping: str = "freesurfer") -> pd.DataFrame:
     """
     path = label_file(mapping)
     if not path.is_file():
-        known = sorted(one.stem for one in _TABLES.glob("*.tsv"))
-        raise InputError(path, "no such table of labels", f"Use one of {known}, or the path of a .tsv")
-    try:
-        table = pd.read_csv(path, sep="\t", dtype={"label": int, "roi": int})[["label", "roi", "name"]]
-    except (ValueError, KeyError) as error:
-        raise InputError(path, f"not a table of labels ({error})", "Give the columns label, roi and name") from error
-    unknown = [] if path == LABEL_TABLE else sorted(set(table["roi"]) - roi_names().keys())
+        known = ", ".join(sorted(one.stem for one in _TABLES.glob("*.tsv")))
+        source, problem = (mapping, "not a .tsv") if Path(mapping).is_file() else (path, "no such table of labels")
+        raise InputError(
+            source,
+            problem,
+            f"A protocol is one of {known}, or the path of a .tsv with the columns label, roi and name",
+        )
+    remedy = "Give the tab-separated columns label, roi and name"
+    table = read_tsv(path, remedy)
+    missing = sorted({"label", "roi", "name"} - set(table.columns))
+    if missing:
+        raise InputError(path, f"not a table of labels: columns {missing} are missing", remedy)
+    for column in ("label", "roi"):
+        wrong = next((text for text in table[column] if not _WHOLE.fullmatch(text)), None)
+        if wrong is not None:
+            raise InputError(path, f"not a table of labels: {wrong!r} in column {column} is no whole number", remedy)
+    table = table.astype({"label": int, "roi": int})[["label", "roi", "name"]]
+    unknown = [] if path == LABEL_TABLE else sorted(set(table["roi"]) - roi_names().keys() - {BACKGROUND})
     if unknown or table["label"].duplicated().any():
         problem = f"{unknown} are none of the 36 ROIs" if unknown else "a label is mapped twice"
-        raise InputError(path, problem, f"Map each label once, to a roi of {LABEL_TABLE.name}")
+        raise InputError(path, problem, f"Map each label once, to a roi of {LABEL_TABLE.name} or to 0")
     return table
 
 
@@ -226,6 +246,28 @@ def map_labels(labels: np.ndarray, mapping: str = "freesurfer") -> np.ndarray:
     values, inverse = np.unique(labels, return_inverse=True)
     targets = dict(zip(table["label"], table["roi"]))
     return np.array([targets.get(int(v), 0) for v in values], dtype=np.uint8)[inverse].reshape(labels.shape)
+
+
+def unknown_labels(labels: np.ndarray, mapping: str = "freesurfer") -> dict[int, int]:
+    """The ids of a label map that its protocol does not hold, each with its number of voxels: they become background.
+
+    What a protocol maps to 0, and what FreeSurfer's label maps hold beside the 36 ROIs, is background on purpose.
+    """
+    known = {BACKGROUND, *label_table(mapping)["label"]}
+    if label_file(mapping).parent == _TABLES:
+        known |= {*BESIDE_THE_ROIS}
+    values, counts = np.unique(labels, return_counts=True)
+    return {int(value): int(count) for value, count in zip(values, counts) if int(value) not in known}
+
+
+def unknown_sentence(unknown: Mapping[int, int], labelled: int, mapping: str) -> str:
+    """What to say of `unknown_labels` that are not empty; ``labelled``: the number of voxels that are not 0."""
+    ids = ", ".join(map(str, list(unknown)[:LISTED])) + (f", ... ({len(unknown)} ids)" if len(unknown) > LISTED else "")
+    voxels = sum(unknown.values())
+    text = f"{voxels:,} voxels ({100 * voxels / labelled:.2g} % of the labelled) have ids that the protocol "
+    text += f"{label_file(mapping).stem} lacks and count as background: {ids}"
+    destrieux = any(DESTRIEUX[0] <= one <= DESTRIEUX[1] for one in unknown)
+    return f"{text}. Ids of {DESTRIEUX[0]} and up are Destrieux': name the protocol a2009s" if destrieux else text
 
 
 @dataclass(frozen=True)
@@ -322,9 +364,9 @@ def prepare(
         intensities = reference
     low, high = intensities.range
     resampled = resample(volume, affine, grid.shape, order=1, fill=low)
-    labels, missing = None, None
+    labels, missing, unknown = None, None, None
     if labels_path:
-        labels = _prepare_labels(original, image_path, labels_path, affine, grid, mapping, form)
+        labels, unknown = _prepare_labels(original, image_path, labels_path, affine, grid, mapping, form)
         missing = [name for roi, name in roi_names().items() if not (labels == roi).any()]
     report = {
         "image": str(image_path),
@@ -340,6 +382,7 @@ def prepare(
         "grid_shape": list(grid.shape),
         "grid_spacing_mm": grid.spacing,
         "rois_missing": missing,
+        "labels_unknown": unknown,
     }
     return Prepared(scale_intensity(resampled, low, high), labels, affine, report)
 
@@ -385,7 +428,8 @@ def _prepare_labels(
     grid: Grid,
     mapping: str,
     form: str | None,
-) -> np.ndarray:
+) -> tuple[np.ndarray, dict | None]:
+    """The labels on the common grid, and what is said of ids that the protocol lacks."""
     labels = on_grid_of(image, read_labels(labels_path, form), image_path, labels_path)
     mapped = map_labels(labels.data, mapping)
     if not mapped.any():
@@ -401,7 +445,13 @@ def _prepare_labels(
             "no ROI is left on the common grid",
             "Check that the labels lie on the brain, or refine the grid",
         )
-    return resampled
+    unknown, said = unknown_labels(labels.data, mapping), None
+    if unknown:
+        labelled = int((labels.data != 0).sum())
+        log.warning("%s: %s", labels_path, unknown_sentence(unknown, labelled, mapping))
+        voxels = sum(unknown.values())
+        said = {"ids": list(unknown), "voxels": voxels, "percent": round(100 * voxels / labelled, 3)}
+    return resampled, said
 
 
 def write_prepared(

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from smgicnet.config import complete_method
 from smgicnet.errors import InputError
+from smgicnet.images import require_distinct
 from smgicnet.methods import METHODS
 from smgicnet.preprocessing import Grid
 from smgicnet.weights import Weights, write_weights
@@ -91,6 +92,7 @@ def import_weights(kind: str, source: Path, out: Path, *, variant: str | None, o
     images (default: LPS for LapIRN and, as its arrays are read in reverse, SPL for ICNet). Strict: raises `InputError`
     for a file that is missing, unreadable, or not exactly that network.
     """
+    require_distinct([out], [source])
     publication = PUBLICATIONS[kind]
     tensors = _read(kind, source)
     names = {name: publication.rename(name) for name in tensors}

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from smgicnet.errors import InputError
-from smgicnet.images import atomic_path, on_grid_of, read_image, read_labels
+from smgicnet.images import on_grid_of, read_image, read_labels
 from smgicnet.preprocessing import foreground, roi_names
+from smgicnet.tab_separated import read_tsv, write_tsv
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ MIN_COHORT = 5  # subjects below which a cohort says nothing about one of them
 MIN_SD = 0.02  # of the median volume: equal brains differ by resampling alone
 COMMON_ROI = 0.9  # of the other labelled subjects have it
 MAX_CUT_PERCENT = 1.0
+MAX_UNKNOWN_PERCENT = 1.0
 NAMED_ROIS = 3
 COLUMNS = (
     *("subject", "split", "image", "labels", "source_shape", "source_spacing_mm", "source_orientation", "brain_ml"),
@@ -74,6 +76,7 @@ def measure(image_path: str | Path, labels_path: str | Path, report_path: str | 
         "brain_ml": report["foreground_ml"],
         "labelled_ml": round(float(labelled.sum() * np.prod(image.spacing) / 1000), 1),
         "rois": len(present),
+        "unknown_percent": (report.get("labels_unknown") or {}).get("percent", 0.0),
         "rois_missing": [name for roi, name in roi_names().items() if present and roi not in present],
         "cut_percent": report["cut_percent"],
         "labels_outside_percent": round(100 * float((~brain[labelled]).mean()), 2) if present else None,
@@ -116,6 +119,10 @@ def _reasons(rows: pd.DataFrame, config: QualityConfig) -> dict[str, list[str]]:
         f"{percent:.1f} % of the brain is cut off by the grid" if percent > MAX_CUT_PERCENT else ""
         for percent in rows["cut_percent"]
     ]
+    unknown = [
+        f"{percent:.1f} % of the labels are of ids that the protocol lacks" if percent > MAX_UNKNOWN_PERCENT else ""
+        for percent in rows["unknown_percent"]
+    ]
     return {
         "implausible brain volume": _implausible(rows["brain_ml"], *config.volume_ml),
         "brain volume far from the cohort's": _outlying(rows["brain_ml"], config.volume_deviations),
@@ -123,6 +130,7 @@ def _reasons(rows: pd.DataFrame, config: QualityConfig) -> dict[str, list[str]]:
         "brain cut by the grid": cut,
         "missing ROIs": _lacking(rows["rois_missing"], rows["rois"] > 0),
         "another contrast": _other_contrast(rows["white_to_grey"].astype(float)),
+        "unknown labels": unknown,
     }
 
 
@@ -200,8 +208,7 @@ def write_quality(
             log.info("%s: %d of %d subjects", kind, sum(map(bool, sentences)), len(table))
     table["rois_missing"] = [", ".join(names) for names in table["rois_missing"]]
     table = table[list(COLUMNS)]
-    with atomic_path(table_path) as part:
-        table.to_csv(part, sep="\t", index=False)
+    write_tsv(table, table_path)
     log.info("%d of %d subjects are flagged: %s", table["flagged"].sum(), len(table), table_path)
     _check_remaining(table, table_path)
     return table
@@ -226,7 +233,7 @@ def read_quality(table_path: str | Path) -> pd.DataFrame:
     Raises `InputError` when it is missing or another table.
     """
     try:
-        table = pd.read_csv(table_path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8")
+        table = read_tsv(table_path, "Run the workflow again")
         table = table[list(COLUMNS)]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(table_path, f"not a table of quality control ({error})", "Run the workflow again") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from smgicnet.evaluation import ScoredSubject, score_pair
 from smgicnet.field_formats import read_geometry
 from smgicnet.images import atomic_path, read_labels, require_distinct, require_writable
 from smgicnet.methods.contract import Registration
-from smgicnet.preprocessing import label_file, map_labels, roi_names
+from smgicnet.preprocessing import label_file, map_labels, roi_names, unknown_labels, unknown_sentence
 from smgicnet.transform_chain import displacement_of, read_transforms
 from smgicnet.transforms_io import to_voxels
+
+log = logging.getLogger(__name__)
 
 
 def score_transforms(
@@ -59,6 +62,8 @@ def _scored(path: Path, mapping: str, form: str | None) -> ScoredSubject:
         raise InputError(
             path, f"none of the 36 ROIs is in it by {label_file(mapping).name}", "Name its protocol with --protocol"
         )
+    if unknown := unknown_labels(volume.data, mapping):
+        log.warning("%s: %s", path, unknown_sentence(unknown, int((volume.data != 0).sum()), mapping))
     return ScoredSubject(str(path), np.ascontiguousarray(labels), volume.affine, None, None)
 
 

@@ -19,6 +19,7 @@ from smgicnet.cohort import (
     read_participants,
 )
 from smgicnet.errors import InputError
+from smgicnet.images import require_distinct
 from smgicnet.preprocessing import label_table
 from smgicnet.tools import needed_tools
 
@@ -34,6 +35,7 @@ def plan_cohort(dataset: Mapping, folder: str | Path) -> pd.DataFrame:
     source, preprocessing = dataset["source"], dataset["preprocessing"]
     segmented = preprocessing["segmentation"] != "given"
     if source["kind"] == "participants":
+        require_distinct([Path(folder) / "participants.tsv"], [source["path"]])  # the workflow writes it
         table = read_participants(source["path"], source["splits"], source["seed"], segmented=segmented)
     elif source["kind"] == "bids":
         table = read_bids(source)
@@ -58,7 +60,7 @@ def _numbered(counts: Mapping[str, int]) -> pd.DataFrame:
 
 def _plan_label_maps(source: Mapping) -> pd.DataFrame:
     """A row an image: one of each map of val and test, ``renderings`` of each that trains."""
-    maps = sorted(Path(source["path"]).glob("*.nii.gz"))
+    maps = sorted(path for path in Path(source["path"]).glob("*.nii.gz") if not path.name.startswith("."))
     if not maps:
         raise InputError(source["path"], "no *.nii.gz label maps in this folder", "Correct source.path in the config")
     if len(maps) < (source["maps"] or 0):

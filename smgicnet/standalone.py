@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from smgicnet.cohort import SPLITS, TRUTH_COLUMNS, SubjectFiles, read_excluded, unordered_pairs
 from smgicnet.config import build, load, registering_block, stage_block
@@ -24,6 +23,7 @@ from smgicnet.method_code import registering_code, training_code
 from smgicnet.preprocessing import Grid
 from smgicnet.register_job import register_shard
 from smgicnet.statistics import read_metrics
+from smgicnet.tab_separated import read_tsv
 from smgicnet.train_job import train_stage, training_identity
 
 log = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ def prepared_subjects(folder: Path, *, excluding: bool) -> dict[str, list[Subjec
     for path in (table_path, *[excluded_path] * excluding):
         if not path.is_file():
             raise InputError(path, "no such file", remedy)
-    table = pd.read_csv(table_path, sep="\t", dtype=str, keep_default_na=False).set_index("subject")
+    table = read_tsv(table_path, remedy).set_index("subject")
     excluded = read_excluded([excluded_path] if excluding else [])
     found: dict[str, list[SubjectFiles]] = {split: [] for split in SPLITS}
     for subject, row in table.iterrows():

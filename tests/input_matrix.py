@@ -31,8 +31,8 @@ from smgicnet.transforms_io import read_itk
 from smgicnet.weights import Weights, write_weights
 from tests.helpers import block, build
 
-GRID = Grid((16, 16, 16), 8.0)
-RADII = np.array([38.0, 46, 34])  # mm, of a small brain
+GRID = Grid((16, 16, 16), 5.0)
+RADII = np.array([24.0, 28, 22])  # mm, of a small brain
 CENTRE = np.array([6.0, -11, 17])
 ORIENTATIONS = ("RAS", "LAS", "LPS", "RPI", "LIA", "PSR", "ASL", "SPL", "RAS oblique", "LPS oblique")
 SIZES = ((0.5, 0.5, 0.5), (1.0, 1.0, 1.0), (1.0, 1.0, 6.0), (0.9, 0.9, 1.2))
@@ -103,7 +103,7 @@ def cases() -> Iterator[Case]:
 
 def head(points: np.ndarray, bend: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Intensity (0 to 250) and label of the head at world points ``(..., 3)`` in RAS mm."""
-    moved = (points - CENTRE + bend * np.sin(points[..., [1, 2, 0]] / 25)) / RADII
+    moved = (points - CENTRE + bend * np.sin(points[..., [1, 2, 0]] / 20)) / RADII
     radius, left = np.linalg.norm(moved, axis=-1), moved[..., 0] < 0
     nucleus = np.linalg.norm((moved - [0, 0.1, 0]) * [1, 1.4, 1], axis=-1) < 0.3
     brain = radius < 1
@@ -123,7 +123,7 @@ def grid(orientation: str, size: tuple[float, ...], shear: float = 0.0) -> tuple
     if oblique:
         matrix[:3, :3] = Rotation.from_euler("xyz", [12, -9, 15], degrees=True).as_matrix() @ matrix[:3, :3]
     matrix[:3, 0] += shear * matrix[:3, 1]
-    extent = np.abs(np.linalg.inv(matrix[:3, :3])) @ (2 * RADII + 24)
+    extent = np.abs(np.linalg.inv(matrix[:3, :3])) @ (2 * RADII + 16)
     shape = tuple(int(n) for n in np.ceil(extent))
     matrix[:3, 3] = CENTRE + np.array([1, 2, -1]) - matrix[:3, :3] @ ((np.array(shape) - 1) / 2)
     return shape, matrix
@@ -233,7 +233,7 @@ class Bench:
         shape, affine = grid("LAS", (2.0, 2.0, 2.0))
         points = apply_affine(affine, np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1))
         self.image, self.labels = folder / "fixed.nii.gz", folder / "fixed-labels.nii.gz"
-        for path, data in zip((self.image, self.labels), head(points, bend=4.0), strict=True):
+        for path, data in zip((self.image, self.labels), head(points, bend=3.0), strict=True):
             image = nib.Nifti1Image(data.astype(np.float32), affine)
             image.set_qform(affine, 1)
             nib.save(image, path)
@@ -288,6 +288,8 @@ class Bench:
                 one.header["intent_code"] = 1007
                 nib.save(one, field)
         answer = run("convert", field, folder / "fsl.nii.gz", "--from", "itk", "--to", "fsl", *ends)
+        if case.kind.name == "NaN":  # the headers alone are read
+            return "" if answer[0] == 0 else f"exit code {answer[0]}: {answer[2]}"
         if case.kind.refused:
             return self._refused(case, answer)
         if case.kind.name.startswith("sheared"):
@@ -343,7 +345,7 @@ class Bench:
         brain = expected > 0
         agreed = float((prepared.labels == expected)[brain].mean())
         dark = float(np.median(prepared.image[~brain]))
-        if agreed < 0.9 or dark > 0.05:
+        if agreed < (0.9 if max(case.size) < 2 else 0.7) or dark > 0.05:
             return f"{100 * agreed:.1f} % of the labels lie where the head is, and the background is at {dark:.2f}"
         return ""
 
@@ -367,7 +369,7 @@ def table_of(results: dict[Case, dict[str, str]]) -> str:
 def main(every: int = 1) -> int:
     """Print the table; 1 if an answer is wrong."""
     chosen = list(cases())[::every]
-    print(f"{len(chosen)} combinations through 5 commands; about {len(chosen) // 2} seconds.", flush=True)
+    print(f"{len(chosen)} combinations through 5 commands; about {2 * len(chosen)} seconds.", flush=True)
     start, results = time.time(), {}
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))

@@ -141,3 +141,27 @@ def test_without_its_library_the_error_says_what_to_install(tmp_path, monkeypatc
     monkeypatch.setattr(bids.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install ancpbids"):
         bids.read_bids({"path": str(tmp_path)})
+
+
+def test_a_number_that_yaml_made_is_the_one_session_that_it_can_be(tmp_path):
+    root = dataset(tmp_path, *[f"sub-01_ses-{name}_T1w.nii.gz" for name in ("01", "010", "10", "base")])
+    assert "_ses-01_" in read(root, select={"session": 1}).at[0, "image"]
+    assert "_ses-010_" in read(root, select={"session": 8}).at[0, "image"]  # YAML 1.1 reads 010 so
+    with pytest.raises(InputError, match=r"several values of session fit 10 \(010, 10\)\. Write it in quotes"):
+        read(root, select={"session": 10})
+    with pytest.raises(InputError, match=r"no session is 3 \(01, 010, 10, base\)"):
+        read(root, select={"session": 3})
+
+
+def test_what_macos_leaves_beside_a_file_is_no_image(tmp_path):
+    root = dataset(tmp_path, "sub-01_T1w.nii.gz")
+    (root / "sub-01/anat/._sub-01_T1w.nii.gz").write_bytes(b"\0\5\x16\7")
+    assert Path(read(root).at[0, "image"]).name == "sub-01_T1w.nii.gz"
+
+
+def test_participants_may_leave_out_sub_and_nobody_is_left_out_in_silence(tmp_path, caplog):
+    root = dataset(tmp_path, *[f"sub-{name}_T1w.nii.gz" for name in "abc"])
+    (root / "participants.tsv").write_text("participant_id\tsplit\na\ttrain\nsub-b\ttest\nd\ttest\n")
+    assert read(root)["split"].tolist() == ["train", "test", ""]
+    assert "rows without an image: sub-d" in caplog.text
+    assert "subjects without a row, which are left out: sub-c" in caplog.text

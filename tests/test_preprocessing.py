@@ -204,5 +204,5 @@ def test_label_protocols(tmp_path):
         with pytest.raises(InputError) as caught:
             label_table(str(own))
         assert problem in caught.value.problem
-    with pytest.raises(InputError, match=f"Use one of .*{LABEL_TABLE.stem}"):
+    with pytest.raises(InputError, match=f"A protocol is one of .*{LABEL_TABLE.stem}"):
         label_table("aal")

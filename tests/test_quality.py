@@ -57,6 +57,7 @@ def rows(count=10, **changes):
         "labelled_ml": 1300.0,
         "labels_outside_percent": 1.0,
         "cut_percent": 0.1,
+        "unknown_percent": 0.0,
         "rois": 36,
         "rois_missing": [[] for _ in range(count)],
         "white_to_grey": 1.3,

@@ -20,6 +20,7 @@ from smgicnet.provenance import PACKAGE
 from smgicnet.quality import COLUMNS
 from smgicnet.report.browser import browser, find_browser
 from smgicnet.report.quality_page import HEIGHT, TISSUES, draw, write_quality_page
+from smgicnet.tab_separated import write_tsv
 
 SHAPE = (24, 30, 26)
 HOSTILE = '<script>document.title="run"</script>"&'
@@ -58,7 +59,7 @@ def write_table(path):
     ]
     table["flagged"] = table["reason"] != ""
     table["excluded"] = table["subject"] == "s4"
-    table.to_csv(path, sep="\t", index=False)
+    write_tsv(table, path)
 
 
 @pytest.fixture(scope="module")
