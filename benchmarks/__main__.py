@@ -28,12 +28,14 @@ from smgicnet import config, device, preprocessing
 from smgicnet.device import has_bfloat16, pick_device, to_device
 from smgicnet.evaluation import dice, jacobian_metrics, ndv_percent, present_labels, warp_labels
 from smgicnet.fields import Flow, resample
+from smgicnet.foreground import brain_centre
 from smgicnet.hausdorff import hausdorff95_mm
 from smgicnet.images import Volume
+from smgicnet.label_protocols import roi_names
 from smgicnet.losses import local_ncc
 from smgicnet.methods import METHODS, LearnedMethod
 from smgicnet.phantom import load_template
-from smgicnet.preprocessing import Grid, brain_centre, common_affine, roi_names
+from smgicnet.preprocessing import Grid, common_affine
 from smgicnet.provenance import hardware
 from smgicnet.rendering import to_rois
 from smgicnet.training import step_gradients, weighted_total

@@ -19,7 +19,7 @@ from smgicnet.comparisons import bootstrap_interval
 from smgicnet.device import image_tensor, to_device
 from smgicnet.evaluation import dice, jacobian_metrics, present_labels, warp_labels
 from smgicnet.images import read_image, read_labels
-from smgicnet.preprocessing import roi_names
+from smgicnet.label_protocols import roi_names
 from smgicnet.provenance import hardware
 from smgicnet.sources import RENDERING
 from smgicnet.standalone import prepared_subjects

@@ -16,8 +16,9 @@ from nibabel.affines import from_matvec
 from scipy.spatial.transform import Rotation
 
 from smgicnet.examples import mean_dice
+from smgicnet.foreground import background_level
 from smgicnet.images import read_image, write_volume
-from smgicnet.preprocessing import background_level, resample
+from smgicnet.preprocessing import resample
 from smgicnet.register_pair import register_images
 from smgicnet.score_transform import score_transforms
 from smgicnet.shipped import DEFAULT, find_weights

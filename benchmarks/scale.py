@@ -24,8 +24,9 @@ from scipy import ndimage
 from smgicnet import config
 from smgicnet.evaluation import dice, present_labels, warp_labels
 from smgicnet.images import read_labels, write_volume
+from smgicnet.label_protocols import roi_names
 from smgicnet.methods import METHODS
-from smgicnet.preprocessing import Grid, prepare, roi_names, write_prepared
+from smgicnet.preprocessing import Grid, prepare, write_prepared
 from smgicnet.provenance import hardware
 from smgicnet.register_job import load_method
 from smgicnet.sampling import ImageSet, PairSampler

@@ -3,9 +3,11 @@
 RENDERING_CODE = [
     "phantom.py",
     "rendering.py",
-    "preprocessing.py",
+    "foreground.py",
+    "label_protocols.py",
     "images.py",
     "headers.py",
+    "affine_geometry.py",
     "transforms_io.py",
     LABEL_TABLE,
 ]

@@ -97,7 +97,7 @@ from smgicnet.costs import (
 from smgicnet.errors import InputError
 from smgicnet.headers import header_form
 from smgicnet.method_code import registering_code, training_code
-from smgicnet.preprocessing import LABEL_TABLE, label_file
+from smgicnet.label_protocols import LABEL_TABLE, label_file
 from smgicnet.provenance import PACKAGE, source_digest
 from smgicnet.sources import plan_cohort, recipe, require_training_labels, tools_to_come
 from smgicnet.tools import require_tools
@@ -334,7 +334,13 @@ def tool_environment(tool):
 def preparing_code(dataset):
     """Digest of what prepares a dataset's subjects: the package's files and the table of its labels."""
     return source_digest(
-        "preprocessing.py", "images.py", "headers.py", label_file(preparation(dataset)["labels"]).absolute()
+        "preprocessing.py",
+        "foreground.py",
+        "label_protocols.py",
+        "images.py",
+        "headers.py",
+        "affine_geometry.py",
+        label_file(preparation(dataset)["labels"]).absolute(),
     )
 
 

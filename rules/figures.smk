@@ -16,7 +16,7 @@ rule plot_comparisons:
         labels=LABELS,
         reference=REFERENCE,
         merge_sides=CONFIG["evaluation"]["merge_sides"],
-        code=source_digest("plotting.py", "page.py", "score_figures.py", "preprocessing.py", LABEL_TABLE),
+        code=source_digest("plotting.py", "page.py", "score_figures.py", "label_protocols.py", LABEL_TABLE),
     script:
         "../workflow/scripts/plot_comparisons.py"
 
@@ -44,7 +44,7 @@ rule plot_scores:
             "score_figures.py",
             "comparisons.py",
             "statistics.py",
-            "preprocessing.py",
+            "label_protocols.py",
             LABEL_TABLE,
         ),
     script:

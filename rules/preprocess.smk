@@ -18,7 +18,9 @@ rule extract_brain:
     params:
         tool=lambda w: preparation(w.dataset)["skull_strip"],
         form=lambda w: header_form(preparation(w.dataset)),
-        code=source_digest("brain_extraction.py", "images.py", "headers.py", "tools.py"),
+        code=source_digest(
+            "brain_extraction.py", "foreground.py", "images.py", "headers.py", "affine_geometry.py", "tools.py"
+        ),
     script:
         "../workflow/scripts/extract_brain.py"
 
@@ -35,7 +37,7 @@ rule correct_bias:
         "../envs/ants.yaml"
     params:
         form=lambda w: header_form(preparation(w.dataset)),
-        code=source_digest("bias_field.py", "preprocessing.py", "images.py", "headers.py"),
+        code=source_digest("bias_field.py", "foreground.py", "images.py", "headers.py", "affine_geometry.py"),
     script:
         "../workflow/scripts/correct_bias.py"
 
@@ -58,7 +60,7 @@ rule segment:
         tool=lambda w: preparation(w.dataset)["segmentation"],
         form=lambda w: header_form(preparation(w.dataset)),
         folder=lambda w: f"results/{w.dataset}/segmentation",  # of the tool, which resumes there
-        code=source_digest("segmentation.py", "images.py", "headers.py", "tools.py"),
+        code=source_digest("segmentation.py", "images.py", "headers.py", "affine_geometry.py", "tools.py"),
     script:
         "../workflow/scripts/segment_subject.py"
 
@@ -102,7 +104,7 @@ rule assess_quality:
         subjects=lambda w: subjects(w.dataset, *SPLITS),
         splits=lambda w: COHORTS[w.dataset].loc[subjects(w.dataset, *SPLITS), "split"].tolist(),
         quality=lambda w: DATASETS[w.dataset]["quality"],
-        code=source_digest("quality.py", "preprocessing.py"),
+        code=source_digest("quality.py", "foreground.py", "label_protocols.py"),
     script:
         "../workflow/scripts/assess_quality.py"
 

@@ -62,7 +62,7 @@ rule choose_pairs:
     params:
         pairs=lambda w: PAIRS[w.dataset],
         rules=CONFIG["evaluation"]["figure_pairs"],
-        code=source_digest("shown_pairs.py", "evaluation.py", "preprocessing.py", LABEL_TABLE),
+        code=source_digest("shown_pairs.py", "evaluation.py", "label_protocols.py", LABEL_TABLE),
     script:
         "../workflow/scripts/choose_pairs.py"
 

@@ -9,7 +9,7 @@ TABLE_SOURCES = {
         *TABLE_CODE,
         "table_job.py",
         "comparison_tables.py",
-        "preprocessing.py",
+        "label_protocols.py",
         os.path.relpath(LABEL_TABLE, PACKAGE),
     ],
     "ablations": [*TABLE_CODE, "table_job.py", "ablations.py"],

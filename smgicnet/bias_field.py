@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from smgicnet.foreground import foreground
 from smgicnet.images import Volume, on_grid_of, read_image, read_labels
-from smgicnet.preprocessing import foreground
 
 log = logging.getLogger(__name__)
 SHRINK = 4  # the field is smooth: every fourth voxel tells it

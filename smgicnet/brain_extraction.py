@@ -12,8 +12,8 @@ import nibabel as nib
 import numpy as np
 
 from smgicnet.errors import InputError
+from smgicnet.foreground import background_level, foreground
 from smgicnet.images import Volume, axcodes, on_grid_of, read_image, read_labels, reoriented, write_volume
-from smgicnet.preprocessing import background_level, foreground
 from smgicnet.tools import program, run_tool
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from smgicnet.affine import AffineConfig, align
 from smgicnet.device import image_tensor, to_device
 from smgicnet.evaluation import ScoredSubject, score_pair
 from smgicnet.images import write_volume
+from smgicnet.label_protocols import roi_names
 from smgicnet.methods import METHODS, LearnedMethod
-from smgicnet.preprocessing import roi_names
 from smgicnet.register_job import load_method
 from smgicnet.training import step_gradients
 

@@ -16,7 +16,8 @@ from smgicnet.cohort import FILE_COLUMNS, SPLITS, check_cohort, check_subjects
 from smgicnet.cohort_files import SubjectCheck, attempt, check_cohort_files
 from smgicnet.config import load, schema
 from smgicnet.errors import InputError, printable
-from smgicnet.preprocessing import Grid, label_table, read_intensities
+from smgicnet.label_protocols import label_table
+from smgicnet.preprocessing import Grid, read_intensities
 from smgicnet.sources import plan_cohort
 from smgicnet.tab_separated import read_tsv
 from smgicnet.tools import needed_tools, require_tools

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from smgicnet import __version__
-from smgicnet.errors import InputError
+from smgicnet.errors import InputError, printable
 from smgicnet.headers import FORMS, MEANINGS
 from smgicnet.interruption import REQUEUE, Interrupted
 from smgicnet.shipped import DEFAULT, find_weights
@@ -269,7 +269,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return arguments.run(arguments) or 0
     except InputError as error:
-        print(f"smgicnet {arguments.command}: {error}", file=sys.stderr)
+        print(f"smgicnet {arguments.command}: {printable(str(error))}", file=sys.stderr)
         return 2
     except Interrupted as stopped:
         print(f"smgicnet {arguments.command}: {stopped}", file=sys.stderr)

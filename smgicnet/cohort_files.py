@@ -10,7 +10,6 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import nibabel as nib
@@ -21,9 +20,11 @@ from tqdm import tqdm
 from smgicnet.brain_extraction import is_stripped
 from smgicnet.cohort import FILE_COLUMNS
 from smgicnet.errors import InputError
+from smgicnet.foreground import foreground
 from smgicnet.headers import header_form
 from smgicnet.images import Volume, on_grid_of, read_image, read_labels
-from smgicnet.preprocessing import Grid, foreground, map_labels, prepare, roi_names, unknown_labels
+from smgicnet.label_protocols import map_labels, roi_names, unknown_labels
+from smgicnet.preprocessing import Grid, prepare
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def _shared(rows: list[dict[str, str]], checks: list[SubjectCheck]) -> list[tupl
     for files, one in zip(rows, checks):
         problems = []
         used = [("image", one.digest)] + [
-            (kind, os.path.realpath(file)) for kind, file in files.items() if Path(file or ".").is_file()
+            (kind, os.path.realpath(file)) for kind, file in files.items() if os.path.isfile(file)
         ]
         for kind, key in used:
             other = first.setdefault((kind, key), one.subject) if key else one.subject

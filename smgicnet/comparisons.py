@@ -19,7 +19,7 @@ from pandas import DataFrame, Series
 from scipy import stats
 
 from smgicnet.errors import InputError
-from smgicnet.preprocessing import roi_names
+from smgicnet.label_protocols import roi_names
 from smgicnet.statistics import COLUMNS
 
 SIDE = "^(Left|Right)-"

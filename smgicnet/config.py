@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import posixpath
 import re
 import types
@@ -17,11 +18,13 @@ from typing import Any, TypeVar
 import jsonschema
 import yaml
 
-from smgicnet.errors import InputError
+from smgicnet.errors import InputError, shortened
 
 T = TypeVar("T")
 GENERATED = ("phantom", "label-maps")  # kinds of sources whose images come skull-stripped
 WITH_WEIGHTS = {"type", "label", "arms", "weights"}  # all that a method says whose weights are given
+MAX_BYTES, MAX_VALUES, MAX_DEPTH = 2**20, 20_000, 50  # of a config: a thousand methods are less
+SHOWN = 300  # characters of a message of the schema
 _PACKAGE = Path(__file__).parent
 # an installed package carries the schemas; in a checkout they stand in config/
 SCHEMAS = _PACKAGE / "schemas" if (_PACKAGE / "schemas").is_dir() else _PACKAGE.parent / "config" / "schemas"
@@ -192,7 +195,7 @@ def _check(value: Any, name: str, where: str, source: str) -> dict:
             path = ".".join([where, *map(str, error.absolute_path)]).strip(".")
             known = error.schema.get("properties")
             hint = f" (known keys: {', '.join(known)})" if error.validator == "additionalProperties" and known else ""
-            lines.append(f"{path or 'top level'}: {error.message}{hint}")
+            lines.append(f"{shortened(path, SHOWN) or 'top level'}: {shortened(error.message, SHOWN)}{hint}")
             key = tuple(filter(None, path.split(".")))
             if error.validator == "additionalProperties":  # the keys that are not known
                 sources.append(origin.of((*key, str(name)) for name in error.instance.keys() - (known or {}).keys()))
@@ -368,7 +371,7 @@ def _check_consistency(config: Mapping, source: str, section: str = "methods") -
         if "levels" in method.get("network", {}):
             _check_levels(method, where, source)
         _check_grids(method, where, config["datasets"], source)
-        if method["weights"] and not Path(method["weights"]).is_file():
+        if method["weights"] and not os.path.isfile(method["weights"]):
             raise InputError(
                 source, f"{where}.weights: there is no file {method['weights']}", "Correct the path, or remove the key"
             )
@@ -429,17 +432,42 @@ def _check_levels(method: Mapping, where: str, source: str) -> None:
         )
 
 
+def _is_too_large(config: Any) -> bool:
+    """Whether aliases make more of a file than there seems to be in it, or one without an end."""
+    waiting, count = [(config, 1)], 0
+    while waiting:
+        part, depth = waiting.pop()
+        count += 1
+        if count > MAX_VALUES or depth > MAX_DEPTH:
+            return True
+        if isinstance(part, dict | list):
+            waiting += [(one, depth + 1) for one in (part.values() if isinstance(part, dict) else part)]
+    return False
+
+
 def load(path: str | Path) -> dict:
     """Read a YAML file and `complete` it. Raises `InputError` when it is missing or not YAML."""
     try:
         with open(path, encoding="utf-8") as file:
-            config = yaml.safe_load(file)
+            text = file.read(MAX_BYTES + 1)
+        config = yaml.safe_load(text)
     except UnicodeDecodeError as error:
         raise InputError(path, f"not text in UTF-8 ({error.reason})", "Save the config as UTF-8") from None
     except FileNotFoundError:
         raise InputError(path, "no such file", "Give the path of a config file such as config/config.yaml") from None
-    except yaml.YAMLError as error:
-        raise InputError(path, f"not valid YAML: {error}", "Correct the syntax at that place") from None
+    except (yaml.YAMLError, ValueError) as error:  # of a date that there is not, or a number of too many digits
+        raise InputError(
+            path, f"not valid YAML: {shortened(str(error), 2 * SHOWN)}", "Correct the syntax at that place"
+        ) from None
+    except RecursionError:
+        raise InputError(path, "its values are nested too deeply", "Start from config/config.yaml") from None
+    if len(text) > MAX_BYTES or _is_too_large(config):
+        raise InputError(
+            path,
+            f"it has more than {MAX_BYTES:,} characters, {MAX_VALUES:,} values (an alias counts as what it stands for) "
+            f"or {MAX_DEPTH} levels",
+            "Start from config/config.yaml",
+        )
     if not isinstance(config, dict):
         raise InputError(path, "the file holds no mapping", "Start from config/config.yaml")
     return complete(config, str(path))

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+LONGEST = 8000  # characters of a problem: a config with fifty wrong keys has fewer
+
 
 def printable(text: str) -> str:
     """``text`` with control characters as escapes: what is in a file must not steer the terminal."""
     return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
+
+
+def shortened(text: str, most: int = LONGEST) -> str:
+    """``text``, without its middle where it has more than ``most`` characters: what is in a file must not flood it."""
+    return text if len(text) <= most else f"{text[: most // 2 - 3]} ... {text[3 - most // 2 :]}"
 
 
 class InputError(ValueError):
@@ -17,8 +24,9 @@ class InputError(ValueError):
     """
 
     def __init__(self, source: str | Path, problem: str, remedy: str):
+        source, problem = shortened(str(source)), shortened(problem)
         super().__init__(f"{source}: {problem}. {remedy}.")
-        self.source, self.problem, self.remedy = str(source), problem, remedy
+        self.source, self.problem, self.remedy = source, problem, remedy
 
     def __reduce__(self):
         return InputError, (self.source, self.problem, self.remedy)

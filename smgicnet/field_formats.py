@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
 
+from smgicnet.affine_geometry import writable_grid
 from smgicnet.errors import InputError
-from smgicnet.headers import OpenedImage, open_image, writable_grid
+from smgicnet.headers import OpenedImage, open_image
 from smgicnet.images import Volume, spatial_shape, write_volume
 from smgicnet.transforms_io import ENDINGS, read_vectors, to_voxels, voxel_grid, write_itk
 
@@ -43,7 +44,7 @@ def read_geometry(path: str | Path, form: str | None = None) -> Geometry:
 
 
 def written_geometry(grid: Geometry) -> Geometry:
-    """Where ITK's results for an image lie: its own grid, or `smgicnet.headers.writable_grid` of a sheared one."""
+    """Where ITK's results for an image lie: on its own grid or, for a sheared one, on `writable_grid`."""
     shape, affine = writable_grid(grid.shape, grid.affine)
     return replace(grid, shape=shape, affine=affine)
 

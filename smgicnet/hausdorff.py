@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial import cKDTree
 
-from smgicnet.preprocessing import bounding_box
+from smgicnet.foreground import bounding_box
 
 RADIUS = 5  # of the ball of neighbours that are looked at, in voxels of the finest axis
 LABELS = 256

@@ -3,24 +3,27 @@
 A NIfTI header can hold two places for the same voxels, a sform and a qform, besides the voxel sizes in pixdim. Programs
 choose differently among them (nibabel, FSL and FreeSurfer take the sform first, ITK often the qform), so that a file
 whose forms differ lies in two places. One rule holds everywhere here (docs/headers.md): forms that put no voxel of the
-grid more than `TOLERANCE` of a voxel apart are one and the same, and others are refused until the user names one.
+grid more than a tenth of a voxel apart are one and the same, and others are refused until the user names one.
 
 nibabel is imported where it is used: Snakemake imports modules that import this one in an environment that lacks it.
 """
 
 from __future__ import annotations
 
+import gzip
 import logging
+import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from smgicnet.affine_geometry import agree, apart, rotation_of
 from smgicnet.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,10 +32,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 FORMS = ("sform", "qform")
 MEANINGS = ("lps", "ras", "fsl-rel", "fsl-abs", "voxels")  # of the vectors of a field that does not say it
-TOLERANCE = 0.1  # of the smallest voxel edge: where a sform and a qform may differ
 MILLIMETRES = {0: 1.0, 1: 1e3, 2: 1.0, 3: 1e-3}  # by NIfTI's code of the unit: unknown, metre, millimetre, micrometre
 MAX_VOXELS = 2**31
+_FAR, _UNEVEN = 1e9, 1e5  # mm, beyond which nothing lies; of a voxel's edges, the largest ratio
 _MAX_RATIO = 1100  # of gzip: no file unpacks to more than about a thousand times its size
+_MAX_BEYOND, _CHUNK = 2**26, 2**20  # bytes after the voxels, unpacked
 _OTHERS = {
     (".lta", ".m3z"): "it is a transform of FreeSurfer's",
     (".h5", ".hdf5", ".tfm", ".txt", ".xfm", ".x5"): "it is a transform or a text, not an image",
@@ -84,8 +88,8 @@ def open_image(path: str | Path, form: str | None = None, *, anywhere: bool = Fa
     import nibabel as nib
 
     path = Path(path)
-    if not path.is_file():
-        problem = "it is a folder" if path.is_dir() else "no such file"
+    if not os.path.isfile(path):  # False as well for a name that no file can have
+        problem = "it is a folder" if os.path.isdir(path) else "no such file"
         raise InputError(path, problem, "Correct its path or restore the file")
     for endings, problem in _OTHERS.items():
         if path.name.lower().endswith(endings):
@@ -117,7 +121,9 @@ def open_image(path: str | Path, form: str | None = None, *, anywhere: bool = Fa
     scale = MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
     pixdim = np.abs(np.asarray(header["pixdim"][1:4], dtype=np.float64)) * scale
     placed = bool(form or header["sform_code"] > 0 or header["qform_code"] > 0)
-    affine = np.diag([*pixdim, 1.0]) if anywhere and not placed else _place(path, header, shape, pixdim, scale, form)
+    with np.errstate(over="ignore"):  # of sizes that no voxel has, which `_place` refuses
+        given = anywhere and not placed
+        affine = np.diag([*pixdim, 1.0]) if given else _place(path, header, shape, pixdim, scale, form)
     slope = float(header["scl_slope"]) if np.isfinite(header["scl_slope"]) and header["scl_slope"] else 1.0
     return OpenedImage(path, shape, dtype, slope, affine, pixdim, int(header["intent_code"]), placed, voxels)
 
@@ -143,7 +149,7 @@ def read_voxels(opened: OpenedImage) -> np.ndarray:
     """The real values of all voxels, ``opened.shape``. Raises `InputError` for a damaged file."""
     try:
         with _notes_of(opened.path), np.errstate(all="ignore"):
-            return np.asanyarray(opened.voxels)
+            return _values(opened.voxels)
     except MemoryError:
         problem = f"its {' x '.join(map(str, opened.shape))} voxels do not fit into this machine's memory"
         raise InputError(opened.path, problem, "Resample it to larger voxels, or use a larger machine") from None
@@ -153,6 +159,22 @@ def read_voxels(opened: OpenedImage) -> np.ndarray:
             f"not a readable image, perhaps truncated ({_brief(error)})",
             "Copy or download it again as NIfTI",
         ) from error
+
+
+def _values(voxels: ArrayLike) -> np.ndarray:
+    """The array of a proxy. What is compressed by gzip is read to its end, where the checksum stands."""
+    from nibabel.arrayproxy import ArrayProxy
+
+    file = getattr(voxels, "file_like", None)
+    if not (isinstance(voxels, ArrayProxy) and str(file).lower().endswith((".gz", ".mgz"))):
+        return np.asanyarray(voxels)
+    with gzip.open(file) as unpacked:
+        spec = (voxels.shape, voxels.dtype, voxels.offset, voxels.slope, voxels.inter)
+        values = np.asanyarray(ArrayProxy(unpacked, spec))
+        for _ in range(_MAX_BEYOND // _CHUNK):
+            if not unpacked.read(_CHUNK):
+                return values
+    raise ValueError(f"more than {_MAX_BEYOND // 2**20} MiB follow its voxels")
 
 
 def _brief(error: Exception) -> str:
@@ -170,9 +192,13 @@ def _notes_of(path: Path) -> Iterator[None]:
 
     logger.addFilter(instead)
     try:
-        yield
+        with warnings.catch_warnings(record=True) as remarks:
+            warnings.simplefilter("always")
+            yield
     finally:
         logger.removeFilter(instead)
+    for message in dict.fromkeys(str(one.message) for one in remarks):
+        _say(str(path), message)
 
 
 @cache
@@ -240,10 +266,10 @@ def _place(
             )
     elif not agree(*matrices, shape):
         sform, qform = map(_rows, matrices)
-        apart = _apart(*matrices, shape)
         raise InputError(
             path,
-            f"its header contradicts itself: sform {sform} and qform {qform} put voxels up to {apart:.3g} mm apart",
+            f"its header contradicts itself: sform {sform} and qform {qform} put voxels up to "
+            f"{apart(*matrices, shape):.3g} mm apart",
             "Mend the header, for instance with `fslorient -copysform2qform` or `-copyqform2sform`, or name the form "
             "that is right: --header sform or qform (preprocessing.header in a config)",
         )
@@ -266,49 +292,15 @@ def _form(header, name: str, pixdim: np.ndarray, scale: float, chosen: str | Non
     return matrix
 
 
-def rotation_of(bcd: np.ndarray) -> np.ndarray:
-    """The rotation matrix of NIfTI's quaternion ``(b, c, d)``, whose ``a`` is what makes its length 1.
-
-    A length that rounding has brought to 1 or beyond is brought back to 1, with ``a`` = 0, as ``nifti1_io.c`` does.
-    """
-    square = 1 - float(bcd @ bcd)
-    a = 0.0
-    if square < 1e-7:
-        bcd = bcd / np.linalg.norm(bcd)
-    else:
-        a = np.sqrt(square)
-    b, c, d = bcd
-    return np.array(
-        [
-            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
-            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
-            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - c * c - b * b],
-        ]
-    )
-
-
 def _invertible(path: Path, affine: np.ndarray) -> np.ndarray:
     """``affine`` itself. Raises `InputError` where it is not finite and invertible, whatever its unit of length."""
-    usable = affine.shape == (4, 4) and np.isfinite(affine).all()
+    usable = affine.shape == (4, 4) and np.isfinite(affine).all() and np.abs(affine).max() < _FAR
     if usable:
         sizes = np.linalg.norm(affine[:3, :3], axis=0)
-        usable = sizes.min() > 0 and abs(np.linalg.det(affine[:3, :3] / sizes)) > 1e-4
+        usable = sizes.min() > sizes.max() / _UNEVEN and abs(np.linalg.det(affine[:3, :3] / sizes)) > 1e-4
     if not usable:
         raise InputError(path, "its affine is not finite and invertible", "Repair the header's sform or qform")
     return affine
-
-
-def _apart(first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]) -> float:
-    """The largest distance, in mm, between the places that two affines give a voxel: at a corner of the grid."""
-    sizes = (*shape[:3], 1, 1, 1)[:3]
-    corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in sizes))], dtype=np.float64)
-    return float(np.linalg.norm(corners @ (first - second)[:3].T, axis=1).max())
-
-
-def agree(first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]) -> bool:
-    """Whether two affines put no voxel of a grid more than `TOLERANCE` of its smallest edge apart."""
-    edges = np.linalg.norm(first[:3, :3], axis=0)
-    return _apart(first, second, shape) <= TOLERANCE * float(edges.min())
 
 
 def _numbers(values: np.ndarray) -> str:
@@ -317,34 +309,3 @@ def _numbers(values: np.ndarray) -> str:
 
 def _rows(matrix: np.ndarray) -> str:
     return "[" + "; ".join(" ".join(f"{value:.6g}" for value in row) for row in matrix[:3]) + "]"
-
-
-def shear_free(affine: np.ndarray) -> np.ndarray:
-    """The affine nearest to ``affine (4, 4)`` whose axes are at right angles, with the same voxel sizes and origin.
-
-    ITK reads no other ones, and a qform can hold no other ones. An affine that is one already is given back as it is.
-    """
-    sizes = np.linalg.norm(affine[:3, :3], axis=0)
-    cosines = affine[:3, :3] / sizes
-    if np.abs(cosines.T @ cosines - np.eye(3)).max() < 2e-5:
-        return affine
-    left, _, right = np.linalg.svd(cosines)
-    result = affine.copy()
-    result[:3, :3] = left @ right * sizes
-    return result
-
-
-def writable_grid(shape: tuple[int, ...], affine: np.ndarray) -> tuple[tuple[int, ...], np.ndarray]:
-    """The grid on which results for an image are written: its own, but for an image whose axes are sheared.
-
-    That one gets a grid at right angles of the same voxel sizes that covers it, so that ITK can read the results.
-    """
-    straight = shear_free(affine)
-    if straight is affine or agree(affine, straight, shape):
-        return shape, straight
-    corners = np.array([(*corner, 1.0) for corner in product(*((-0.5, n - 0.5) for n in shape))])
-    index = corners @ (np.linalg.inv(straight) @ affine).T
-    low, high = index[:, :3].min(axis=0), index[:, :3].max(axis=0)
-    covering = straight.copy()
-    covering[:3, 3] = (straight @ [*(low + 0.5), 1])[:3]
-    return tuple(int(n) for n in np.ceil(high - low - 1e-6)), covering

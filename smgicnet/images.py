@@ -16,15 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
+from smgicnet.affine_geometry import agree, shear_free
 from smgicnet.errors import InputError
-from smgicnet.headers import OpenedImage, agree, open_image, read_voxels, shear_free
+from smgicnet.headers import OpenedImage, open_image, read_voxels
 
 MAX_AFFINE_DIFFERENCE_MM = 1e-2
 MIN_VOXELS = 3  # along each axis of an image
 UNWRITABLE = {
-    errno.ENOTDIR: "a folder of its path is a file",
-    errno.EEXIST: "a folder of its path is a file",
-    errno.EISDIR: "there is a folder of this name",
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the quota of the disk is used up",
     errno.EFBIG: "the system allows no file as large",
@@ -121,6 +119,9 @@ def _unwritable(path: str | Path, error: OSError) -> InputError:
 def require_room(folder: str | Path, needed: int) -> None:
     """Raise `InputError` unless ``folder``, which is made, can be written to and has ``needed`` bytes free."""
     folder = Path(folder)
+    blocking = next((one for one in (folder, *folder.parents) if one.exists() and not one.is_dir()), None)
+    if blocking is not None:
+        raise InputError(folder, f"results cannot be written there: {blocking} is a file", "Name another folder")
     with atomic_path(folder / f".writable-{os.getpid()}") as part:
         part.write_bytes(b"x")
     (folder / f".writable-{os.getpid()}").unlink()
@@ -249,7 +250,7 @@ def write_volume(
 
     ``intent`` is a NIfTI intent such as ``"vector"`` for displacement fields. ``unit``: intensities in [0, 1] are
     stored as uint16 in steps of `UNIT_STEP`, which is half of float32's size. Only a sheared affine, which ITK cannot
-    read, is written as a sform alone; results of a sheared image lie on `smgicnet.headers.writable_grid`.
+    read, is written as a sform alone; results of a sheared image lie on `smgicnet.affine_geometry.writable_grid`.
     """
     import nibabel as nib
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from smgicnet.config import schema
-from smgicnet.preprocessing import LABEL_TABLE
+from smgicnet.label_protocols import LABEL_TABLE
 from smgicnet.provenance import source_digest
 
 TRAINING = (
@@ -28,7 +28,7 @@ REGISTERING = (
     "transforms_io.py",
     "methods/contract.py",
 )
-SCORING = (*REGISTERING, "evaluation.py", "hausdorff.py", "preprocessing.py", LABEL_TABLE)
+SCORING = (*REGISTERING, "evaluation.py", "hausdorff.py", "foreground.py", "label_protocols.py", LABEL_TABLE)
 
 
 def training_code(kind: str) -> str:

@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from smgicnet.foreground import bounding_box, foreground
 from smgicnet.images import Volume
 from smgicnet.plotting import DIFFERENCE_COLOURS, DOUBLE_COLUMN_MM, MM, style
-from smgicnet.preprocessing import Intensities, bounding_box, foreground, scale_intensity, to_canonical
+from smgicnet.preprocessing import Intensities, scale_intensity, to_canonical
 
 PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
 TITLES = ("Fixed", "Moving, as it lies", "Warped", "|Fixed − moving|", "|Fixed − warped|")

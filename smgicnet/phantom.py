@@ -18,8 +18,9 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from smgicnet.errors import InputError
+from smgicnet.foreground import bounding_box
 from smgicnet.images import Volume, read_image, read_labels, reoriented
-from smgicnet.preprocessing import LABEL_TABLE, bounding_box
+from smgicnet.label_protocols import LABEL_TABLE
 from smgicnet.rendering import UNLABELLED, RenderConfig, Tissue, measure_tissues, render, to_classes, to_rois
 from smgicnet.transforms_io import apply_field, grid_points
 

@@ -1,46 +1,30 @@
 """From a scan to the common grid: orientation, crop or pad, resampling, intensity. No registration of any kind.
 
-SciPy and nibabel are imported where they are used: Snakemake imports this module for the label tables alone, in each of
-its processes and in an environment that has neither (envs/snakemake.yaml).
+SciPy and nibabel are imported where they are used: Snakemake imports this module in an environment that has neither
+(envs/snakemake.yaml).
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from smgicnet.errors import InputError
+from smgicnet.foreground import background_level, bounding_box, brain_centre, foreground, is_inside_range
 from smgicnet.images import Volume, atomic_path, on_grid_of, read_image, read_labels, write_volume
-from smgicnet.tab_separated import read_tsv
+from smgicnet.label_protocols import label_file, map_labels, roi_names, unknown_labels, unknown_sentence
 
 log = logging.getLogger(__name__)
-_PACKAGE = Path(__file__).parent
-# an installed package carries the tables; in a checkout they stand in config/
-_TABLES = _PACKAGE / "labels" if (_PACKAGE / "labels").is_dir() else _PACKAGE.parent / "config" / "labels"
-_WHOLE = re.compile(r"[+-]?\d{1,9}")
-LABEL_TABLE = _TABLES / "freesurfer.tsv"
-FOREGROUND_FRACTION = 0.05  # of the robust intensity range above the background
-NEAR_FRACTION = 0.02  # of the robust intensity range about a background that lies within the brain's
-SIDE_SHARE = 0.01  # of the voxels, beyond which what is darker than the background is no noise
-FULL_BOX = 0.98  # of a box or its faces, to be of one kind
 DARK_MARGIN = 0.35  # of the brain's robust range: how far below its darkest voxels a T1 image's zero lies, roughly
-BACKGROUND = 0
-BESIDE_THE_ROIS = (1, 6, 29, 40, 45, 61, 72, 77, 78, 79, 80, 81, 82, 85, *range(251, 256), 258, 259)  # of FreeSurfer's
-DESTRIEUX = (11100, 12175)  # ids of FreeSurfer's cortical parcels after Destrieux, aparc.a2009s
-LISTED = 5  # ids in a message
 MIN_STEPS = 4  # voxels of the common grid that a brain has to span along each axis
 PERCENTILES = (0.5, 99.5)  # of the foreground
 _QUANTILES = np.concatenate([[0, 0.5], np.arange(1, 100), [99.5, 100]])
 MAX_CUT_PERCENT = 5.0
-TAIL = 0.01  # of the brain's voxels
 
 
 @dataclass(frozen=True)
@@ -57,93 +41,6 @@ def to_canonical(volume: Volume) -> Volume:
 
     image = nib.as_closest_canonical(nib.Nifti1Image(volume.data, volume.affine))
     return Volume(np.asarray(image.dataobj), image.affine)
-
-
-def background_level(data: np.ndarray) -> float:
-    """The intensity of what surrounds the head: the median over the volume's six faces (0 for most stripped brains)."""
-    return float(np.median(_faces(data)))
-
-
-def _faces(data: np.ndarray) -> np.ndarray:
-    """The intensities of all voxels of the volume's six faces."""
-    # np.take would copy a Fortran-ordered volume
-    return np.concatenate([np.moveaxis(data, axis, 0)[index].ravel() for axis in range(3) for index in (0, -1)])
-
-
-def foreground(data: np.ndarray) -> np.ndarray:
-    """The brain of a skull-stripped image, ``data (X, Y, Z)``, as a mask, whatever value surrounds it.
-
-    Where the background is the darkest there is, the brain is the largest component clearly above it. Where it lies
-    within the brain's range (a z-scored brain on 0), the brain is all that the background does not reach from the
-    volume's faces. A brighter margin around a dark background, of an image that was padded, is no brain. The mask is
-    empty where nothing is brighter than the background.
-    """
-    inner = _without_margin(data)
-    mask = np.zeros(data.shape, bool)
-    mask[inner] = _foreground(data[inner])
-    return mask
-
-
-def _foreground(data: np.ndarray) -> np.ndarray:
-    from scipy import ndimage
-
-    above = data - background_level(data)
-    if is_inside_range(above):
-        surrounding = np.abs(above) <= NEAR_FRACTION * np.percentile(np.abs(above), 99.9)
-        components, _ = ndimage.label(np.pad(surrounding, 1, constant_values=True))  # the margin joins what is outside
-        mask = (components != components[0, 0, 0])[1:-1, 1:-1, 1:-1]
-    else:
-        mask = above > FOREGROUND_FRACTION * np.percentile(above, 99.9)
-    components, count = ndimage.label(mask)
-    if count > 1:
-        mask = components == 1 + np.argmax(np.bincount(components.ravel())[1:])
-    return mask
-
-
-def is_inside_range(above: np.ndarray) -> bool:
-    """Whether intensities, ``above`` their background, lie on both sides of it, not by noise or ringing alone."""
-    clear = FOREGROUND_FRACTION * np.percentile(np.abs(above), 99.9)
-    return bool(min(np.mean(above < -clear), np.mean(above > clear)) > SIDE_SHARE)
-
-
-def _without_margin(data: np.ndarray) -> tuple[slice, ...]:
-    """The volume without a margin of one value that was added around its background, which is darker.
-
-    What lies within such a margin fills its own box, and nearly all of the box's faces has the darkest value.
-    """
-    box = tuple(slice(0, n) for n in data.shape)
-    while True:
-        inner = data[box]
-        level = background_level(inner)
-        other = inner != level
-        if level == inner.min() or not other.any():
-            return box
-        spans = bounding_box(other)
-        found = tuple(slice(low, high + 1) for low, high in spans)
-        filled = other[found].mean()
-        faces = _faces(inner[found])
-        background = np.mean(faces == inner.min()) > FULL_BOX
-        if filled < FULL_BOX or not background or found == box or min(other[found].shape) < 3:
-            return box
-        box = tuple(slice(one.start + low, one.start + high + 1) for one, (low, high) in zip(box, spans))
-
-
-def bounding_box(mask: np.ndarray) -> np.ndarray:
-    """``(3, 2)``: first and last index of the mask along each axis."""
-    spans = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    return np.array([[span[0], span[-1]] for span in spans])
-
-
-def brain_centre(mask: np.ndarray) -> np.ndarray:
-    """``(3,)``: centre, in voxels, of the box that leaves `TAIL` of the mask outside at each of its six sides.
-
-    What hangs below a brain, cerebrospinal fluid in the neck above all, would pull the centre of the whole box down.
-    """
-    centre = []
-    for axis in range(3):
-        share = np.cumsum(mask.sum(axis=tuple(a for a in range(3) if a != axis))) / mask.sum()
-        centre.append((np.searchsorted(share, TAIL, side="right") + np.searchsorted(share, 1 - TAIL)) / 2)
-    return np.array(centre)
 
 
 def common_affine(volume: Volume, centre: np.ndarray, grid: Grid) -> np.ndarray:
@@ -194,80 +91,6 @@ def _within(to_source: np.ndarray, shape: tuple[int, ...], source: tuple[int, ..
 def scale_intensity(data: np.ndarray, low: float, high: float) -> np.ndarray:
     """``[low, high]`` to [0, 1], clipped."""
     return np.clip((data - low) / (high - low), 0, 1).astype(np.float32)
-
-
-def label_file(mapping: str) -> Path:
-    """The table of a label protocol: ``"freesurfer"``, ``"seg35"`` (neurite-OASIS), or the path of one's own."""
-    return Path(mapping) if mapping.endswith(".tsv") else _TABLES / f"{mapping}.tsv"
-
-
-@cache
-def label_table(mapping: str = "freesurfer") -> pd.DataFrame:
-    """A table of ``config/labels/``: source ``label``, target ``roi`` (FreeSurfer id) and its ``name``.
-
-    Raises `InputError` for a table that is missing or maps a label twice or to none of the 36 ROIs.
-    """
-    path = label_file(mapping)
-    if not path.is_file():
-        known = ", ".join(sorted(one.stem for one in _TABLES.glob("*.tsv")))
-        source, problem = (mapping, "not a .tsv") if Path(mapping).is_file() else (path, "no such table of labels")
-        raise InputError(
-            source,
-            problem,
-            f"A protocol is one of {known}, or the path of a .tsv with the columns label, roi and name",
-        )
-    remedy = "Give the tab-separated columns label, roi and name"
-    table = read_tsv(path, remedy)
-    missing = sorted({"label", "roi", "name"} - set(table.columns))
-    if missing:
-        raise InputError(path, f"not a table of labels: columns {missing} are missing", remedy)
-    for column in ("label", "roi"):
-        wrong = next((text for text in table[column] if not _WHOLE.fullmatch(text)), None)
-        if wrong is not None:
-            raise InputError(path, f"not a table of labels: {wrong!r} in column {column} is no whole number", remedy)
-    table = table.astype({"label": int, "roi": int})[["label", "roi", "name"]]
-    unknown = [] if path == LABEL_TABLE else sorted(set(table["roi"]) - roi_names().keys() - {BACKGROUND})
-    if unknown or table["label"].duplicated().any():
-        problem = f"{unknown} are none of the 36 ROIs" if unknown else "a label is mapped twice"
-        raise InputError(path, problem, f"Map each label once, to a roi of {LABEL_TABLE.name} or to 0")
-    return table
-
-
-@cache
-def roi_names() -> dict[int, str]:
-    """FreeSurfer id to name of the 36 ROIs, in anatomical order."""
-    table = label_table()
-    return dict(zip(table["roi"], table["name"]))
-
-
-def map_labels(labels: np.ndarray, mapping: str = "freesurfer") -> np.ndarray:
-    """Source labels to the 36 ROIs, uint8; what is not listed becomes 0."""
-    table = label_table(mapping)
-    values, inverse = np.unique(labels, return_inverse=True)
-    targets = dict(zip(table["label"], table["roi"]))
-    return np.array([targets.get(int(v), 0) for v in values], dtype=np.uint8)[inverse].reshape(labels.shape)
-
-
-def unknown_labels(labels: np.ndarray, mapping: str = "freesurfer") -> dict[int, int]:
-    """The ids of a label map that its protocol does not hold, each with its number of voxels: they become background.
-
-    What a protocol maps to 0, and what FreeSurfer's label maps hold beside the 36 ROIs, is background on purpose.
-    """
-    known = {BACKGROUND, *label_table(mapping)["label"]}
-    if label_file(mapping).parent == _TABLES:
-        known |= {*BESIDE_THE_ROIS}
-    values, counts = np.unique(labels, return_counts=True)
-    return {int(value): int(count) for value, count in zip(values, counts) if int(value) not in known}
-
-
-def unknown_sentence(unknown: Mapping[int, int], labelled: int, mapping: str) -> str:
-    """What to say of `unknown_labels` that are not empty; ``labelled``: the number of voxels that are not 0."""
-    ids = ", ".join(map(str, list(unknown)[:LISTED])) + (f", ... ({len(unknown)} ids)" if len(unknown) > LISTED else "")
-    voxels = sum(unknown.values())
-    text = f"{voxels:,} voxels ({100 * voxels / labelled:.2g} % of the labelled) have ids that the protocol "
-    text += f"{label_file(mapping).stem} lacks and count as background: {ids}"
-    destrieux = any(DESTRIEUX[0] <= one <= DESTRIEUX[1] for one in unknown)
-    return f"{text}. Ids of {DESTRIEUX[0]} and up are Destrieux': name the protocol a2009s" if destrieux else text
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from smgicnet.errors import InputError
+from smgicnet.foreground import foreground
 from smgicnet.images import on_grid_of, read_image, read_labels
-from smgicnet.preprocessing import foreground, roi_names
+from smgicnet.label_protocols import roi_names
 from smgicnet.tab_separated import read_tsv, write_tsv
 
 log = logging.getLogger(__name__)

@@ -21,9 +21,9 @@ from smgicnet.examples import field_files
 from smgicnet.fields import affine_field, compose, compose_affine, warp
 from smgicnet.images import atomic_path, read_field, read_image, read_labels, write_volume
 from smgicnet.kept_pairs import KeptPairs, identity
+from smgicnet.label_protocols import roi_names
 from smgicnet.methods import METHODS, Method, PublishedMethod, Registration
 from smgicnet.native_grid import OnNativeGrid
-from smgicnet.preprocessing import roi_names
 from smgicnet.provenance import distinct, files_digest, hardware, versions, write_record
 from smgicnet.transforms_io import to_world, write_itk
 from smgicnet.weights import read_weights

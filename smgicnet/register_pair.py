@@ -11,10 +11,11 @@ from smgicnet.brain_extraction import require_stripped
 from smgicnet.device import image_tensor, to_device
 from smgicnet.errors import InputError
 from smgicnet.field_formats import Geometry, fsl_matrix, learn2reg_name, read_geometry, write_field, written_geometry
+from smgicnet.foreground import background_level
 from smgicnet.images import Volume, read_image, require_distinct, require_room, write_volume
 from smgicnet.overview import overview_figure
 from smgicnet.plotting import save
-from smgicnet.preprocessing import background_level, prepare
+from smgicnet.preprocessing import prepare
 from smgicnet.provenance import files_digest, write_record
 from smgicnet.transforms_io import grid_points, sample, to_world
 from smgicnet.weights import Weights, read_weights
@@ -38,7 +39,7 @@ def register_images(
     out : a folder, for ``warped.nii.gz`` (the moving image on the fixed image's grid), the displacement on the same
         grid and the inverse displacement on the moving image's grid in each of ``formats``
         (`smgicnet.field_formats.WRITERS`), a picture, ``overview.png``, and ``registration.json``. For an image whose
-        axes are sheared the grid is `smgicnet.headers.writable_grid`, which ITK can read.
+        axes are sheared the grid is `smgicnet.affine_geometry.writable_grid`, which ITK can read.
     refine : iterations of instance optimisation, instead of those of the weights' config
     form : which place a header that names two stands for, see `smgicnet.headers.open_image`
     stripped : both are brains, whatever they look like
@@ -59,8 +60,8 @@ def register_images(
     if not stripped:
         for scan, path in zip(scans, inputs):
             require_stripped(scan, path)
-    require_room(out, 0)
     fixed, moving = (prepare(path, None, trained.grid, form=form) for path in inputs)
+    require_room(out, 0)
     method = to_device(trained.build(registering))
     images = [image_tensor(p.image, method.device) for p in (fixed, moving)]
     result = method.register(*images)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from smgicnet.preprocessing import map_labels, roi_names
+from smgicnet.label_protocols import map_labels, roi_names
 
 # Rendered, but 0 in a label map. FreeSurfer ids that are brain tissue of none of the 36 ROIs: without the corpus
 # callosum (251-255) a brain would have a hole. In the template also brain voxels that the atlas leaves out.

@@ -14,8 +14,8 @@ from smgicnet.errors import InputError
 from smgicnet.evaluation import ScoredSubject, score_pair
 from smgicnet.field_formats import read_geometry
 from smgicnet.images import atomic_path, read_labels, require_distinct, require_writable
+from smgicnet.label_protocols import label_file, map_labels, roi_names, unknown_labels, unknown_sentence
 from smgicnet.methods.contract import Registration
-from smgicnet.preprocessing import label_file, map_labels, roi_names, unknown_labels, unknown_sentence
 from smgicnet.transform_chain import displacement_of, read_transforms
 from smgicnet.transforms_io import to_voxels
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from smgicnet.evaluation import dice, present_labels
 from smgicnet.images import read_labels
-from smgicnet.preprocessing import roi_names
+from smgicnet.label_protocols import roi_names
 from smgicnet.provenance import write_text
 
 Pair = tuple[str, str]

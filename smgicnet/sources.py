@@ -20,7 +20,7 @@ from smgicnet.cohort import (
 )
 from smgicnet.errors import InputError
 from smgicnet.images import require_distinct
-from smgicnet.preprocessing import label_table
+from smgicnet.label_protocols import label_table
 from smgicnet.tools import needed_tools
 
 RENDERING = "-rendering-"  # and a number: in the names of a person's second image and on

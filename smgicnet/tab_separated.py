@@ -7,6 +7,7 @@ header is named instead of being shifted.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -36,7 +37,7 @@ def read_tsv(path: str | Path, remedy: str = "Correct the table") -> pd.DataFram
         raise InputError(
             path, f"not a tab-separated table: no tab is in its header {columns[0][:_SHOWN]!r}", f"Use tabs. {remedy}"
         )
-    repeated = sorted({name for name in columns if columns.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(columns).items() if count > 1)
     if repeated or "" in columns:
         what = f"the column {repeated[0]!r} stands twice" if repeated and repeated[0] else "a column has no name"
         raise InputError(path, f"line {rows[0][0]}: {what}", "Give each column one name")
@@ -83,9 +84,10 @@ def _text(path: Path, remedy: str) -> str:
 
 
 def _without_empty_end(fields: list[str], least: int) -> list[str]:
-    while len(fields) > least and not fields[-1]:
-        fields = fields[:-1]
-    return fields
+    end = len(fields)
+    while end > least and not fields[end - 1]:
+        end -= 1
+    return fields[:end]
 
 
 def write_tsv(table: pd.DataFrame, path: str | Path) -> None:

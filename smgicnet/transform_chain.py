@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from smgicnet.field_formats import (
 )
 from smgicnet.headers import open_image
 from smgicnet.images import Volume, require_distinct, require_writable
-from smgicnet.transforms_io import AS_FIELD, ENDINGS, apply_field, grid_points, read_itk
+from smgicnet.transforms_io import AS_FIELD, ENDINGS, LONGEST, apply_field, grid_points, read_itk
 
 log = logging.getLogger(__name__)
 Transform = Callable[[np.ndarray], np.ndarray]  # points (..., 3) in RAS mm to points, from fixed towards moving
@@ -67,9 +68,9 @@ def read_transforms(
     """
     found = []
     for number, file in enumerate(map(str, files)):
-        inverted = None if Path(file).is_file() else _INVERTED.fullmatch(file)
+        inverted = None if os.path.isfile(file) else _INVERTED.fullmatch(file)
         path, inverse = (Path(inverted[1]), inverted[2] == "1") if inverted else (Path(file), False)
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise InputError(path, "no such file", "Correct its path or restore the file")
         if path.suffix == ".mat":
             matrix = read_affine(path)
@@ -143,7 +144,8 @@ def read_affine(path: str | Path) -> np.ndarray:
     if len(kinds) != 1 or not _AFFINES.fullmatch(kinds[0]) or sizes != [12, 3]:
         raise InputError(path, f"it holds {' and '.join(kinds) or 'nothing'}, not one affine transform in 3D", AS_FIELD)
     matrix = LPS @ read_itk_affine(path) @ LPS
-    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
+    usable = np.isfinite(matrix).all() and np.abs(matrix).max() < LONGEST
+    if not usable or abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
         raise InputError(path, "its matrix is not finite and invertible", "Register the pair again")
     return matrix
 
@@ -170,7 +172,7 @@ def convert_field(
     meaning : one of `smgicnet.headers.MEANINGS`, for a file that does not say what its vectors are
 
     A field on another grid is resampled as ANTs does, linearly. For a fixed image whose axes are sheared ITK's field
-    lies on `smgicnet.headers.writable_grid`. Raises `InputError`.
+    lies on `smgicnet.affine_geometry.writable_grid`. Raises `InputError`.
     """
     require_distinct([out], [source, fixed, moving])
     geometries = read_geometry(fixed, form), read_geometry(moving, form)

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 _LPS = np.array([-1, -1, 1], dtype=np.float32)
 _MEANINGS = {1006: "ras", 1007: "lps"}  # NIfTI's intents of ITK's fields, and the world of their components
 ENDINGS = (".nii.gz", ".nii")
+LONGEST = 1e6  # mm, of a displacement or coordinate
 AS_FIELD = "Make a field of it: `antsApplyTransforms -d 3 -r FIXED -t THIS -o [field.nii.gz,1]`"
 AS_REMEDY = (
     "Say which they are: --as ras (RAS mm: NiftyReg, older SynthMorph), lps (LPS mm: ITK), fsl-rel or fsl-abs (FSL's "
@@ -138,7 +139,7 @@ def read_vectors(path: str | Path, *, anywhere: bool = False) -> tuple[Volume, i
     """The array of a vector file as it is, float32, its NIfTI intent code (0: none), and its header.
 
     ``anywhere``: whether a header may leave open where the field lies. Raises `InputError` for a file that is missing,
-    damaged, no NIfTI, or contradicts itself, and for values that are not finite.
+    damaged, no NIfTI, or contradicts itself, and for values that are not finite or beyond `LONGEST`.
     """
     if not str(path).endswith(ENDINGS):
         raise InputError(path, "a field is read from NIfTI (.nii.gz or .nii)", AS_FIELD)
@@ -149,4 +150,6 @@ def read_vectors(path: str | Path, *, anywhere: bool = False) -> tuple[Volume, i
         raise InputError(
             path, "it holds NaN or infinite values", "Make the field again: no displacement is known there"
         )
+    if (largest := float(np.abs(data).max())) > LONGEST:
+        raise InputError(path, f"it holds values of up to {largest:.3g}, no displacement is as long", "Make it again")
     return Volume(data, opened.affine), opened.intent, opened

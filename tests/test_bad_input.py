@@ -367,7 +367,7 @@ def test_the_first_label_maps_of_a_folder(tmp_path):
 
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
-    [("labels", "gone.tsv", "no such table of labels"), ("histogram_reference", "gone.nii", "no such image")],
+    [("labels", "gone.tsv", "no such protocol of labels"), ("histogram_reference", "gone.nii", "no such image")],
 )
 def test_what_steps_start_from_is_there_before_anything_runs(tmp_path, key, value, problem):
     for number in range(6):

@@ -22,8 +22,8 @@ from smgicnet import cli
 from smgicnet.config import _check, build
 from smgicnet.errors import InputError
 from smgicnet.images import read_image, read_labels
+from smgicnet.label_protocols import label_table
 from smgicnet.phantom import PhantomConfig, make_phantom
-from smgicnet.preprocessing import label_table
 from smgicnet.sources import require_training_labels
 from tests.helpers import ROOT, snakemake
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from smgicnet.affine_geometry import agree, shear_free, writable_grid
 from smgicnet.errors import InputError
-from smgicnet.headers import agree, open_image, shear_free, writable_grid
+from smgicnet.foreground import foreground
+from smgicnet.headers import open_image
 from smgicnet.images import Volume, on_grid_of, read_image, read_labels, require_distinct, write_volume
-from smgicnet.preprocessing import Grid, foreground, prepare
+from smgicnet.preprocessing import Grid, prepare
 from smgicnet.transforms_io import read_itk, sample, write_itk
 
 LPS = np.diag([-1.0, -1, 1, 1])

@@ -16,8 +16,9 @@ from smgicnet import phantom
 from smgicnet.config import _check, build
 from smgicnet.errors import InputError
 from smgicnet.images import Volume, write_volume
+from smgicnet.label_protocols import label_table, map_labels, roi_names
 from smgicnet.phantom import LabelMapConfig, PhantomConfig, VelocityScale
-from smgicnet.preprocessing import label_table, map_labels, roi_names, to_canonical
+from smgicnet.preprocessing import to_canonical
 from smgicnet.sources import recipe
 
 FIELD_TOLERANCE = 0.1  # mm, in the brain

@@ -7,23 +7,17 @@ import numpy as np
 import pytest
 
 from smgicnet.errors import InputError
+from smgicnet.foreground import background_level, bounding_box, brain_centre, foreground
 from smgicnet.images import UNIT_STEP, Volume, read_image, read_labels, write_volume
+from smgicnet.label_protocols import LABEL_TABLE, label_table, map_labels, roi_names
 from smgicnet.preprocessing import (
-    LABEL_TABLE,
     Grid,
     Intensities,
-    background_level,
-    bounding_box,
-    brain_centre,
     common_affine,
-    foreground,
-    label_table,
-    map_labels,
     match_histogram,
     prepare,
     read_intensities,
     resample,
-    roi_names,
     scale_intensity,
     to_canonical,
     write_prepared,

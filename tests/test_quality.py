@@ -10,7 +10,7 @@ import pytest
 from smgicnet.config import build, load
 from smgicnet.errors import InputError
 from smgicnet.images import write_volume
-from smgicnet.preprocessing import roi_names
+from smgicnet.label_protocols import roi_names
 from smgicnet.provenance import PACKAGE
 from smgicnet.quality import (
     COLUMNS,

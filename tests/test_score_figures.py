@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from matplotlib.colors import same_color
 
+from smgicnet.label_protocols import roi_names
 from smgicnet.plotting import save
-from smgicnet.preprocessing import roi_names
 from smgicnet.score_figures import comparison_figure, dice_boxplot, readable_roi, without_sides
 from smgicnet.statistics import COLUMNS
 

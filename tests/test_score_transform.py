@@ -13,8 +13,9 @@ from smgicnet.evaluation import ScoredSubject, score_pair, warp_labels
 from smgicnet.examples import field_files
 from smgicnet.field_formats import read_geometry, write_fsl
 from smgicnet.images import write_volume
+from smgicnet.label_protocols import label_table, roi_names
 from smgicnet.methods.contract import Registration
-from smgicnet.preprocessing import Grid, label_table, roi_names
+from smgicnet.preprocessing import Grid
 from smgicnet.register_job import register_shard, register_shown
 from smgicnet.score_transform import score_transforms
 from smgicnet.transforms_io import to_world, write_itk

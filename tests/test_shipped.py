@@ -13,8 +13,8 @@ from smgicnet.errors import InputError
 from smgicnet.evaluation import dice, present_labels, warp_labels
 from smgicnet.examples import mean_dice
 from smgicnet.images import Volume, read_image, write_volume
+from smgicnet.label_protocols import roi_names
 from smgicnet.phantom import load_template, make_phantom
-from smgicnet.preprocessing import roi_names
 from smgicnet.rendering import to_rois
 from smgicnet.score_transform import score_transforms
 from smgicnet.shipped import DEFAULT, find_weights

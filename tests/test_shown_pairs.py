@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from smgicnet.preprocessing import roi_names
+from smgicnet.label_protocols import roi_names
 from smgicnet.shown_pairs import choose_pairs, initial_overlaps, write_shown_pairs
 
 OVERLAPS = {("a", "b"): 0.1, ("a", "c"): 0.5, ("b", "c"): 0.3, ("a", "d"): 0.4}

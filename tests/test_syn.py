@@ -9,9 +9,9 @@ from smgicnet.ants_affine import import_ants
 from smgicnet.config import build, complete, complete_method, schema
 from smgicnet.evaluation import dice, present_labels, warp_labels
 from smgicnet.fields import compose, jacobian_determinant, warp
+from smgicnet.label_protocols import roi_names
 from smgicnet.methods.syn import SyN, SyNConfig
 from smgicnet.phantom import PhantomConfig, make_phantom
-from smgicnet.preprocessing import roi_names
 from smgicnet.transforms_io import to_world, write_itk
 
 SHAPE = (32, 38, 32)

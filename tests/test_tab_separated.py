@@ -9,7 +9,7 @@ from smgicnet.bids import _can_be
 from smgicnet.check import check
 from smgicnet.cohort import read_participants
 from smgicnet.errors import InputError
-from smgicnet.preprocessing import label_table, map_labels, unknown_labels, unknown_sentence
+from smgicnet.label_protocols import label_table, map_labels, unknown_labels, unknown_sentence
 from smgicnet.sources import plan_cohort
 from smgicnet.tab_separated import read_tsv, write_tsv
 

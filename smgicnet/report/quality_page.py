@@ -16,8 +16,9 @@ from PIL import Image
 
 from smgicnet.cohort import SPLITS
 from smgicnet.errors import InputError
+from smgicnet.foreground import brain_centre, foreground
 from smgicnet.images import Volume, on_grid_of, read_image, read_labels
-from smgicnet.preprocessing import brain_centre, foreground, to_canonical
+from smgicnet.preprocessing import to_canonical
 from smgicnet.provenance import write_text
 from smgicnet.quality import intensity_histogram, read_quality
 from smgicnet.report.assets import in_script, library, library_versions

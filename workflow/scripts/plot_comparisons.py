@@ -1,7 +1,7 @@
 import pandas as pd
 
+from smgicnet.label_protocols import roi_names
 from smgicnet.plotting import save
-from smgicnet.preprocessing import roi_names
 from smgicnet.score_figures import comparison_figure, without_sides
 from smgicnet.scripts import job_log
 

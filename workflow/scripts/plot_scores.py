@@ -1,6 +1,6 @@
 from smgicnet.comparisons import merge_sides
+from smgicnet.label_protocols import roi_names
 from smgicnet.plotting import save
-from smgicnet.preprocessing import roi_names
 from smgicnet.run_figures import initial_scatter, time_figure
 from smgicnet.score_figures import dice_boxplot, without_sides
 from smgicnet.scripts import job_log
