@@ -57,9 +57,16 @@ def fetch_and_index(source: Mapping, out: Path) -> None:
 
 
 def read_index(path: str | Path) -> pd.DataFrame:
-    """The index that `fetch_and_index` wrote, by subject."""
+    """The index that `fetch_and_index` wrote, by subject. Raises `InputError` for what is no such index."""
     table = read_tsv(path, "Run the workflow again")
-    numbers = [name for name in table.columns if name.endswith(("_offset", "_size"))]
+    kinds = ["image", *["labels"] * any(name.startswith("labels_") for name in table.columns)]
+    numbers = [f"{kind}_{number}" for kind in kinds for number in ("offset", "size")]
+    missing = sorted({"subject", "split", "origin", *numbers, *(f"{kind}_member" for kind in kinds)} - {*table.columns})
+    if missing:
+        raise InputError(path, f"not an index of an archive: columns {missing} are missing", "Run the workflow again")
+    wrong = [value for column in numbers for value in table[column] if not re.fullmatch(r"\d{1,18}", value)]
+    if wrong:
+        raise InputError(path, f"not an index of an archive: {wrong[0]!r} is no number", "Run the workflow again")
     return table.astype(dict.fromkeys(numbers, int)).set_index("subject")
 
 

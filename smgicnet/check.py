@@ -77,9 +77,9 @@ def check(path: str | Path, jobs: int | None = None, header: str | None = None) 
 
 
 def _cohorts(path: Path, problems: list[InputError]) -> list[Cohort]:
-    if path.is_dir():
+    if os.path.isdir(path):
         return [_bids_folder(path)]
-    if not path.is_file():
+    if not os.path.isfile(path):
         kinds = "a config (.yaml), a participants table (.tsv) or a BIDS folder"
         raise InputError(path, "no such file or folder", f"Give {kinds}")
     if path.suffix not in (".yaml", ".yml"):
@@ -132,7 +132,7 @@ def _table_of_ones_own(name: str, source: Mapping, preprocessing: Mapping, grid:
     )
     if cohort.table is None and rows is not None:
         cohort.table = rows.set_index("subject")
-        files = [file for column in FILE_COLUMNS for file in rows[column] if not Path(file or ".").is_file()]
+        files = [file for column in FILE_COLUMNS for file in rows[column] if not os.path.isfile(file)]
         if any(repr(file) in cohort.problems[0].problem for file in files if file):
             cohort.problems = []  # opening the files says it of each
         cohort.problems += _name_problems(rows, source["path"])

@@ -105,7 +105,7 @@ def check_cohort(table: pd.DataFrame, path: str | Path, *, segmented: bool = Fal
         )
     for column in [column for column in FILE_COLUMNS if column in used]:
         for subject, file in zip(used["subject"], used[column]):
-            if (file or column == "image") and not Path(file).is_file():
+            if (file or column == "image") and not os.path.isfile(file):
                 raise InputError(path, f"the {column} of {subject}, {file!r}, does not exist", "Correct the path")
 
 

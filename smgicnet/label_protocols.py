@@ -5,6 +5,7 @@ Snakemake imports this module for the tables alone, in an environment without Sc
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -39,9 +40,9 @@ def label_table(mapping: str = "freesurfer") -> pd.DataFrame:
     Raises `InputError` for a table that is missing or maps a label twice or to none of the 36 ROIs.
     """
     path = label_file(mapping)
-    if not path.is_file():
+    if not os.path.isfile(path):
         known = ", ".join(sorted(one.stem for one in _TABLES.glob("*.tsv")))
-        source, problem = mapping, "not a .tsv" if Path(mapping).is_file() else "no such protocol of labels"
+        source, problem = mapping, "not a .tsv" if os.path.isfile(mapping) else "no such protocol of labels"
         raise InputError(
             source,
             problem,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def recipe(source: Mapping) -> dict:
 def _plan_archive(source: Mapping) -> pd.DataFrame:
     """Numbers for names: which of the archive's subjects each is, its index will say."""
     require_license(source)
-    if source["url"] is None and not Path(source["file"]).is_file():
+    if source["url"] is None and not os.path.isfile(source["file"]):
         raise InputError(source["file"], "there is no such archive", "Put it there, or give source.url in the config")
     return _numbered(source["subjects"])
 
@@ -121,7 +122,7 @@ def _check_inputs(table: pd.DataFrame, source: Mapping, preprocessing: Mapping) 
     """Raise `InputError` when a step lacks what it starts from."""
     label_table(preprocessing["labels"])
     reference = preprocessing["histogram_reference"]
-    if reference and not Path(reference).is_file():
+    if reference and not os.path.isfile(reference):
         raise InputError(reference, "there is no such image", "Correct preprocessing.histogram_reference in the config")
     where = source.get("path") or source.get("file") or source["kind"]
     used = table[table["split"] != ""]
