@@ -64,7 +64,7 @@ rule fetch_archive:
         "../envs/analysis.yaml"
     params:
         source=lambda w: archive(w.dataset),
-        code=source_digest("archive.py"),
+        code=source_digest("archive.py", "tab_separated.py"),
     script:
         "../workflow/scripts/fetch_archive.py"
 

@@ -104,7 +104,7 @@ rule assess_quality:
         subjects=lambda w: subjects(w.dataset, *SPLITS),
         splits=lambda w: COHORTS[w.dataset].loc[subjects(w.dataset, *SPLITS), "split"].tolist(),
         quality=lambda w: DATASETS[w.dataset]["quality"],
-        code=source_digest("quality.py", "foreground.py", "label_protocols.py"),
+        code=source_digest("quality.py", "foreground.py", "label_protocols.py", "tab_separated.py"),
     script:
         "../workflow/scripts/assess_quality.py"
 
@@ -124,7 +124,7 @@ rule write_quality_page:
         mem_mb=cohort_memory,
     params:
         subjects=lambda w: subjects(w.dataset, *SPLITS),
-        code=source_digest(*PAGE_CODE, "quality.py"),
+        code=source_digest(*PAGE_CODE, "quality.py", "tab_separated.py"),
     script:
         "../workflow/scripts/write_quality_page.py"
 

@@ -44,15 +44,11 @@ def read_bids(source: Mapping) -> pd.DataFrame:
         )
     folders = _subject_folders(root)
     select = _entities(source["select"], f"{root}: source.select")
-    select = _as_present(select, _find(root, {"suffix": "T1w"}), f"{root}: source.select")
-    images = _one_a_subject(_find(root, {"suffix": "T1w", **select}), root)
+    every = _find(root, {"suffix": "T1w"})
+    select = _as_present(select, every, f"{root}: source.select")
+    images = _one_a_subject(_find(root, {"suffix": "T1w", **select}) if select else every, root)
     if not images:
-        chosen = f" with {dict(source['select'])}" if source["select"] else ""
-        raise InputError(
-            root,
-            f"no subject has a T1w image{chosen}",
-            "Name the files sub-01/anat/sub-01_T1w.nii.gz, see source.select",
-        )
+        raise _without_images(root, select, every)
     without = [name for name in folders if name not in images]
     if without:
         log.warning("%s: skipped without a T1w image: %s", root, _listed(without))
@@ -65,6 +61,16 @@ def read_bids(source: Mapping) -> pd.DataFrame:
                 table[column] = _derived(derivatives, images, source[column], column)
     _require_content([*table["image"], *table["labels"], *table["mask"]], root)
     return _with_splits(table, root / "participants.tsv")
+
+
+def _without_images(root: Path, select: Mapping[str, str], every: list[Any]) -> InputError:
+    """The error for a dataset in which no T1w image is as ``select`` wants it; it says what ``every`` image has."""
+    if not every or not select:
+        remedy = "Name the files sub-01/anat/sub-01_T1w.nii.gz"
+        return InputError(root, "no subject has a T1w image", remedy)
+    there = "; ".join(f"{name}: {_listed(_values(name, every)) or 'none'}" for name in select)
+    problem = f"no subject has a T1w image with {dict(select)}; there are {there}"
+    return InputError(root, problem, "Correct source.select, values in quotes, as the files' names have them")
 
 
 def _subject_folders(root: Path) -> list[str]:
@@ -130,8 +136,7 @@ def _as_present(given: Mapping[str, Any], artifacts: list[Any], where: str) -> d
         if isinstance(value, str):
             meant[name] = value
             continue
-        short = _short_names().get(name, name)
-        present = sorted({str(one.entities[short]) for one in artifacts if short in one.entities})
+        present = _values(name, artifacts)
         fitting = [text for text in present if _can_be(text, int(value))]
         if len(fitting) != 1:
             shown = ", ".join(fitting or present) or "none"
@@ -140,6 +145,12 @@ def _as_present(given: Mapping[str, Any], artifacts: list[Any], where: str) -> d
             raise InputError(where, f"{problem} ({shown})", remedy)
         meant[name] = fitting[0]
     return meant
+
+
+def _values(name: str, artifacts: list[Any]) -> list[str]:
+    """What these files have of an entity that is given by its long name, sorted."""
+    short = _short_names().get(name, name)
+    return sorted({str(one.entities[short]) for one in artifacts if short in one.entities})
 
 
 def _can_be(text: str, number: int) -> bool:
@@ -175,7 +186,8 @@ def _derived(derivatives: Path, images: Mapping[str, Any], wanted: Mapping, colu
         raise InputError(derivatives, "no such folder", "Correct source.derivatives in the config")
     where = f"{derivatives}: source.{column}"
     wanted = _entities(wanted, where)
-    wanted = _as_present(wanted, _find(derivatives, {}, above=("", "*/")), where)
+    if not all(isinstance(value, str) for value in wanted.values()):
+        wanted = _as_present(wanted, _find(derivatives, {}, above=("", "*/")), where)
     found: dict[str, list[Any]] = {}
     for artifact in _find(derivatives, wanted, above=("", "*/")):
         found.setdefault(f"sub-{artifact.entities.get('sub')}", []).append(artifact)

@@ -96,7 +96,9 @@ def unknown_sentence(unknown: Mapping[int, int], labelled: int, mapping: str) ->
     """What to say of `unknown_labels` that are not empty; ``labelled``: the number of voxels that are not 0."""
     ids = ", ".join(map(str, list(unknown)[:LISTED])) + (f", ... ({len(unknown)} ids)" if len(unknown) > LISTED else "")
     voxels = sum(unknown.values())
-    text = f"{voxels:,} voxels ({100 * voxels / labelled:.2g} % of the labelled) have ids that the protocol "
+    percent = 100 * voxels / labelled
+    share = f"{percent:.0f}" if percent >= 10 else f"{percent:.2g}"
+    text = f"{voxels:,} voxels ({share} % of the labelled) have ids that the protocol "
     text += f"{label_file(mapping).stem} lacks and count as background: {ids}"
     destrieux = any(DESTRIEUX[0] <= one <= DESTRIEUX[1] for one in unknown)
     return f"{text}. Ids of {DESTRIEUX[0]} and up are Destrieux': name the protocol a2009s" if destrieux else text

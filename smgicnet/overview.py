@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from smgicnet.foreground import bounding_box, foreground
 from smgicnet.images import Volume
 from smgicnet.plotting import DIFFERENCE_COLOURS, DOUBLE_COLUMN_MM, MM, style
-from smgicnet.preprocessing import Intensities, scale_intensity, to_canonical
+from smgicnet.preprocessing import Intensities, on_dark_background, scale_intensity, to_canonical
 
 PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
 TITLES = ("Fixed", "Moving, as it lies", "Warped", "|Fixed − moving|", "|Fixed − warped|")
@@ -63,4 +63,7 @@ def overview_figure(fixed: Volume, moving: np.ndarray, warped: np.ndarray) -> Fi
 
 def _scaled(data: np.ndarray) -> np.ndarray:
     mask = foreground(data)
-    return scale_intensity(data, *Intensities.of(data, mask).range) if mask.any() else np.zeros(data.shape, np.float32)
+    if not mask.any():
+        return np.zeros(data.shape, np.float32)
+    data = on_dark_background(Volume(data, np.eye(4)), mask).data
+    return scale_intensity(data, *Intensities.of(data, mask).range)

@@ -36,7 +36,7 @@ def plan_cohort(dataset: Mapping, folder: str | Path) -> pd.DataFrame:
     source, preprocessing = dataset["source"], dataset["preprocessing"]
     segmented = preprocessing["segmentation"] != "given"
     if source["kind"] == "participants":
-        require_distinct([Path(folder) / "participants.tsv"], [source["path"]])  # the workflow writes it
+        _require_own_place(source["path"], Path(folder) / "participants.tsv")
         table = read_participants(source["path"], source["splits"], source["seed"], segmented=segmented)
     elif source["kind"] == "bids":
         table = read_bids(source)
@@ -47,6 +47,15 @@ def plan_cohort(dataset: Mapping, folder: str | Path) -> pd.DataFrame:
         table = _with_files(table, source, folder).set_index("subject")
     _check_inputs(table, source, preprocessing)
     return table
+
+
+def _require_own_place(path: str, written: Path) -> None:
+    """Raise `InputError` for a table of the user's that is the very file which the workflow writes."""
+    try:
+        require_distinct([written], [path])
+    except InputError as error:
+        remedy = "Move your table to a folder of its own, and name it there in source.path"
+        raise InputError(path, f"the workflow writes {written}, which would replace the input", remedy) from error
 
 
 def _plan_phantom(source: Mapping) -> pd.DataFrame:

@@ -16,7 +16,9 @@ from smgicnet.errors import InputError
 from smgicnet.images import atomic_path
 
 MAX_BYTES = 100 * 2**20  # a table of a hundred thousand people has a tenth of it
+MAX_FIELDS = 5_000_000  # fifty columns of those people; a field takes some hundred bytes of memory
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_BYTES_BREAK = re.compile(rb"\r\n|\r|\n")
 _SHOWN = 60  # characters of a row in a message
 
 
@@ -24,8 +26,9 @@ def read_tsv(path: str | Path, remedy: str = "Correct the table") -> pd.DataFram
     """A table of text, "" for an empty field, from a UTF-8 file with a header line.
 
     Blank lines are skipped, blanks around fields are dropped, and so are empty fields at the end of rows and header.
-    ``remedy`` says in messages what the table should be like. Raises `InputError` for a file that is missing or not
-    UTF-8 text, for a row with too few or too many fields, and for two columns of one name.
+    ``remedy`` says in messages what the table should be like. Raises `InputError` for a file that is missing, not UTF-8
+    text, or larger than `MAX_BYTES` or `MAX_FIELDS`, for a row with too few or too many fields, and for two columns of
+    one name.
     """
     path = Path(path)
     lines = enumerate(_LINE_BREAK.split(_text(path, remedy)), start=1)
@@ -66,18 +69,23 @@ def _text(path: Path, remedy: str) -> str:
         raise InputError(path, f"cannot be read ({error.strerror})", "Correct its path or restore the file") from error
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError(path, "not a tab-separated table: it is UTF-16", "Save it as UTF-8 text with tabs")
+    ends = sum(map(content.count, (b"\t", b"\n", b"\r")))
+    if ends > MAX_FIELDS:
+        problem = f"not a tab-separated table: it has {ends:,} tabs and line ends, more than {MAX_FIELDS:,}"
+        raise InputError(path, problem, remedy)
     if b"\0" in content:
-        number = content[: content.index(b"\0")].count(b"\n")
-        shown = content.split(b"\n")[number].decode("utf-8", "replace")[:_SHOWN]
+        before = _BYTES_BREAK.split(content[: content.index(b"\0")])
+        start = content.index(b"\0") - len(before[-1])
+        shown = _BYTES_BREAK.split(content[start : start + _SHOWN])[0].decode("utf-8", "replace")
         raise InputError(
             path,
-            f"not a tab-separated table: line {number + 1} holds a NUL byte: {shown!r}",
+            f"not a tab-separated table: line {len(before)} holds a NUL byte: {shown!r}",
             "Save it as UTF-8 text with tabs",
         )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
+        line = len(_BYTES_BREAK.split(content[: error.start]))
         raise InputError(
             path, f"not a tab-separated table: line {line} is not UTF-8 ({error})", "Save it as UTF-8 text with tabs"
         ) from error

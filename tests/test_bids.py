@@ -153,6 +153,16 @@ def test_a_number_that_yaml_made_is_the_one_session_that_it_can_be(tmp_path):
         read(root, select={"session": 3})
 
 
+@pytest.mark.parametrize(
+    ("select", "there"),
+    [({"session": "1"}, "session: 01, 02"), ({"ses": "01", "run": "1"}, "session: 01, 02; run: none")],
+)
+def test_a_selection_that_nobody_has_is_told_what_there_is(tmp_path, select, there):
+    root = dataset(tmp_path, "sub-01_ses-01_T1w.nii.gz", "sub-01_ses-02_T1w.nii.gz")
+    with pytest.raises(InputError, match=rf"there are {there}\. Correct source\.select"):
+        read(root, select=select)
+
+
 def test_what_macos_leaves_beside_a_file_is_no_image(tmp_path):
     root = dataset(tmp_path, "sub-01_T1w.nii.gz")
     (root / "sub-01/anat/._sub-01_T1w.nii.gz").write_bytes(b"\0\5\x16\7")

@@ -1,5 +1,7 @@
 """Tables as people save them: what is taken as meant, and which row is named where it cannot be."""
 
+import tracemalloc
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from smgicnet.cohort import read_participants
 from smgicnet.errors import InputError
 from smgicnet.label_protocols import label_table, map_labels, unknown_labels, unknown_sentence
 from smgicnet.sources import plan_cohort
-from smgicnet.tab_separated import read_tsv, write_tsv
+from smgicnet.tab_separated import MAX_FIELDS, read_tsv, write_tsv
 
 ROWS = [["sub-1", '"5 feet', ""], ["sub-2", "it's", "x"], ["sub-3", '"left"', ""]]
 
@@ -41,6 +43,8 @@ def test_tabs_at_the_end_blanks_and_blank_lines_shift_nothing(tmp_path):
         ("a\tb\n1\t\xe9\n".encode("latin-1"), "line 2 is not UTF-8"),
         ("a\tb\n".encode("utf-16"), "UTF-16"),
         (b"a\tb\n1\t\0\n", "line 2 holds a NUL byte"),
+        (b"a\tb\r1\t2\r3\t\0\r4\t5\r", r"line 3 holds a NUL byte: '3\\t\\x00'\."),
+        (b"a\tb\r1\t2\r3\t\xff\r", "line 3 is not UTF-8"),
         (b"", "empty"),
     ],
 )
@@ -48,6 +52,17 @@ def test_what_is_no_such_table_is_named_with_its_line(tmp_path, content, problem
     (tmp_path / "t.tsv").write_bytes(content)
     with pytest.raises(InputError, match=problem):
         read_tsv(tmp_path / "t.tsv")
+
+
+@pytest.mark.parametrize("junk", [b"\t", b"\r", b"a\n"])
+def test_junk_is_refused_before_it_fills_the_memory(tmp_path, junk):
+    (tmp_path / "t.tsv").write_bytes(b"a" + junk * (MAX_FIELDS + 1))
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"5,000,00\d tabs and line ends"):
+        read_tsv(tmp_path / "t.tsv")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6
 
 
 def test_what_is_written_is_read_again(tmp_path):
@@ -69,8 +84,13 @@ def test_nobody_vanishes_between_two_quotation_marks(tmp_path):
 def test_the_users_own_table_is_never_what_the_workflow_writes(tmp_path):
     dataset = {"source": {"kind": "participants", "path": str(tmp_path / "participants.tsv")}}
     dataset["preprocessing"] = {"segmentation": "given"}
-    with pytest.raises(InputError, match="would replace the input"):
-        plan_cohort(dataset, tmp_path)
+    (tmp_path / "participants.tsv").write_text("subject\timage\n")
+    (tmp_path / "link.tsv").symlink_to("participants.tsv")
+    for name in ("participants.tsv", "link.tsv"):
+        dataset["source"]["path"] = str(tmp_path / name)
+        with pytest.raises(InputError, match=r"would replace the input\. Move your table") as caught:
+            plan_cohort(dataset, tmp_path)
+        assert caught.value.source == str(tmp_path / name)
 
 
 def test_ids_that_a_protocol_lacks_are_counted():
