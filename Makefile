@@ -41,7 +41,7 @@ browser:  ## Chromium for the tests of the page, where there is none (Debian and
 	tests/install_chromium.sh || echo "Without a browser the tests of the page are skipped."
 
 screenshot: env browser  ## the picture of the page in the README, from the results of `make demo`
-	$(BIN)/python -m smgicnet.report.screenshot results/embedded/report/index.html docs/images/report.png
+	$(BIN)/python -m smgicnet.publication.report.screenshot results/embedded/report/index.html docs/images/report.png
 
 lint: env
 	$(BIN)/ruff check .

@@ -24,21 +24,24 @@ import yaml
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from smgicnet import config, device, preprocessing
-from smgicnet.device import has_bfloat16, pick_device, to_device
-from smgicnet.evaluation import dice, jacobian_metrics, ndv_percent, present_labels, warp_labels
-from smgicnet.fields import Flow, resample
-from smgicnet.foreground import brain_centre
-from smgicnet.hausdorff import hausdorff95_mm
-from smgicnet.images import Volume
-from smgicnet.label_protocols import roi_names
-from smgicnet.losses import local_ncc
-from smgicnet.methods import METHODS, LearnedMethod
-from smgicnet.phantom import load_template
-from smgicnet.preprocessing import Grid, common_affine
-from smgicnet.provenance import hardware
-from smgicnet.rendering import to_rois
-from smgicnet.training import step_gradients, weighted_total
+from smgicnet import config  # TODO config
+from smgicnet.cohort.phantom import load_template
+from smgicnet.cohort.rendering import to_rois
+from smgicnet.core.provenance import hardware
+from smgicnet.imaging.foreground import brain_centre
+from smgicnet.imaging.grids import Grid
+from smgicnet.imaging.images import Volume
+from smgicnet.methods import METHODS, device
+from smgicnet.methods.contract import LearnedMethod
+from smgicnet.methods.device import has_bfloat16, pick_device, to_device
+from smgicnet.preparation import preprocessing
+from smgicnet.preparation.label_protocols import roi_names
+from smgicnet.preparation.preprocessing import common_affine
+from smgicnet.registration.fields import Flow, resample
+from smgicnet.registration.losses import local_ncc
+from smgicnet.scoring.evaluation import dice, jacobian_metrics, ndv_percent, present_labels, warp_labels
+from smgicnet.scoring.hausdorff import hausdorff95_mm
+from smgicnet.training.loop import step_gradients, weighted_total
 
 ROOT = Path(__file__).parent.parent
 DEVICE = pick_device()
@@ -151,7 +154,7 @@ def bench_steps(size: int, channels: int, repeats: int, peak: float) -> None:
             method = methods[recompute]
             method.network.zero_grad(set_to_none=True)
             half_precision = torch.autocast(DEVICE.type, torch.bfloat16, enabled=half)
-            with half_precision, patch("smgicnet.losses.local_ncc", ncc):
+            with half_precision, patch("smgicnet.registration.losses.local_ncc", ncc):
                 terms = method.objective(image_a, image_b) if both else one_after_the_other(method, image_a, image_b)
             weighted_total(terms, method.weights).backward()
 

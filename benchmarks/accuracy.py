@@ -15,15 +15,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from smgicnet.comparisons import bootstrap_interval
-from smgicnet.device import image_tensor, to_device
-from smgicnet.evaluation import dice, jacobian_metrics, present_labels, warp_labels
-from smgicnet.images import read_image, read_labels
-from smgicnet.label_protocols import roi_names
-from smgicnet.provenance import hardware
-from smgicnet.sources import RENDERING
-from smgicnet.standalone import prepared_subjects
-from smgicnet.weights import Weights, read_weights
+from smgicnet.cohort.sources import RENDERING
+from smgicnet.commands.train import prepared_subjects
+from smgicnet.core.provenance import hardware
+from smgicnet.imaging.images import read_image, read_labels
+from smgicnet.methods.device import image_tensor, to_device
+from smgicnet.methods.weights import Weights, read_weights
+from smgicnet.preparation.label_protocols import roi_names
+from smgicnet.scoring.comparisons import bootstrap_interval
+from smgicnet.scoring.evaluation import dice, jacobian_metrics, present_labels, warp_labels
 
 VIEWS = {"none": (False, 0), "mirror": (True, 0), "shift": (False, 1), "both": (True, 1)}
 

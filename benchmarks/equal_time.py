@@ -15,14 +15,14 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from smgicnet import config
-from smgicnet.cohort import SubjectFiles
-from smgicnet.config import build
-from smgicnet.field_formats import read_geometry
-from smgicnet.methods import Stage
-from smgicnet.preprocessing import Grid
-from smgicnet.provenance import hardware
-from smgicnet.standalone import prepared_subjects, train_stages
+from smgicnet import config  # TODO config
+from smgicnet.cohort.subjects import SubjectFiles
+from smgicnet.commands.train import prepared_subjects, train_stages
+from smgicnet.config.building import build
+from smgicnet.core.provenance import hardware
+from smgicnet.imaging.field_formats import read_geometry
+from smgicnet.imaging.grids import Grid
+from smgicnet.methods.contract import Stage
 
 STEPS = 20  # of each stage, to measure one
 

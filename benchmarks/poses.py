@@ -15,14 +15,14 @@ import numpy as np
 from nibabel.affines import from_matvec
 from scipy.spatial.transform import Rotation
 
-from smgicnet.examples import mean_dice
-from smgicnet.foreground import background_level
-from smgicnet.images import read_image, write_volume
-from smgicnet.preprocessing import resample
-from smgicnet.register_pair import register_images
-from smgicnet.score_transform import score_transforms
-from smgicnet.shipped import DEFAULT, find_weights
-from smgicnet.transforms_io import grid_points, sample
+from smgicnet.commands.register import register_images
+from smgicnet.commands.score import score_transforms
+from smgicnet.imaging.displacements import grid_points, sample
+from smgicnet.imaging.foreground import background_level
+from smgicnet.imaging.images import read_image, write_volume
+from smgicnet.methods.shipped import DEFAULT, find_weights
+from smgicnet.preparation.preprocessing import resample
+from smgicnet.publication.examples import mean_dice
 
 SPACING = 2  # mm
 AXES = {"nod": "x", "neck": "z"}  # of the world, RAS

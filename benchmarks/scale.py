@@ -21,15 +21,16 @@ import pandas as pd
 import torch
 from scipy import ndimage
 
-from smgicnet import config
-from smgicnet.evaluation import dice, present_labels, warp_labels
-from smgicnet.images import read_labels, write_volume
-from smgicnet.label_protocols import roi_names
+from smgicnet import config  # TODO config
+from smgicnet.core.provenance import hardware
+from smgicnet.imaging.grids import Grid
+from smgicnet.imaging.images import read_labels, write_volume
 from smgicnet.methods import METHODS
-from smgicnet.preprocessing import Grid, prepare, write_prepared
-from smgicnet.provenance import hardware
-from smgicnet.register_job import load_method
-from smgicnet.sampling import ImageSet, PairSampler
+from smgicnet.methods.loading import load_method
+from smgicnet.preparation.label_protocols import roi_names
+from smgicnet.preparation.preprocessing import prepare, write_prepared
+from smgicnet.scoring.evaluation import dice, present_labels, warp_labels
+from smgicnet.training.sampling import ImageSet, PairSampler
 
 BRAINS = 3
 GRID = Grid((128, 128, 128), 1.5)

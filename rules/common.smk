@@ -82,25 +82,20 @@ else:
     if WITH_CONDA:
         first_on_the_path(link_for_conda(installed))
 
-from smgicnet.affine import choose_engine
-from smgicnet.cohort import SPLITS, shards, unordered_pairs
-from smgicnet.config import Origin, complete, given_to, learns_from_labels, registering_block, schema, stage_block
-from smgicnet.costs import (
-    ALIGNMENT,
-    Layout,
-    memory_mb,
-    of_method,
-    pair_seconds,
-    read_costs,
-    runtime_minutes,
-)
-from smgicnet.errors import InputError
-from smgicnet.headers import header_form
-from smgicnet.method_code import registering_code, training_code
-from smgicnet.label_protocols import LABEL_TABLE, label_file
-from smgicnet.provenance import PACKAGE, source_digest
-from smgicnet.sources import plan_cohort, recipe, require_training_labels, tools_to_come
-from smgicnet.tools import require_tools
+from smgicnet.preparation.affine import choose_engine
+from smgicnet.cohort.participants import SPLITS, shards, unordered_pairs
+from smgicnet.config.blocks import learns_from_labels, registering_block, stage_block
+from smgicnet.config.completion import complete
+from smgicnet.config.origin import Origin, given_to
+from smgicnet.config.schemas import schema
+from smgicnet.jobs.costs import ALIGNMENT, Layout, memory_mb, of_method, pair_seconds, read_costs, runtime_minutes
+from smgicnet.core.errors import InputError
+from smgicnet.imaging.headers import header_form
+from smgicnet.core.code import registering_code, training_code
+from smgicnet.preparation.label_protocols import LABEL_TABLE, label_file
+from smgicnet.core.provenance import PACKAGE, source_digest
+from smgicnet.cohort.sources import plan_cohort, recipe, require_training_labels, tools_to_come
+from smgicnet.preparation.tools import require_tools
 
 
 def origin(config):

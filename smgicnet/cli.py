@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from smgicnet import __version__
-from smgicnet.errors import InputError, printable
-from smgicnet.headers import FORMS, MEANINGS
-from smgicnet.interruption import REQUEUE, Interrupted
-from smgicnet.shipped import DEFAULT, find_weights
+from smgicnet.core.errors import InputError, printable
+from smgicnet.core.interruption import REQUEUE, Interrupted
+from smgicnet.imaging.headers import FORMS, MEANINGS
+from smgicnet.methods.shipped import DEFAULT, find_weights
 
 FORMATS = ("itk", "fsl", "learn2reg")
 _of_refining = "iterations on this pair, after the network: more exact, and slower"
@@ -155,7 +155,7 @@ def _add_header(command: argparse.ArgumentParser) -> None:
 
 
 def _register(arguments: argparse.Namespace) -> None:
-    from smgicnet.register_pair import register_images  # torch costs seconds: not for --help
+    from smgicnet.commands.register import register_images  # torch costs seconds: not for --help
 
     formats = dict.fromkeys(arguments.format or ["itk"])  # each once, in the order given
     weights = find_weights(arguments.weights)
@@ -174,7 +174,7 @@ def _register(arguments: argparse.Namespace) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    from smgicnet.transform_chain import convert_field
+    from smgicnet.imaging.transform_chain import convert_field
 
     convert_field(
         arguments.field,
@@ -191,7 +191,7 @@ def _convert(arguments: argparse.Namespace) -> None:
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    from smgicnet.score_transform import main as score
+    from smgicnet.commands.score import main as score
 
     score(
         arguments.fixed_labels,
@@ -206,7 +206,7 @@ def _score(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    from smgicnet.standalone import train_and_score
+    from smgicnet.commands.train import train_and_score
 
     train_and_score(
         arguments.config, arguments.method, arguments.folder, seed=arguments.seed, threads=arguments.threads
@@ -214,7 +214,7 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _import(arguments: argparse.Namespace) -> None:
-    from smgicnet.published_weights import import_weights
+    from smgicnet.methods.published_weights import import_weights
 
     count = import_weights(
         arguments.method,
@@ -227,8 +227,8 @@ def _import(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    from smgicnet.images import require_distinct
-    from smgicnet.weights import export_weights
+    from smgicnet.core.files import require_distinct
+    from smgicnet.methods.weights import export_weights
 
     require_distinct([arguments.out], [arguments.source])
     export_weights(arguments.source, arguments.out)
@@ -236,13 +236,13 @@ def _export(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from smgicnet.check import main as check
+    from smgicnet.commands.check import main as check
 
     return check(arguments.cohort, arguments.jobs, arguments.header)
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    from smgicnet.plan import plan
+    from smgicnet.commands.plan import plan
 
     plan(
         arguments.configfile,
@@ -254,7 +254,7 @@ def _plan(arguments: argparse.Namespace) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from smgicnet.verify import main as verify
+    from smgicnet.commands.verify import main as verify
 
     return verify(arguments.paths)
 

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from smgicnet.errors import InputError
+from smgicnet.core.errors import InputError
 from tests.fuzz_files import (
     archive_base,
     config_base,

@@ -18,14 +18,14 @@ import torch
 import yaml
 from numpy.random import Generator
 
-from smgicnet import config
-from smgicnet.archive import choose_subjects, extract, index_archive, read_index
-from smgicnet.preprocessing import Grid
-from smgicnet.shipped import find_weights
-from smgicnet.weights import Weights, read_weights, write_weights
+from smgicnet import config  # TODO config
+from smgicnet.cohort.archive import choose_subjects, extract, index_archive, read_index
+from smgicnet.imaging.grids import Grid
+from smgicnet.methods.shipped import find_weights
+from smgicnet.methods.weights import Weights, read_weights, write_weights
+from tests.cohort.test_archive import header, write_tar
 from tests.fuzz_images import Fault, append, command, cut, flip, insert, move, one_of, pair, scores
 from tests.helpers import SHAPE, block, build, label_blobs
-from tests.test_archive import header, write_tar
 
 # --- tables
 

@@ -16,9 +16,10 @@ from scipy.io import loadmat, savemat
 from scipy.spatial.transform import Rotation
 
 from smgicnet import cli
-from smgicnet.errors import InputError
-from smgicnet.headers import MEANINGS
-from smgicnet.preprocessing import Grid, prepare
+from smgicnet.core.errors import InputError
+from smgicnet.imaging.grids import Grid
+from smgicnet.imaging.headers import MEANINGS
+from smgicnet.preparation.preprocessing import prepare
 from tests.helpers import label_blobs
 
 

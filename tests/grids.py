@@ -9,9 +9,9 @@ from nibabel.affines import apply_affine
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from smgicnet.field_formats import Geometry, read_geometry
-from smgicnet.images import Volume
-from smgicnet.transforms_io import grid_points
+from smgicnet.imaging.displacements import grid_points
+from smgicnet.imaging.field_formats import Geometry, read_geometry
+from smgicnet.imaging.images import Volume
 
 # by what a fixed and a moving affine have: the signs of their determinants, and whether they are oblique
 PAIRS = {

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from smgicnet import config as configuration
-from smgicnet.methods import METHODS, LearnedMethod, PublishedMethod
-from smgicnet.native_grid import OnNativeGrid
+from smgicnet import config as configuration  # TODO config
+from smgicnet.methods import METHODS
+from smgicnet.methods.contract import LearnedMethod, PublishedMethod
+from smgicnet.methods.native_grid import OnNativeGrid
 
 ROOT = Path(__file__).parent.parent
 SHAPE = (16, 32, 16)

@@ -26,9 +26,10 @@ from scipy.spatial.transform import Rotation
 from tqdm import tqdm
 
 from smgicnet import cli
-from smgicnet.preprocessing import Grid, prepare
-from smgicnet.transforms_io import read_itk
-from smgicnet.weights import Weights, write_weights
+from smgicnet.imaging.displacements import read_itk
+from smgicnet.imaging.grids import Grid
+from smgicnet.methods.weights import Weights, write_weights
+from smgicnet.preparation.preprocessing import prepare
 from tests.helpers import block, build
 
 GRID = Grid((16, 16, 16), 5.0)

@@ -16,10 +16,10 @@ import pandas as pd
 import torch
 import yaml
 
-from smgicnet.check import check
-from smgicnet.errors import InputError
-from smgicnet.weights import read_weights
-from tests.test_bad_input import FILE_FAULTS, Payload, good_image, good_labels, truncated, write
+from smgicnet.commands.check import check
+from smgicnet.core.errors import InputError
+from smgicnet.methods.weights import read_weights
+from tests.config.test_bad_input import FILE_FAULTS, Payload, good_image, good_labels, truncated, write
 
 SPLITS = ["train", "train", "train", "test", "test"]
 COLUMNS = ["subject", "image", "labels", "split"]

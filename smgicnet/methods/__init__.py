@@ -1,22 +1,19 @@
-"""The registration methods: their contract and the table of those that there are."""
+"""The registration methods: their contract, a file a method, their weights, and the device that they run on.
 
-from smgicnet.methods.contract import LearnedMethod, Method, PublishedMethod, Registration, Stage
-from smgicnet.methods.gradicon import GradICON
-from smgicnet.methods.icnet import ICNet
-from smgicnet.methods.initial import Initial
-from smgicnet.methods.lapirn import LapIRN
-from smgicnet.methods.smgicnet import SMGICNet
-from smgicnet.methods.syn import SyN
-from smgicnet.methods.synthmorph import SynthMorph
+Public: `METHODS`, and the modules `contract`, `weights`, `published_weights`, `loading`, `device`, `shipped`. It may
+import core, config, registration, imaging and preparation.
+"""
 
-METHODS: dict[str, type[Method]] = {
-    "initial": Initial,
-    "syn": SyN,
-    "icnet": ICNet,
-    "lapirn": LapIRN,
-    "smgicnet": SMGICNet,
-    "synthmorph": SynthMorph,
-    "gradicon": GradICON,
-}
+from smgicnet.core.registry import Registry
 
-__all__ = ["METHODS", "LearnedMethod", "Method", "PublishedMethod", "Registration", "Stage"]
+METHODS = Registry(
+    {
+        "initial": "smgicnet.methods.initial:Initial",
+        "syn": "smgicnet.methods.syn:SyN",
+        "icnet": "smgicnet.methods.icnet:ICNet",
+        "lapirn": "smgicnet.methods.lapirn:LapIRN",
+        "smgicnet": "smgicnet.methods.smgicnet:SMGICNet",
+        "synthmorph": "smgicnet.methods.synthmorph:SynthMorph",
+        "gradicon": "smgicnet.methods.gradicon:GradICON",
+    }
+)

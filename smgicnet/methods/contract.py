@@ -91,7 +91,7 @@ class Method(ABC):
 
 
 class LearnedMethod(Method):
-    """A method with a network that is trained in stages by `smgicnet.training`."""
+    """A method with a network that is trained in stages by `smgicnet.training.loop`."""
 
     network: nn.Module
     weights: Mapping[str, float]  # of the terms of the objective; a term of weight 0 is not computed
@@ -132,7 +132,7 @@ class LearnedMethod(Method):
 class PublishedMethod(Method):
     """A method that runs with the weights its authors publish, in their own format; nothing is trained here.
 
-    Its `fields` work on images of ``grid``, which `smgicnet.native_grid` brings there from the common grid.
+    Its `fields` work on images of ``grid``, which `smgicnet.methods.native_grid` brings there from the common grid.
     """
 
     network: nn.Module

@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from smgicnet.config import build, own_settings
-from smgicnet.errors import InputError
+from smgicnet.config.blocks import own_settings
+from smgicnet.config.building import build
+from smgicnet.core.errors import InputError
 from smgicnet.methods.contract import NativeGrid, PublishedMethod
 
 BRIGHTEST = 0.9  # of an image, for the brain model

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smgicnet import losses
-from smgicnet.config import build
-from smgicnet.fields import from_orientation, to_orientation, warp
+from smgicnet.config.building import build
 from smgicnet.methods.contract import LearnedMethod
-from smgicnet.networks import conv, field_conv
+from smgicnet.registration import losses
+from smgicnet.registration.fields import from_orientation, to_orientation, warp
+from smgicnet.registration.networks import conv, field_conv
 
 QUANTILE = 1e-4  # of the intensities are clipped at either end
 

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smgicnet import losses
-from smgicnet.config import build
-from smgicnet.fields import exp, from_orientation, to_orientation, warp
+from smgicnet.config.building import build
 from smgicnet.methods.contract import LearnedMethod
-from smgicnet.networks import SLOPE, ResidualBlock, conv, conv_pair, field_conv, half_width
+from smgicnet.registration import losses
+from smgicnet.registration.fields import exp, from_orientation, to_orientation, warp
+from smgicnet.registration.networks import SLOPE, ResidualBlock, conv, conv_pair, field_conv, half_width
 
 LEVELS = 3
 PUBLISHED_SMOOTHNESS = {"diff": 3.5, "disp": 1.0}

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from smgicnet import losses
-from smgicnet.config import build
-from smgicnet.fields import Flow, exp, resize, warp
+from smgicnet.config.building import build
 from smgicnet.methods.contract import LearnedMethod
-from smgicnet.networks import Block, GatedEncoderDecoder, LevelTrunk, VelocityHead, conv_pair, half_width
-from smgicnet.refinement import Refinement, refine
-from smgicnet.views import Views, mean_velocity
-from smgicnet.wavelets import PyramidLevel, WaveletPyramid
+from smgicnet.registration import losses
+from smgicnet.registration.fields import Flow, exp, resize, warp
+from smgicnet.registration.networks import Block, GatedEncoderDecoder, LevelTrunk, VelocityHead, conv_pair, half_width
+from smgicnet.registration.refinement import Refinement, refine
+from smgicnet.registration.views import Views, mean_velocity
+from smgicnet.registration.wavelets import PyramidLevel, WaveletPyramid
 
 SEARCH_STEPS = 5  # squarings while a pair's velocity is improved; its field is then made with all
 

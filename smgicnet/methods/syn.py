@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smgicnet.ants_affine import find_affine, import_ants, pyramid, read_itk_affine, run_ants
-from smgicnet.config import build, own_settings
-from smgicnet.fields import affine_field, compose, compose_affine
+from smgicnet.config.blocks import own_settings
+from smgicnet.config.building import build
+from smgicnet.imaging.itk_affine import read_itk_affine
 from smgicnet.methods.contract import Method
+from smgicnet.preparation.ants_affine import find_affine, import_ants, pyramid, run_ants
+from smgicnet.registration.fields import affine_field, compose, compose_affine
 
 HISTOGRAM_BINS = 32  # of mutual information, as ants.registration has them
 
@@ -52,7 +54,7 @@ class Transforms(NamedTuple):
 class SyN(Method):
     """SyN after an affine registration, by default with the metric and schedule of antsRegistrationSyN.sh.
 
-    The affine stage and its search over rotations are those of `smgicnet.ants_affine`. Both stages drop the coarse
+    The affine stage and its search over rotations are those of `preparation.ants_affine`. Both stages drop the coarse
     levels on which the grid would have fewer than 12 voxels along an axis.
     """
 

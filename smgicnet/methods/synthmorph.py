@@ -15,11 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smgicnet.config import build, own_settings
-from smgicnet.errors import InputError
-from smgicnet.fields import exp
+from smgicnet.config.blocks import own_settings
+from smgicnet.config.building import build
+from smgicnet.core.errors import InputError
 from smgicnet.methods.contract import NativeGrid, PublishedMethod
-from smgicnet.networks import SLOPE, conv
+from smgicnet.registration.fields import exp
+from smgicnet.registration.networks import SLOPE, conv
 
 UNET, FLOW = "vxm_dense_unet", "vxm_dense_flow"
 LEVELS = 4  # of max pooling
@@ -83,7 +84,7 @@ def normalise(image: Tensor) -> Tensor:
 def enlarge(displacement: Tensor) -> Tensor:
     """Twice the size and the values, as published: the corner voxels' centres stay, the rest is linear in between.
 
-    `smgicnet.fields.resize` keeps the corners of the cells instead, which is where max pooling leaves its features. The
+    `fields.resize` keeps the corners of the cells instead, which is where max pooling leaves its features. The
     two differ by what the field changes over up to half a fine voxel: nothing at the centre, most at the border.
     """
     return F.interpolate(2 * displacement, scale_factor=2, mode="trilinear", align_corners=True)

@@ -24,7 +24,7 @@ import torch
 import yaml
 from scipy import ndimage
 
-from smgicnet.images import read_image, write_volume
+from smgicnet.imaging.images import read_image, write_volume
 from tests.compare import differences
 from tests.conda.shell import (
     FOLDER,
@@ -40,9 +40,9 @@ from tests.conda.shell import (
     snakemake,
     wanted,
 )
-from tests.test_environments import ENVIRONMENT_FILES, locked
-from tests.test_gradicon import CHANNELS, CHANNELS_UP, published
-from tests.test_workflow import FULL, write_published
+from tests.methods.test_gradicon import CHANNELS, CHANNELS_UP, published
+from tests.workflow.test_environments import ENVIRONMENT_FILES, locked
+from tests.workflow.test_workflow import FULL, write_published
 
 REPORT = FOLDER / "report.md"
 ROWS: dict[str, dict] = {name: {} for name in ["snakemake", *RULE_ENVIRONMENTS]}

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from tests.imports import imported, module_file
-from tests.test_environments import ELSEWHERE, ENVIRONMENT_FILES, UNNAMED, imports_in, projects_of, scripts_of
+from tests.workflow.test_environments import ELSEWHERE, ENVIRONMENT_FILES, UNNAMED, imports_in, projects_of, scripts_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".conda-test"

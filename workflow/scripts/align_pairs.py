@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from smgicnet.affine import AffineConfig
-from smgicnet.align_job import align_pairs
-from smgicnet.config import build
-from smgicnet.scripts import job_log
+from smgicnet.config.building import build
+from smgicnet.core.logs import job_log
+from smgicnet.jobs.align import align_pairs
+from smgicnet.preparation.affine import AffineConfig
 
 with job_log(snakemake.log[0]):
     align_pairs(

@@ -1,10 +1,11 @@
 from pathlib import Path
 
-from smgicnet.affine import AffineConfig
-from smgicnet.align_job import align_subject
-from smgicnet.config import build
-from smgicnet.preprocessing import Grid, write_prepared
-from smgicnet.scripts import job_log
+from smgicnet.config.building import build
+from smgicnet.core.logs import job_log
+from smgicnet.imaging.grids import Grid
+from smgicnet.jobs.align import align_subject
+from smgicnet.preparation.affine import AffineConfig
+from smgicnet.preparation.preprocessing import write_prepared
 
 with job_log(snakemake.log[0]):
     labels = snakemake.input.get("labels")

@@ -1,7 +1,7 @@
-from smgicnet.config import build
-from smgicnet.provenance import write_text
-from smgicnet.quality import QualityConfig, excluded_subjects, write_quality
-from smgicnet.scripts import job_log
+from smgicnet.config.building import build
+from smgicnet.core.logs import job_log
+from smgicnet.core.provenance import write_text
+from smgicnet.preparation.quality import QualityConfig, excluded_subjects, write_quality
 
 with job_log(snakemake.log[0]):
     given, params, table = snakemake.input, snakemake.params, snakemake.output.table

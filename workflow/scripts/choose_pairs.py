@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from smgicnet.cohort import pairs_without, read_excluded
-from smgicnet.scripts import job_log
-from smgicnet.shown_pairs import write_shown_pairs
+from smgicnet.cohort.participants import pairs_without, read_excluded
+from smgicnet.core.logs import job_log
+from smgicnet.scoring.shown_pairs import write_shown_pairs
 
 with job_log(snakemake.log[0]):
     labels = {Path(path).parent.name: Path(path) for path in snakemake.input.labels}

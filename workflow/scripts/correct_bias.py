@@ -1,7 +1,7 @@
-from smgicnet.bias_field import correct_bias
-from smgicnet.images import write_volume
-from smgicnet.provenance import write_record
-from smgicnet.scripts import job_log
+from smgicnet.core.logs import job_log
+from smgicnet.core.provenance import write_record
+from smgicnet.imaging.images import write_volume
+from smgicnet.preparation.bias_field import correct_bias
 
 with job_log(snakemake.log[0]):
     image, record = correct_bias(snakemake.input.image, snakemake.input.get("mask"), snakemake.params.form)

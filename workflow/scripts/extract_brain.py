@@ -1,7 +1,7 @@
-from smgicnet.brain_extraction import extract_brain
-from smgicnet.images import write_volume
-from smgicnet.provenance import write_record
-from smgicnet.scripts import job_log
+from smgicnet.core.logs import job_log
+from smgicnet.core.provenance import write_record
+from smgicnet.imaging.images import write_volume
+from smgicnet.preparation.brain_extraction import extract_brain
 
 with job_log(snakemake.log[0]):
     given, output = snakemake.input, snakemake.output

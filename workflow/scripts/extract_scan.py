@@ -1,5 +1,5 @@
-from smgicnet.archive import extract, read_index
-from smgicnet.scripts import job_log
+from smgicnet.cohort.archive import extract, read_index
+from smgicnet.core.logs import job_log
 
 with job_log(snakemake.log[0]):
     member = read_index(snakemake.input[0]).loc[snakemake.wildcards.subject]

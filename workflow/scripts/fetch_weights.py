@@ -1,5 +1,5 @@
-from smgicnet.download import download_all
-from smgicnet.scripts import job_log
+from smgicnet.core.download import download_all
+from smgicnet.core.logs import job_log
 
 with job_log(snakemake.log[0]):
     download_all(snakemake.params.wanted)

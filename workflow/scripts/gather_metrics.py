@@ -1,5 +1,5 @@
-from smgicnet.gathering import gather_metrics
-from smgicnet.scripts import job_log
+from smgicnet.core.logs import job_log
+from smgicnet.jobs.gather import gather_metrics
 
 with job_log(snakemake.log[0]):
     gather_metrics(

@@ -1,8 +1,8 @@
 import pandas as pd
 
-from smgicnet.plotting import DOUBLE_COLUMN_MM, save
-from smgicnet.run_figures import ablation_figure
-from smgicnet.scripts import job_log
+from smgicnet.core.logs import job_log
+from smgicnet.publication.figures.plotting import DOUBLE_COLUMN_MM, save
+from smgicnet.publication.figures.run_figures import ablation_figure
 
 with job_log(snakemake.log[0]):
     table = pd.read_csv(snakemake.input[0])

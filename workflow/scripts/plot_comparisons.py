@@ -1,9 +1,9 @@
 import pandas as pd
 
-from smgicnet.label_protocols import roi_names
-from smgicnet.plotting import save
-from smgicnet.score_figures import comparison_figure, without_sides
-from smgicnet.scripts import job_log
+from smgicnet.core.logs import job_log
+from smgicnet.preparation.label_protocols import roi_names
+from smgicnet.publication.figures.plotting import save
+from smgicnet.publication.figures.score_figures import comparison_figure, without_sides
 
 with job_log(snakemake.log[0]):
     comparisons = pd.read_csv(snakemake.input[0], dtype=dict.fromkeys(("arm", "method", "roi"), str))

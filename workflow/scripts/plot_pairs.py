@@ -1,11 +1,11 @@
 import json
 from pathlib import Path
 
-from smgicnet.examples import load_example
-from smgicnet.pair_figures import methods_figure, reciprocal_figure
-from smgicnet.plotting import DOUBLE_COLUMN_MM, registration_figure, save
-from smgicnet.scripts import job_log
-from smgicnet.statistics import read_metrics
+from smgicnet.core.logs import job_log
+from smgicnet.publication.examples import load_example
+from smgicnet.publication.figures.pair_figures import methods_figure, reciprocal_figure
+from smgicnet.publication.figures.plotting import DOUBLE_COLUMN_MM, registration_figure, save
+from smgicnet.scoring.statistics import read_metrics
 
 with job_log(snakemake.log[0]):
     pairs = list(json.loads(Path(snakemake.input.pairs).read_text()).values())

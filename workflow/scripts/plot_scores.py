@@ -1,10 +1,10 @@
-from smgicnet.comparisons import merge_sides
-from smgicnet.label_protocols import roi_names
-from smgicnet.plotting import save
-from smgicnet.run_figures import initial_scatter, time_figure
-from smgicnet.score_figures import dice_boxplot, without_sides
-from smgicnet.scripts import job_log
-from smgicnet.statistics import read_metrics
+from smgicnet.core.logs import job_log
+from smgicnet.preparation.label_protocols import roi_names
+from smgicnet.publication.figures.plotting import save
+from smgicnet.publication.figures.run_figures import initial_scatter, time_figure
+from smgicnet.publication.figures.score_figures import dice_boxplot, without_sides
+from smgicnet.scoring.comparisons import merge_sides
+from smgicnet.scoring.statistics import read_metrics
 
 with job_log(snakemake.log[0]):
     metrics = read_metrics(snakemake.input.metrics)

@@ -1,8 +1,8 @@
 import pandas as pd
 
-from smgicnet.plotting import save
-from smgicnet.scripts import job_log
-from smgicnet.training_figures import training_figure
+from smgicnet.core.logs import job_log
+from smgicnet.publication.figures.plotting import save
+from smgicnet.publication.figures.training_figures import training_figure
 
 with job_log(snakemake.log[0]):
     histories = iter([pd.read_csv(path) for path in snakemake.input])

@@ -1,6 +1,7 @@
-from smgicnet.config import build
-from smgicnet.preprocessing import Grid, prepare, read_intensities, write_prepared
-from smgicnet.scripts import job_log
+from smgicnet.config.building import build
+from smgicnet.core.logs import job_log
+from smgicnet.imaging.grids import Grid
+from smgicnet.preparation.preprocessing import prepare, read_intensities, write_prepared
 
 with job_log(snakemake.log[0]):
     given, output = snakemake.input, snakemake.output

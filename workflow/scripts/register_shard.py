@@ -1,8 +1,9 @@
 from pathlib import Path
 
-from smgicnet.cohort import SubjectFiles, pairs_without, read_excluded
-from smgicnet.register_job import register_shard
-from smgicnet.scripts import job_log
+from smgicnet.cohort.participants import pairs_without, read_excluded
+from smgicnet.cohort.subjects import SubjectFiles
+from smgicnet.core.logs import job_log
+from smgicnet.jobs.register import register_shard
 
 with job_log(snakemake.log[0]):
     names, truth = snakemake.params.subjects, [Path(path) for path in snakemake.input.truth]

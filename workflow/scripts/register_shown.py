@@ -1,8 +1,8 @@
 import json
 from pathlib import Path
 
-from smgicnet.register_job import register_shown
-from smgicnet.scripts import job_log
+from smgicnet.core.logs import job_log
+from smgicnet.jobs.register import register_shown
 
 with job_log(snakemake.log[0]):
     register_shown(

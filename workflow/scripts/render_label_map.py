@@ -1,9 +1,9 @@
 from zlib import crc32
 
-from smgicnet.config import build
-from smgicnet.images import write_volume
-from smgicnet.phantom import LabelMapConfig, make_from_label_map
-from smgicnet.scripts import job_log
+from smgicnet.cohort.phantom import LabelMapConfig, make_from_label_map
+from smgicnet.config.building import build
+from smgicnet.core.logs import job_log
+from smgicnet.imaging.images import write_volume
 
 with job_log(snakemake.log[0]):
     config = build(LabelMapConfig, snakemake.params.source)

@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from smgicnet.config import build
-from smgicnet.images import write_volume
-from smgicnet.phantom import PhantomConfig, make_phantom
-from smgicnet.scripts import job_log
+from smgicnet.cohort.phantom import PhantomConfig, make_phantom
+from smgicnet.config.building import build
+from smgicnet.core.logs import job_log
+from smgicnet.imaging.images import write_volume
 
 with job_log(snakemake.log[0]):
     subject = make_phantom(snakemake.params.index, build(PhantomConfig, snakemake.params.source))

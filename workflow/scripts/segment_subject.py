@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from smgicnet.images import write_volume
-from smgicnet.provenance import write_record
-from smgicnet.scripts import job_log
-from smgicnet.segmentation import segment
+from smgicnet.core.logs import job_log
+from smgicnet.core.provenance import write_record
+from smgicnet.imaging.images import write_volume
+from smgicnet.preparation.segmentation import segment
 
 with job_log(snakemake.log[0]):
     image, subject = snakemake.input.image, snakemake.wildcards.subject

@@ -1,11 +1,12 @@
 from pathlib import Path
 
-from smgicnet.cohort import SubjectFiles, read_excluded
-from smgicnet.config import build
-from smgicnet.distributed import run
-from smgicnet.preprocessing import Grid
-from smgicnet.scripts import job_log
-from smgicnet.train_job import train_stage
+from smgicnet.cohort.participants import read_excluded
+from smgicnet.cohort.subjects import SubjectFiles
+from smgicnet.config.building import build
+from smgicnet.core.logs import job_log
+from smgicnet.imaging.grids import Grid
+from smgicnet.jobs.train import train_stage
+from smgicnet.training.distributed import run
 
 with job_log(snakemake.log[0]):
     count = len(snakemake.params.validation)

@@ -1,5 +1,5 @@
-from smgicnet.scripts import job_log
-from smgicnet.table_job import write_table
+from smgicnet.core.logs import job_log
+from smgicnet.jobs.tables import write_table
 
 with job_log(snakemake.log[0]):
     write_table(

@@ -1,6 +1,6 @@
-from smgicnet.audit import audit
-from smgicnet.provenance import files_digest, read_yaml, write_record, write_text
-from smgicnet.scripts import job_log
+from smgicnet.core.logs import job_log
+from smgicnet.core.provenance import files_digest, read_yaml, write_record, write_text
+from smgicnet.publication.audit import audit
 
 with job_log(snakemake.log[0]):
     report = audit(read_yaml(snakemake.input.paper), snakemake.params.seed)

@@ -3,8 +3,8 @@ from pathlib import Path
 
 from jinja2 import Template
 
-from smgicnet.report import Figure, Run, write_page
-from smgicnet.scripts import job_log
+from smgicnet.core.logs import job_log
+from smgicnet.publication.report import Figure, Run, write_page
 
 with job_log(snakemake.log[0]):
     given, params, dataset = snakemake.input, snakemake.params, snakemake.wildcards.dataset

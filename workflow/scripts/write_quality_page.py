@@ -1,5 +1,5 @@
-from smgicnet.report.quality_page import write_quality_page
-from smgicnet.scripts import job_log
+from smgicnet.core.logs import job_log
+from smgicnet.publication.report.quality_page import write_quality_page
 
 with job_log(snakemake.log[0]):
     given, names = snakemake.input, snakemake.params.subjects

@@ -1,0 +1,4 @@
+"""A person's door: a module a command of `smgicnet`.
+
+It may import every room, and only `smgicnet.cli` imports it.
+"""

@@ -1,0 +1,120 @@
+"""A short measurement of what each method costs on this machine: a step of each stage, a pair, an alignment."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+
+from smgicnet.imaging.images import write_volume
+from smgicnet.methods import METHODS
+from smgicnet.methods.contract import LearnedMethod
+from smgicnet.methods.device import image_tensor, to_device
+from smgicnet.methods.loading import load_method
+from smgicnet.preparation.affine import AffineConfig, align
+from smgicnet.preparation.label_protocols import roi_names
+from smgicnet.scoring.evaluation import ScoredSubject, score_pair
+from smgicnet.training.loop import step_gradients
+
+log = logging.getLogger(__name__)
+ENOUGH = 2.0  # seconds after which no further step is timed
+STEPS = 20  # at most
+LARGEST = 64**3  # voxels: beyond it what has no network is timed on a coarser grid, and scaled by the voxels
+
+
+def synthetic_brain(shape: tuple[int, int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """An ellipsoid in noise with all ROIs as blobs, ``(D, H, W)`` each: an image in [0, 1] and its label map."""
+    random = np.random.default_rng(seed)
+    axes = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
+    brain = sum(axis**2 for axis in axes) < 0.7
+    noise = gaussian_filter(random.standard_normal(shape), [n / 24 for n in shape])
+    places = random.uniform(-0.7, 0.7, (len(roi_names()), 3))
+    nearest = np.argmin([sum((axis - p) ** 2 for axis, p in zip(axes, place)) for place in places], axis=0)
+    labels = np.where(brain, np.array(list(roi_names()), dtype=np.uint8)[nearest], 0).astype(np.uint8)
+    image = np.where(brain, 0.5 + 0.5 * noise / np.abs(noise).max(), 0).astype(np.float32)
+    return image, labels
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Median time of a piece of work, after a first one that is not counted unless it takes long enough alone."""
+    times = []
+    while len(times) < STEPS + 1 and sum(times[1:]) < ENOUGH and sum(times) < 10 * ENOUGH:
+        begun = time.perf_counter()
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - begun)
+    return float(np.median(times[1:] or times))
+
+
+def step_seconds(block: Mapping, shape: tuple[int, int, int]) -> list[float]:
+    """Seconds of an optimiser step of each stage of a learned method, both directions, on a grid of that shape."""
+    found = []
+    for stage in range(1, len(block["stages"]) + 1):
+        method = METHODS[block["type"]].from_config(block, stage)
+        to_device(method)
+        batch = _batch(method, shape, block["training"]["batch_size"])
+        optimizer = torch.optim.Adam(method.network.parameters())
+        learn = step_gradients(method, block["training"]["precision"])
+
+        def step(learn=learn, batch=batch, optimizer=optimizer) -> None:
+            learn(*batch)
+            optimizer.step()
+
+        found.append(seconds_of(step))
+        log.info("  stage %d of %s: %.3g s a step", stage, block["type"], found[-1])
+    return found
+
+
+def _batch(method: LearnedMethod, shape: tuple[int, int, int], count: int) -> tuple:
+    """What the objective takes: one brain, ``count`` times with itself."""
+    image, labels = (torch.cat([image_tensor(one, method.device)] * count) for one in synthetic_brain(shape, 1))
+    if not method.uses_labels:
+        return image, image
+    return image, image, (labels, labels)
+
+
+def pair_seconds(block: Mapping, shape: tuple[int, int, int], spacing: float) -> float:
+    """Seconds to register and score an unordered pair, both directions."""
+    learned = issubclass(METHODS[block["type"]], LearnedMethod)
+    scale = 1.0
+    if not learned and np.prod(shape) > LARGEST and "published" not in block:
+        factor = (np.prod(shape) / LARGEST) ** (1 / 3)
+        smaller = tuple(round(n / factor) for n in shape)
+        scale, shape, spacing = float(np.prod(shape) / np.prod(smaller)), smaller, spacing * factor
+    if learned:
+        method = to_device(METHODS[block["type"]].from_config(block, len(block["stages"])))
+    else:
+        file = Path(block["published"]["file"]) if "published" in block else None
+        method, _ = load_method(block, file, spacing)
+    affine = np.diag([spacing, spacing, spacing, 1.0])
+    brains = [synthetic_brain(shape, seed) for seed in (1, 2)]
+    images = [image_tensor(image, method.device) for image, _ in brains]
+    subjects = [ScoredSubject(str(k), labels, affine, None, None) for k, (_, labels) in enumerate(brains)]
+    method.warm_up(*images)
+
+    def pair() -> None:
+        results = [method.register(images[k], images[1 - k]) for k in (0, 1)]
+        for k in (0, 1):
+            score_pair(subjects[k], subjects[1 - k], results[k], results[1 - k], roi_names())
+
+    found = seconds_of(pair) * scale
+    log.info("  %s: %.3g s a pair, both directions, scored", block["type"], found)
+    return found
+
+
+def alignment_seconds(config: AffineConfig, shape: tuple[int, int, int], spacing: float) -> float:
+    """Seconds to align an unordered pair affinely, both directions."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{seed}.nii" for seed in (1, 2)]
+        for seed, file in enumerate(files):
+            write_volume(file, synthetic_brain(shape, seed)[0], np.diag([spacing, spacing, spacing, 1.0]))
+        found = 2 * seconds_of(lambda: align(*files, config))
+    log.info("  affine alignment by %s: %.3g s a pair, both directions", config.engine, found)
+    return found

@@ -1,0 +1,272 @@
+"""``smgicnet check``: open every file of a cohort before hours are spent, and say all that is wrong at once."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from smgicnet.cohort.bids import read_bids
+from smgicnet.cohort.files import SubjectCheck, attempt, check_cohort_files
+from smgicnet.cohort.participants import FILE_COLUMNS, SPLITS, check_cohort, check_subjects
+from smgicnet.cohort.sources import plan_cohort
+from smgicnet.config.completion import load
+from smgicnet.config.schemas import schema
+from smgicnet.core.errors import InputError, printable
+from smgicnet.core.tab_separated import read_tsv
+from smgicnet.imaging.grids import Grid
+from smgicnet.preparation.label_protocols import label_table
+from smgicnet.preparation.preprocessing import read_intensities
+from smgicnet.preparation.tools import needed_tools, require_tools
+
+MAX_JOBS = 4  # by default: each holds a scan and what becomes of it, about 1 GB at 256 cubed
+LISTED = 5  # names in a line
+HEAD_TISSUE = 500  # the first id, of label maps of whole heads, that lies outside the brain
+
+
+@dataclass
+class Cohort:
+    """One dataset to check: its files in ``table``, indexed by subject; None where it could not be planned."""
+
+    name: str
+    kind: str
+    preprocessing: Mapping
+    grid: Grid | None
+    table: pd.DataFrame | None = None
+    problems: list[InputError] = field(default_factory=list)
+    checks: list[SubjectCheck] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """``text`` for a person, with all ``problems`` numbered in it."""
+
+    text: str
+    problems: tuple[InputError, ...]
+
+
+def main(path: str | Path, jobs: int | None = None, header: str | None = None) -> int:
+    """Print the report; the exit code, 1 when there are problems."""
+    report = check(path, jobs, header)
+    print(report.text)
+    return 1 if report.problems else 0
+
+
+def check(path: str | Path, jobs: int | None = None, header: str | None = None) -> CheckReport:
+    """Check a config (.yaml), a participants table (.tsv) or a BIDS folder in ``jobs`` processes.
+
+    ``header``: the form, sform or qform, that decides where images lie, instead of the config's preprocessing.header.
+    Every image, label map and mask is read to its end. Problems are collected, none is raised.
+    """
+    path = Path(path)
+    jobs = jobs or min(MAX_JOBS, os.cpu_count() or 1)
+    problems: list[InputError] = []
+    cohorts = attempt(problems, _cohorts, path, problems) or []
+    for cohort in cohorts:
+        problems += cohort.problems
+        if header:
+            cohort.preprocessing = {**cohort.preprocessing, "header": header}
+        if cohort.table is not None:
+            cohort.checks = check_cohort_files(_to_open(cohort), cohort.preprocessing, cohort.grid, jobs)
+            problems += [problem for one in cohort.checks for problem in one.problems]
+    unique = tuple({str(problem): problem for problem in problems}.values())
+    return CheckReport(printable("\n".join([*map(_describe, cohorts), _verdict(path, unique)])), unique)
+
+
+def _cohorts(path: Path, problems: list[InputError]) -> list[Cohort]:
+    if os.path.isdir(path):
+        return [_bids_folder(path)]
+    if not os.path.isfile(path):
+        kinds = "a config (.yaml), a participants table (.tsv) or a BIDS folder"
+        raise InputError(path, "no such file or folder", f"Give {kinds}")
+    if path.suffix not in (".yaml", ".yml"):
+        source = {"kind": "participants", "path": str(path), "splits": None, "seed": 0}
+        return [_table_of_ones_own(path.name, source, _default_preprocessing(), None)]
+    config = load(path)
+    for method in config["methods"].values():
+        if method.get("weights"):
+            from smgicnet.methods.weights import read_weights  # torch costs seconds
+
+            attempt(problems, read_weights, method["weights"])
+    wanted: dict[str, list[str]] = {}
+    for name, dataset in config["datasets"].items():
+        for key, tool in needed_tools(dataset["preprocessing"]).items():
+            wanted.setdefault(tool, []).append(f"datasets.{name}.preprocessing.{key}")
+    attempt(problems, require_tools, wanted)
+    return [_dataset(name, dataset) for name, dataset in config["datasets"].items()]
+
+
+def _default_preprocessing() -> dict:
+    keys = schema("parts/preprocessing")["properties"]
+    return {key: part["default"] for key, part in keys.items()}
+
+
+def _dataset(name: str, dataset: Mapping) -> Cohort:
+    source, preprocessing = dataset["source"], dataset["preprocessing"]
+    grid = Grid(tuple(dataset["grid"]["shape"]), dataset["grid"]["spacing"])
+    if source["kind"] == "participants":
+        cohort = _table_of_ones_own(name, source, preprocessing, grid)
+    else:
+        cohort = Cohort(name, source["kind"], preprocessing, grid)
+        cohort.table = attempt(cohort.problems, plan_cohort, dataset, f"results/{name}/cohort")
+    if preprocessing["histogram_reference"]:
+        attempt(cohort.problems, read_intensities, preprocessing["histogram_reference"])
+    if attempt(cohort.problems, label_table, preprocessing["labels"]) is None:
+        cohort.table = None  # no label map could be understood
+    return cohort
+
+
+def _table_of_ones_own(name: str, source: Mapping, preprocessing: Mapping, grid: Grid | None) -> Cohort:
+    """A participants table, whose files are opened even when its rows have faults."""
+    cohort = Cohort(name, "participants", preprocessing, grid)
+    rows = _rows(Path(source["path"]))
+    if rows is not None and grid is None and "split" not in rows:
+        cohort.table = rows.set_index("subject")
+        cohort.problems = _name_problems(rows, source["path"])
+        return cohort
+    cohort.table = attempt(
+        cohort.problems, plan_cohort, {"source": source, "preprocessing": preprocessing}, f"results/{name}/cohort"
+    )
+    if cohort.table is None and rows is not None:
+        cohort.table = rows.set_index("subject")
+        files = [file for column in FILE_COLUMNS for file in rows[column] if not os.path.isfile(file)]
+        if any(repr(file) in cohort.problems[0].problem for file in files if file):
+            cohort.problems = []  # opening the files says it of each
+        cohort.problems += _name_problems(rows, source["path"])
+    return cohort
+
+
+def _rows(path: Path) -> pd.DataFrame | None:
+    """The rows of a participants table as they are; None for what is no such table."""
+    try:
+        rows = read_tsv(path)
+    except InputError:
+        return None  # reading it again, as a cohort, says why
+    if not {"subject", "image"} <= set(rows.columns):
+        return None
+    for column in FILE_COLUMNS:
+        values = rows[column] if column in rows else [""] * len(rows)
+        rows[column] = [str(path.parent / value) if value else "" for value in values]
+    return rows
+
+
+def _name_problems(rows: pd.DataFrame, path: str | Path) -> list[InputError]:
+    problems: list[InputError] = []
+    for name in rows["subject"].unique():
+        attempt(problems, check_subjects, [name], path)
+    for _, same in rows[rows["subject"].duplicated(keep=False)].groupby("subject"):
+        attempt(problems, check_cohort, same if "split" in same else same.assign(split=""), path)
+    return problems
+
+
+def _bids_folder(path: Path) -> Cohort:
+    """A BIDS dataset with the label maps that its derivatives hold, if any."""
+    keys = schema("sources/bids")["properties"]
+    source = {key: part.get("default") for key, part in keys.items()} | {"kind": "bids", "path": str(path)}
+    if any(not one.name.startswith(".") for one in path.glob("derivatives/*/sub-*/**/anat/*_dseg.nii*")):
+        source["derivatives"] = str(path / "derivatives")
+    cohort = Cohort(path.name, "bids", _default_preprocessing(), None)
+    table = attempt(cohort.problems, read_bids, source)
+    if table is not None and "split" in table:
+        dataset = {"source": source, "preprocessing": cohort.preprocessing}
+        attempt(cohort.problems, plan_cohort, dataset, f"results/{path.name}/cohort")
+    cohort.table = None if table is None else table.set_index("subject")
+    return cohort
+
+
+def _to_open(cohort: Cohort) -> pd.DataFrame:
+    """The files that are there before the workflow runs: none of a cohort that it makes, label maps to render once."""
+    table = cohort.table
+    if cohort.kind == "label-maps":
+        maps = table["label_map"].drop_duplicates()
+        return pd.DataFrame({"image": "", "labels": list(maps)}, index=[Path(one).name for one in maps])
+    if cohort.kind in ("phantom", "archive"):
+        return table.iloc[:0]
+    return table[table["split"] != ""] if "split" in table else table
+
+
+def _describe(cohort: Cohort) -> str:
+    """A paragraph on one dataset."""
+    lines = [f"{cohort.name} ({cohort.kind})"]
+    if cohort.table is None:
+        return f"{lines[0]}\n  cannot be read: see below\n"
+    lines.append(_subjects_line(cohort.table))
+    steps = cohort.preprocessing
+    stripping = {True: "stripped", False: "with skull"}
+    read = [one for one in cohort.checks if one.shape]
+    if cohort.kind in ("phantom", "archive"):
+        made = {"phantom": "are generated", "archive": "come out of the archive, which is fetched first"}[cohort.kind]
+        lines.append(f"files: none to open, they {made} when the workflow runs")
+    else:
+        lines += [
+            f"files read: {len(read)} of {len(cohort.checks)}",
+            "shapes: " + _counts(" x ".join(map(str, one.shape)) for one in read),
+            "spacings in mm: " + _counts(" x ".join(f"{step:g}" for step in one.spacing) for one in read),
+            "orientations: " + _counts(one.orientation for one in read),
+            *_contents(cohort.checks, HEAD_TISSUE if cohort.kind == "label-maps" else None),
+        ]
+    if images := [one for one in read if one.stripped is not None]:
+        lines.append("images: " + _counts(stripping[one.stripped] for one in images))
+    if volumes := [one.brain_ml for one in read if one.brain_ml is not None]:
+        lines.append(f"brain volume: {min(volumes):.0f} to {max(volumes):.0f} ml, median {np.median(volumes):.0f} ml")
+    if cohort.kind not in ("phantom", "label-maps"):
+        lines.append(
+            f"steps: skull strip {steps['skull_strip']}, bias field {steps['bias_field']}, "
+            f"segmentation {steps['segmentation']}, labels by {steps['labels']}"
+        )
+    if cohort.grid:
+        lines.append(f"common grid: {' x '.join(map(str, cohort.grid.shape))} at {cohort.grid.spacing:g} mm")
+    return "\n  ".join(lines) + "\n"
+
+
+def _subjects_line(table: pd.DataFrame) -> str:
+    if "split" not in table:
+        return f"subjects: {len(table)}, not divided into splits yet"
+    counts = table["split"].value_counts()
+    test, excluded = int(counts.get("test", 0)), int(counts.get("", 0))
+    each = ", ".join(f"{counts.get(split, 0)} {split}" for split in SPLITS)
+    without = f", {excluded} left out" if excluded else ""
+    return f"subjects: {each}{without}; {test * (test - 1) // 2} test pairs, each registered in both directions"
+
+
+def _contents(checks: list[SubjectCheck], outside: int | None) -> list[str]:
+    """Lines on label maps and their ROIs; ids from ``outside`` on are known to lie outside the brain."""
+    labelled = [one for one in checks if one.rois_missing is not None]
+    without = [one.subject for one in checks if one.rois_missing is None]
+    lines = [f"label maps: {len(labelled)} of {len(checks)}" + (f", not {_listed(without)}" if without else "")]
+    lacking = Counter(name for one in labelled for name in one.rois_missing)
+    nobody = [name for name, count in lacking.items() if count == len(labelled)]
+    some = [f"{name} ({count})" for name, count in lacking.items() if count < len(labelled)]
+    unknown = Counter(one for check in labelled for one in check.ids_unknown if outside is None or one < outside)
+    if unknown:
+        ids = _listed([f"{one} ({count})" for one, count in sorted(unknown.items())])
+        lines.append(f"ids that the protocol lacks, which count as background: {ids}")
+    if nobody:
+        lines.append("ROIs that nobody has: " + ", ".join(nobody))
+    if some:
+        lines.append("ROIs that some lack: " + ", ".join(some))
+    return lines
+
+
+def _counts(values: Iterable[str]) -> str:
+    """Each value with the number of subjects that have it, the most frequent first."""
+    return ", ".join(f"{value} ({count})" for value, count in Counter(values).most_common()) or "none"
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
+def _verdict(path: Path, problems: tuple[InputError, ...]) -> str:
+    if problems:
+        lines = [f"{number}. {problem}" for number, problem in enumerate(problems, start=1)]
+        return "\n".join([*lines, f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"])
+    if path.suffix in (".yaml", ".yml"):
+        return f"ready: snakemake --cores all --configfile {path}"
+    return "no problems: name it as source of a dataset in a config, then check that"

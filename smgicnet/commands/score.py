@@ -1,0 +1,90 @@
+"""Scores of a transform between two label maps, of whatever tool: what ``smgicnet score`` calls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from smgicnet.core.errors import InputError
+from smgicnet.core.files import atomic_path, require_distinct, require_writable
+from smgicnet.imaging.displacements import to_voxels
+from smgicnet.imaging.field_formats import read_geometry
+from smgicnet.imaging.images import read_labels
+from smgicnet.imaging.transform_chain import displacement_of, read_transforms
+from smgicnet.methods.contract import Registration
+from smgicnet.preparation.label_protocols import label_file, map_labels, roi_names, unknown_labels, unknown_sentence
+from smgicnet.scoring.evaluation import ScoredSubject, score_pair
+
+log = logging.getLogger(__name__)
+
+
+def score_transforms(
+    fixed_labels: Path,
+    moving_labels: Path,
+    transforms: Sequence[str | Path],
+    *,
+    mapping: str = "freesurfer",
+    moving_image: Path | None = None,
+    meaning: str | None = None,
+    form: str | None = None,
+) -> pd.DataFrame:
+    """The workflow's metrics of ``transforms``, in the order of antsApplyTransforms, on the fixed labels' grid.
+
+    Parameters
+    ----------
+    fixed_labels, moving_labels : label maps, of any grids
+    transforms : see `smgicnet.imaging.transform_chain.read_transforms`; none: as the two lie by their headers
+    mapping : the labels' protocol, as in the config's ``preprocessing.labels``
+    moving_image : the image that FSL's warp was made for, where the moving labels lie on another grid
+    meaning : what fields that do not say it hold, one of `smgicnet.imaging.headers.MEANINGS`
+    form : which place a header that names two stands for, see `smgicnet.imaging.headers.open_image`
+
+    Returns rows ``fixed, moving, metric, roi, value`` as `evaluation.score_pair` does, without the time.
+    Raises `InputError` for files that cannot be used.
+    """
+    fixed, moving = (_scored(path, mapping, form) for path in (fixed_labels, moving_labels))
+    grid, source = (read_geometry(path, form) for path in (fixed_labels, moving_image or moving_labels))
+    read = read_transforms(transforms, grid, source, meaning)
+    displacement = to_voxels(displacement_of(read, grid), fixed.affine, moving.affine)
+    registration = Registration(torch.from_numpy(displacement)[None], None, float("nan"))
+    rows = pd.DataFrame(score_pair(fixed, moving, registration, None, roi_names()))
+    return rows[rows["metric"] != "seconds"].reset_index(drop=True)
+
+
+def _scored(path: Path, mapping: str, form: str | None) -> ScoredSubject:
+    volume = read_labels(path, form)
+    labels = map_labels(volume.data, mapping)
+    if not labels.any():
+        raise InputError(
+            path, f"none of the 36 ROIs is in it by {label_file(mapping).name}", "Name its protocol with --protocol"
+        )
+    if unknown := unknown_labels(volume.data, mapping):
+        log.warning("%s: %s", path, unknown_sentence(unknown, int((volume.data != 0).sum()), mapping))
+    return ScoredSubject(str(path), np.ascontiguousarray(labels), volume.affine, None, None)
+
+
+def as_text(rows: pd.DataFrame) -> str:
+    """The scores to read: Dice and HD95 a ROI and their means, then what is of the whole field."""
+    regional = rows[rows["roi"] != ""].pivot(index="roi", columns="metric", values="value")
+    regional = regional.reindex(rows.loc[rows["metric"] == "dice", "roi"])[["dice", "hd95_mm"]]
+    whole = rows[rows["roi"] == ""].set_index("metric")["value"].rename_axis(None)
+    table = regional.to_string(float_format="{:.4f}".format, na_rep="–", index_names=False)
+    return f"{table}\n\n{whole.to_string(float_format='{:.4f}'.format)}"
+
+
+def main(fixed_labels: Path, moving_labels: Path, transforms: Sequence[str], out: Path | None, **options) -> None:
+    """Print `score_transforms`, and write its rows to a CSV ``out`` if there is one."""
+    if out is not None:
+        files = [str(one).strip("[] ").split(",")[0] for one in transforms]
+        require_distinct([out], [fixed_labels, moving_labels, *files])
+        require_writable(out)
+    rows = score_transforms(fixed_labels, moving_labels, transforms, **options)
+    print(as_text(rows))
+    if out is not None:
+        with atomic_path(out) as part:
+            rows.to_csv(part, index=False)

@@ -1,0 +1,210 @@
+"""A method's training and scores without Snakemake, on subjects that the workflow has prepared.
+
+For a machine that has a GPU and no Snakemake: ``results/DATASET`` of a run of ``snakemake quality cohorts`` is all that
+has to be copied there, and what is written has the workflow's names and records.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from smgicnet.cohort.participants import SPLITS, TRUTH_COLUMNS, read_excluded, unordered_pairs
+from smgicnet.cohort.subjects import SubjectFiles
+from smgicnet.config.blocks import registering_block, stage_block
+from smgicnet.config.building import build
+from smgicnet.config.completion import load
+from smgicnet.core.code import registering_code, training_code
+from smgicnet.core.errors import InputError
+from smgicnet.core.tab_separated import read_tsv
+from smgicnet.imaging.field_formats import read_geometry
+from smgicnet.imaging.grids import Grid
+from smgicnet.jobs.gather import gather_metrics
+from smgicnet.jobs.register import register_shard
+from smgicnet.jobs.train import train_stage, training_identity
+from smgicnet.scoring.evaluation import require_ndv
+from smgicnet.scoring.statistics import read_metrics
+
+log = logging.getLogger(__name__)
+
+
+def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1, threads: int = 2) -> Path:
+    """Train every stage of a method in native poses, then register and score the test pairs.
+
+    Parameters
+    ----------
+    config_path, name : the config, and the method in it
+    folder : ``results/DATASET`` with the prepared subjects, of a dataset of the config
+
+    Stages that are done are kept, one that was cut goes on from its checkpoint. Returns the file of the metrics; what
+    they say on average is logged. Raises `InputError` for a method that is not trained in the arm ``raw``, for subjects
+    that are not there or on another grid, for weights that were made with anything else, and where the scores' package
+    is missing.
+    """
+    require_ndv()
+    for option, value, least in (("--seed", seed, 0), ("--threads", threads, 1)):
+        if value < least:
+            raise InputError(option, f"it is {value}", f"Give {least} or more")
+    config = load(config_path)
+    block = _trained_block(config, name, config_path)
+    dataset_name = folder.resolve().name
+    dataset = config["datasets"].get(dataset_name)
+    if dataset is None:
+        known = ", ".join(config["datasets"])
+        raise InputError(folder, f"{config_path} has no dataset of that name", f"Name the folder of one of {known}")
+    subjects = prepared_subjects(folder, excluding=dataset["quality"]["exclude"])
+    grid = build(Grid, dataset["grid"])
+    _check_grid([subject.image for split in SPLITS for subject in subjects[split]], grid, config_path)
+    run = folder / "raw" / name / f"seed-{seed}"
+    done = _stages_done(run, block, subjects["train"], seed)
+    count = {split: len(subjects[split]) for split in SPLITS}
+    log.info(
+        "%s on %s: %d stages, %d subjects train, %d validate, %d test; results in %s",
+        name, dataset_name, len(block["stages"]), *count.values(), run,
+    )  # fmt: skip
+    weights = train_stages(
+        block,
+        run,
+        seed=seed,
+        grid=grid,
+        training=subjects["train"],
+        validation=subjects["val"],
+        done=done,
+        threads=threads,
+    )
+    columns = {"dataset": dataset_name, "arm": "raw", "method": name, "seed": str(seed)}
+    return _scored(run, block, weights, subjects["test"], columns, threads)
+
+
+def train_stages(
+    block: Mapping,
+    run: Path,
+    *,
+    seed: int,
+    grid: Grid,
+    training: Sequence[SubjectFiles],
+    validation: Sequence[SubjectFiles],
+    done: int = 0,
+    threads: int = 1,
+) -> Path:
+    """Train the stages of a completed block after the first ``done``, in folders of ``run``; the last one's weights."""
+    weights = None
+    for stage in range(1, len(block["stages"]) + 1):
+        earlier, weights = weights, run / f"level-{stage}/weights.pt"
+        if stage <= done:
+            log.info("stage %d is there: %s", stage, weights)
+            continue
+        train_stage(
+            stage_block(block, stage),
+            stage,
+            seed=seed,
+            grid=grid,
+            training=training,
+            validation=validation,
+            earlier=earlier,
+            weights=weights,
+            history=weights.with_name("history.csv"),
+            record=weights.with_name("training.json"),
+            code=training_code(block["type"]),
+            threads=threads,
+        )
+    return weights
+
+
+def _trained_block(config: Mapping, name: str, config_path: Path) -> Mapping:
+    trained = {
+        key: block
+        for key, block in config["methods"].items()
+        if block["stages"] and not block["weights"] and "raw" in block["arms"]
+    }
+    if name not in trained:
+        remedy = f"Name one of {', '.join(trained)}" if trained else "Give a config that has one"
+        raise InputError(config_path, f"{name} is no method that is trained in the arm raw", remedy)
+    return trained[name]
+
+
+def prepared_subjects(folder: Path, *, excluding: bool) -> dict[str, list[SubjectFiles]]:
+    """The prepared subjects of each split; ``excluding`` those that quality control leaves out."""
+    table_path, excluded_path = folder / "cohort/participants.tsv", folder / "raw/excluded.txt"
+    remedy = "Prepare the subjects where there is Snakemake: `snakemake quality cohorts`, and copy the folder"
+    for path in (table_path, *[excluded_path] * excluding):
+        if not path.is_file():
+            raise InputError(path, "no such file", remedy)
+    table = read_tsv(table_path, remedy).set_index("subject")
+    excluded = read_excluded([excluded_path] if excluding else [])
+    found: dict[str, list[SubjectFiles]] = {split: [] for split in SPLITS}
+    for subject, row in table.iterrows():
+        if row["split"] in found and subject not in excluded:
+            image, labels = (folder / f"raw/subjects/{subject}/{kind}.nii" for kind in ("image", "labels"))
+            for path in (image, labels):
+                if not path.is_file():
+                    raise InputError(path, "no such file", remedy)
+            truth = [table_path.parent / row[key] for key in TRUTH_COLUMNS if row.get(key)]
+            found[row["split"]].append(SubjectFiles(str(subject), image, labels, tuple(truth)))
+    return found
+
+
+def _check_grid(images: Sequence[Path], grid: Grid, config_path: Path) -> None:
+    """The images have to be those of the config that is given."""
+    for path in images:
+        found = read_geometry(path)
+        if found.shape != tuple(grid.shape) or not np.allclose(found.pixdim, grid.spacing, rtol=1e-3):
+            wanted = f"{tuple(grid.shape)} at {grid.spacing:g} mm"
+            problem = f"its grid is {found.shape} at {found.pixdim[0]:g} mm, and that of {config_path} {wanted}"
+            raise InputError(path, problem, "Give the config that prepared it")
+
+
+def _stages_done(run: Path, block: Mapping, training: Sequence[SubjectFiles], seed: int) -> int:
+    """How many stages have their weights, from the same config, images and code. Raises `InputError` for others."""
+    done, earlier = 0, None
+    for stage in range(1, len(block["stages"]) + 1):
+        weights, record = (run / f"level-{stage}" / name for name in ("weights.pt", "training.json"))
+        if not weights.is_file() or not record.is_file():
+            continue
+        wanted = training_identity(
+            stage_block(block, stage),
+            stage,
+            seed=seed,
+            training=training,
+            earlier=earlier,
+            code=training_code(block["type"]),
+        )
+        found = json.loads(record.read_text())
+        other = [key for key, value in json.loads(json.dumps(wanted)).items() if found.get(key) != value]
+        if other or done < stage - 1:
+            what = f"made with another {', '.join(other)}" if other else "there, and those of the level below are not"
+            remedy = f"Move {weights.parent.name} and the levels after it out of {run}, and start again"
+            raise InputError(weights, f"these weights are {what}", remedy)
+        done, earlier = stage, weights
+    return done
+
+
+def _scored(
+    run: Path, block: Mapping, weights: Path, test: list[SubjectFiles], columns: Mapping[str, str], threads: int
+) -> Path:
+    """The metrics of the test pairs, registered as one job."""
+    folder, metrics = run / "shards/all", run / "metrics.csv.gz"
+    register_shard(
+        registering_block(block),
+        weights,
+        unordered_pairs([subject.name for subject in test]),
+        {subject.name: subject for subject in test},
+        alignments=[],
+        columns=columns,
+        metrics=folder / "metrics.csv",
+        record=folder / "registration.json",
+        code=registering_code(block["type"], scored=True),
+        threads=threads,
+    )
+    gather_metrics(
+        [folder / "metrics.csv"], [folder / "registration.json"], metrics=metrics, record=run / "metrics.json"
+    )
+    rows = read_metrics([metrics])
+    means = rows[rows["roi"].isin(["mean", ""])].groupby("metric")["value"].agg(["mean", "std"])
+    log.info("mean and SD over the %d ordered pairs:\n%s", len(test) * (len(test) - 1), means.round(4).to_string())
+    log.info("done: %s", metrics)
+    return metrics

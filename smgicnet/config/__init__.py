@@ -1,0 +1,5 @@
+"""What a config file says, completed and checked.
+
+Public: `completion` (`load`, `complete`), `blocks` (what of a method's block training and registering depend on),
+`building` (frozen dataclasses), `origin`, `schemas`. It may import core.
+"""

@@ -1,0 +1,59 @@
+"""A completed method block: what of it training depends on, what registering, and what a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+
+from smgicnet.config.schemas import fill, schema
+
+WITH_WEIGHTS = {"type", "label", "arms", "weights"}  # all that a method says whose weights are given
+
+
+def with_defaults(block: Mapping) -> dict:
+    """One method's block with every default, as it is else: a weights file has the stages as far as it is trained."""
+    filled = deepcopy(dict(block))
+    fill(filled, schema(f"methods/{block['type']}"))
+    return filled
+
+
+def own_settings(method: Mapping) -> dict:
+    """What a completed block says of its method alone: without what any method has."""
+    return {key: value for key, value in method.items() if key not in WITH_WEIGHTS | {"stages", "published"}}
+
+
+def learns_from_labels(method: Mapping) -> bool:
+    """Whether a completed block's objective has a term of the training subjects' label maps."""
+    return method.get("objective", {}).get("weights", {}).get("labels", 0) > 0
+
+
+def registering_keys(method: Mapping) -> set[str]:
+    """What of a method's block changes how it registers and not how it is trained: its schema says so."""
+    parts = schema(f"methods/{method['type']}").get("properties", {})
+    return {key for key, part in parts.items() if part.get("registering_only")}
+
+
+def registering_block(method: Mapping) -> dict:
+    """A completed method block as far as its registrations depend on it."""
+    keys = registering_keys(method)
+    return stage_block(method, len(method["stages"])) | {key: deepcopy(method[key]) for key in keys}
+
+
+def stage_block(method: Mapping, stage: int) -> dict:
+    """A completed method block as far as the training of its stage ``stage`` depends on it.
+
+    Without its names, arms and later stages; what its schema marks ``last_level_only`` is at its default before that
+    level's stage, what it marks ``registering_only`` always, and the term of label maps before it counts. Stages with
+    equal blocks, in the same place of the same data, end in the same weights.
+    """
+    block = deepcopy({key: value for key, value in method.items() if key not in ("label", "arms")})
+    if stage < block.get("network", {}).get("levels", len(block["stages"])):
+        parts = schema(f"methods/{method['type']}")["properties"].get("network", {}).get("properties", {})
+        block["network"] |= {key: part["default"] for key, part in parts.items() if part.get("last_level_only")}
+    defaults = with_defaults({"type": method["type"]})
+    objective = block.get("objective", {})
+    if stage < min(objective.get("labels_from", 1), len(block["stages"])):  # no label matters yet
+        objective["labels_from"] = defaults["objective"]["labels_from"]
+        objective["weights"]["labels"] = defaults["objective"]["weights"]["labels"]
+    keys = registering_keys(method)
+    return {**block, "stages": block["stages"][:stage], **{key: defaults[key] for key in keys}}

@@ -1,0 +1,153 @@
+"""A config with every default and variant, checked as a whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from smgicnet.config.blocks import WITH_WEIGHTS, registering_keys
+from smgicnet.config.consistency import check_consistency, check_reference
+from smgicnet.config.origin import Origin, take_as_meant
+from smgicnet.config.schemas import choices, merge, schema
+from smgicnet.config.validation import SHOWN, validated
+from smgicnet.core.errors import InputError, shortened
+
+GENERATED = ("phantom", "label-maps")  # kinds of sources whose images come skull-stripped
+MAX_BYTES, MAX_VALUES, MAX_DEPTH = 2**20, 20_000, 50  # of a config: a thousand methods are less
+
+
+def complete(config: Mapping, source: str = "config") -> dict:
+    """Validate ``config`` against the schemas and set every default.
+
+    Parameters
+    ----------
+    config : the mapping read from YAML
+    source : its file, for messages; an `Origin` where some of it was given as text on the command line
+
+    Returns a new dict. Raises `InputError` that names each offending key, and where its value came from.
+    """
+    origin, config = source if isinstance(source, Origin) else Origin(source), deepcopy(dict(config))
+    take_as_meant(config, origin.given, schema("config"))
+    try:
+        return _complete(config, origin)
+    except InputError as error:
+        if error.source != origin:
+            raise
+        keys = re.findall(rf"\b(?:{'|'.join(schema('config')['properties'])})\b(?:\.[\w-]+)*", error.problem)
+        raise InputError(origin.of(tuple(key.split(".")) for key in keys), error.problem, error.remedy) from None
+
+
+def _complete(config: Mapping, source: Origin) -> dict:
+    full = validated(deepcopy(config), "config", "", source)
+    for kind, section, folder, key in (
+        ("dataset", "datasets", "sources", "kind"),
+        ("method", "methods", "methods", "type"),
+    ):
+        for name, block in full[section].items():
+            part = block["source"] if kind == "dataset" else block
+            where = f"{section}.{name}" + (".source" if kind == "dataset" else "")
+            if part.get(key) not in choices(folder):
+                raise InputError(source, f"{where}.{key} is {part.get(key)!r}", f"Choose one of {choices(folder)}")
+            take_as_meant(part, source.part(where), schema(f"{folder}/{part[key]}"))
+            beside = sorted(part.keys() - WITH_WEIGHTS - registering_keys(part)) if part.get("weights") else []
+            validated(part, f"{folder}/{part[key]}", where, source)
+            if beside:
+                raise InputError(
+                    source, f"{where}: {beside} stand beside weights", "Remove them: the weights file holds its network"
+                )
+    for block in full["datasets"].values():
+        if block["source"]["kind"] in GENERATED and block["preprocessing"]["skull_strip"] == "auto":
+            block["preprocessing"]["skull_strip"] = "none"
+    check_consistency(full, source)
+    _add_ablations(full, config.get("ablations", {}), source)
+    if config.get("evaluation", {}).get("reference"):  # the default may be absent: then nothing is compared
+        check_reference(full, source)
+    return full
+
+
+def complete_method(block: Mapping, source: str) -> dict:
+    """One method's block with every default. Raises `InputError` as `complete` does."""
+    return validated(deepcopy(dict(block)), f"methods/{block['type']}", "", source)
+
+
+def _add_ablations(full: dict, given: Mapping, source: str) -> None:
+    """Complete each variant to a method block of its own, named after its method: ``smgicnet-no-symmetry``.
+
+    ``given`` is what the user wrote: the default variants of a method that is not there, or is not trained, are none,
+    and those that do not fit it or the grids are left out.
+    """
+    name, variants = full["ablations"]["method"], full["ablations"]["variants"]
+    base = full["methods"].get(name)
+    if base is None or base["weights"] or not base["stages"]:
+        if given:
+            raise InputError(source, f"ablations.method: {name} is no method that is trained here", "Name one that is")
+        variants.clear()
+        return
+    for key in list(variants):
+        variant, where = variants.pop(key), f"ablations.variants.{key}"
+        try:
+            block = _variant(base, variant, where, source)
+            if f"{name}-{key}" in full["methods"]:
+                raise InputError(source, f"{where}: there is a method {name}-{key} already", "Rename one of them")
+            check_consistency({"methods": {key: block}, "datasets": full["datasets"]}, source, "ablations.variants")
+        except InputError:
+            if "variants" in given:
+                raise
+            continue
+        variants[f"{name}-{key}"] = {"study": variant["study"], "method": block}
+
+
+def _variant(base: Mapping, variant: Mapping, where: str, source: str) -> dict:
+    if isinstance(source, Origin):
+        take_as_meant(variant["change"], source.part(f"{where}.change"), schema(f"methods/{base['type']}"))
+    beside = sorted(variant["change"].keys() & WITH_WEIGHTS)
+    if beside:
+        raise InputError(source, f"{where}.change: {beside} cannot differ between variants", "Remove these keys")
+    block = merge(base, {**variant["change"], "label": variant["label"], "arms": base["arms"][:1]})
+    return validated(block, f"methods/{base['type']}", where, source)
+
+
+def load(path: str | Path) -> dict:
+    """Read a YAML file and `complete` it. Raises `InputError` when it is missing or not YAML."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read(MAX_BYTES + 1)
+        config = yaml.safe_load(text)
+    except UnicodeDecodeError as error:
+        raise InputError(path, f"not text in UTF-8 ({error.reason})", "Save the config as UTF-8") from None
+    except FileNotFoundError:
+        raise InputError(path, "no such file", "Give the path of a config file such as config/config.yaml") from None
+    except (yaml.YAMLError, ValueError) as error:  # of a date that there is not, or a number of too many digits
+        raise InputError(
+            path, f"not valid YAML: {shortened(str(error), 2 * SHOWN)}", "Correct the syntax at that place"
+        ) from None
+    except RecursionError:
+        raise InputError(path, "its values are nested too deeply", "Start from config/config.yaml") from None
+    if len(text) > MAX_BYTES or _is_too_large(config):
+        raise InputError(
+            path,
+            f"it has more than {MAX_BYTES:,} characters, {MAX_VALUES:,} values (an alias counts as what it stands for) "
+            f"or {MAX_DEPTH} levels",
+            "Start from config/config.yaml",
+        )
+    if not isinstance(config, dict):
+        raise InputError(path, "the file holds no mapping", "Start from config/config.yaml")
+    return complete(config, str(path))
+
+
+def _is_too_large(config: Any) -> bool:
+    """Whether aliases make more of a file than there seems to be in it, or one without an end."""
+    waiting, count = [(config, 1)], 0
+    while waiting:
+        part, depth = waiting.pop()
+        count += 1
+        if count > MAX_VALUES or depth > MAX_DEPTH:
+            return True
+        if isinstance(part, dict | list):
+            waiting += [(one, depth + 1) for one in (part.values() if isinstance(part, dict) else part)]
+    return False

@@ -1,0 +1,135 @@
+"""Which source files a result depends on, by what its modules import, and the digest of them.
+
+The digest stands in the parameters of a rule and in the records of a result: a change to a plot makes no network train
+again, and a change to a loss does.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+from collections.abc import Collection, Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+from smgicnet.core.files import PACKAGE, packaged
+
+# Modules, or whole rooms, that jobs import and no result depends on; what they import is left out with them.
+BESIDE = {
+    "smgicnet.cohort.subjects": "the names of files",
+    "smgicnet.config.*": "the completed values stand in the parameters, and are compared themselves",
+    "smgicnet.core.code": "it names source files",
+    "smgicnet.core.errors": "it says what is wrong",
+    "smgicnet.core.files": "files appear whole or not at all",
+    "smgicnet.core.interruption": "a job that is stopped goes on",
+    "smgicnet.core.layout": "the names of files",
+    "smgicnet.core.logs": "what a job says",
+    "smgicnet.core.provenance": "what stands in a record beside the result",
+    "smgicnet.core.registry": "how an entry of a registry is found",
+    "smgicnet.methods": "which methods there are; a job names the module of its own",
+}
+# Further ones of jobs that start from prepared images.
+PREPARED = {
+    "smgicnet.imaging.images": "prepared images are read as they were written",
+    "smgicnet.imaging.headers": "the same",
+    "smgicnet.imaging.affine_geometry": "the same",
+}
+# Further ones of a training.
+TRAINING = PREPARED | {
+    "smgicnet.scoring.*": "validation looks on, and changes no weight",
+    "smgicnet.registration.refinement": "it follows a trained network",
+    "smgicnet.registration.views": "the same",
+}
+# Files beside the modules that read them.
+DATA = {"smgicnet.preparation.label_protocols": ("labels/freesurfer.tsv",)}
+
+
+def source_files(*roots: str | Path, beside: Collection[str] = ()) -> list[Path]:
+    """The files that ``roots``, dotted names of modules or paths of scripts, are made of, sorted.
+
+    These are the roots, the modules of this package that they import, early or late, and what lies beside a module that
+    is no Python (styles, templates), but for the rooms and modules in `BESIDE` and ``beside``. Raises
+    ``ModuleNotFoundError`` for a module of this package that there is not.
+    """
+    left_out = {*BESIDE, *beside}
+    todo = [root if isinstance(root, Path) else _module_file(root) for root in roots]
+    found: set[Path] = set()
+    while todo:
+        path = todo.pop()
+        if path not in found:
+            found.add(path)
+            found.update(_data_of(path))
+            todo += [_module_file(name) for name in _imports(path) if not _is_among(name, left_out)]
+    return sorted(path for path in found if path.suffix != ".py" or not _is_silent(path))
+
+
+def code_digest(*roots: str | Path, beside: Collection[str] = (), files: Iterable[Path] = ()) -> str:
+    """Digest of `source_files` and of ``files`` besides."""
+    return source_digest([*source_files(*roots, beside=beside), *files])
+
+
+def source_digest(paths: Iterable[str | Path]) -> str:
+    """Digest of files' contents and names as seen from the package. Raises ``FileNotFoundError`` for a wrong name."""
+    named = {os.path.relpath(path, PACKAGE) if PACKAGE in Path(path).parents else Path(path).name: Path(path) for path in paths}
+    digest = hashlib.sha256()
+    for name in sorted(named):
+        digest.update(Path(name).as_posix().encode() + b"\0" + named[name].read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _is_among(name: str, chosen: Collection[str]) -> bool:
+    rooms = [one.removesuffix("*") for one in chosen if one.endswith("*")]
+    return name in chosen or any(f"{name}.".startswith(room) for room in rooms)
+
+
+def _module_file(name: str) -> Path:
+    base = PACKAGE.parent / Path(*name.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    raise ModuleNotFoundError(f"there is no module {name} in this package", name=name)
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a dotted name is that of a module below this package."""
+    base = PACKAGE.parent / Path(*name.split("."))
+    return name.startswith("smgicnet.") and (base.with_suffix(".py").is_file() or (base / "__init__.py").is_file())
+
+
+@cache
+def _imports(path: Path) -> tuple[str, ...]:
+    """Dotted names of the modules of this package that a file imports, whenever it does."""
+    named = set()
+    for node in _running_code(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            below = {f"{node.module}.{alias.name}" for alias in node.names}
+            named |= {name for name in below if _is_ours(name)} or {node.module}
+    return tuple(sorted(filter(_is_ours, named)))
+
+
+def _running_code(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that a type checker alone reads."""
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _running_code(child)
+
+
+@cache
+def _is_silent(path: Path) -> bool:
+    """Whether a file holds nothing but a docstring, as the `__init__.py` of a room."""
+    return all(isinstance(node, ast.Expr) for node in ast.parse(path.read_bytes()).body)
+
+
+def _data_of(path: Path) -> Iterator[Path]:
+    """Files that are read beside the module of that path: of its own folder, or named in `DATA`."""
+    if PACKAGE not in path.parents:
+        return
+    module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    yield from (packaged(one) for one in DATA.get(module, ()))
+    if path.parent != PACKAGE:
+        yield from (one for one in path.parent.iterdir() if one.is_file() and one.suffix not in (".py", ".pyc"))

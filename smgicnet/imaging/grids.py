@@ -1,0 +1,13 @@
+"""The grid that all subjects of a cohort are resampled to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The common grid: ``shape`` in voxels, isotropic ``spacing`` in mm."""
+
+    shape: tuple[int, ...]
+    spacing: float

@@ -1,0 +1,177 @@
+"""NIfTI in and out. What is read is checked; what is written appears whole or not at all.
+
+nibabel is imported where it is used: Snakemake imports this module in an environment that lacks it
+(envs/snakemake.yaml).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from smgicnet.core.errors import InputError
+from smgicnet.core.files import atomic_path
+from smgicnet.imaging.affine_geometry import agree, shear_free
+from smgicnet.imaging.headers import OpenedImage, open_image, read_voxels
+
+MAX_AFFINE_DIFFERENCE_MM = 1e-2
+MIN_VOXELS = 3  # along each axis of an image
+UNIT_STEP = 2.0**-15  # of a stored intensity in [0, 1]: a power of two, so that reading rounds nothing
+
+
+@dataclass(frozen=True)
+class Volume:
+    """``data (X, Y, Z)`` or ``(X, Y, Z, C)`` and ``affine (4, 4)``: voxel index to world, RAS mm."""
+
+    data: np.ndarray
+    affine: np.ndarray
+
+    @property
+    def spacing(self) -> np.ndarray:
+        """Voxel size in mm along each array axis."""
+        return np.linalg.norm(self.affine[:3, :3], axis=0)
+
+
+def _load(path: str | Path, dtype: type, form: str | None = None) -> tuple[Volume, float]:
+    """A 3D volume of finite values and the header's scaling factor, or an `InputError`."""
+    opened = open_image(path, form)
+    shape = spatial_shape(opened)
+    data = read_voxels(opened).reshape(shape)
+    if not np.isfinite(data).all():
+        raise InputError(
+            path, "it holds NaN or infinite values", "Replace them, for instance with `fslmaths IN -nan OUT`"
+        )
+    with np.errstate(over="ignore"):
+        converted = data.astype(dtype, copy=False)
+    if not np.isfinite(converted).all():
+        raise InputError(path, "it holds values beyond 3e38", "Scale them down")
+    return Volume(converted, opened.affine), opened.slope
+
+
+def spatial_shape(opened: OpenedImage) -> tuple[int, int, int]:
+    """The shape ``(X, Y, Z)`` of an image of one volume; axes of one voxel beyond the third are dropped.
+
+    Raises `InputError` for several volumes, and for fewer than `MIN_VOXELS` voxels along an axis.
+    """
+    shape = opened.shape
+    if len(shape) > 3 and any(n != 1 for n in shape[3:]):
+        raise InputError(
+            opened.path,
+            f"a 3D volume is needed, this one has shape {shape}",
+            "Extract one volume, for instance with `fslroi` or `mri_convert --frame`",
+        )
+    if len(shape) < 3 or min(shape[:3]) < MIN_VOXELS:
+        raise InputError(
+            opened.path,
+            f"a 3D volume is needed, this one has shape {shape}",
+            f"Give an image with at least {MIN_VOXELS} slices along each axis",
+        )
+    return shape[:3]
+
+
+def read_image(path: str | Path, form: str | None = None) -> Volume:
+    """An intensity image, float32. Raises `InputError` also when all voxels have one value.
+
+    ``form``: see `smgicnet.imaging.headers.open_image`.
+    """
+    volume, _ = _load(path, np.float32, form)
+    if volume.data.min() == volume.data.max():
+        raise InputError(path, "all voxels have the same intensity", "Check that this is the image and not a mask")
+    return volume
+
+
+def read_labels(path: str | Path, form: str | None = None) -> Volume:
+    """A label map, int32. Values that a scaling factor in the header has moved off whole numbers are rounded.
+
+    ``form``: see `headers.open_image`. Raises `InputError` for other values that are not whole numbers, and
+    for those beyond 32 bits.
+    """
+    volume, slope = _load(path, np.float64, form)
+    whole = np.rint(volume.data)
+    off = np.abs(whole - volume.data)
+    rounding = 4 * np.finfo(np.float32).eps * np.abs(volume.data)
+    scaling = abs(slope) / 2 if slope % 1 and abs(slope) < 0.5 else 0.0  # half a step of what was stored
+    if (off > np.maximum(rounding, scaling * (1 + 1e-6))).any():
+        example = volume.data.ravel()[np.argmax(off)]
+        raise InputError(
+            path,
+            f"a label map holds whole numbers, this one {example:.6g}",
+            "Resample label maps with nearest neighbours",
+        )
+    if np.abs(whole).max() > np.iinfo(np.int32).max:
+        raise InputError(path, f"it holds labels of up to {np.abs(whole).max():.0f}", "Number them within 32 bits")
+    return Volume(whole.astype(np.int32), volume.affine)
+
+
+def on_grid_of(image: Volume, labels: Volume, image_path: str | Path, labels_path: str | Path) -> Volume:
+    """A label map or mask in the axis order of its image: the world decides which voxel lies on which.
+
+    Raises `InputError` unless their voxels lie on each other, to `MAX_AFFINE_DIFFERENCE_MM`.
+    """
+    if image.data.shape != labels.data.shape or not _close(image.affine, labels.affine):
+        labels = reoriented(labels, axcodes(image.affine))
+    if image.data.shape != labels.data.shape:
+        problem = f"its shape {labels.data.shape} differs from {image.data.shape} of {image_path}"
+    elif not _close(image.affine, labels.affine):
+        problem = f"its affine differs from that of {image_path}: its voxels lie elsewhere"
+    else:
+        return labels
+    raise InputError(
+        labels_path, problem, "Resample the labels to the image, for instance with `mri_vol2vol --nearest`"
+    )
+
+
+def _close(first: np.ndarray, second: np.ndarray) -> bool:
+    return bool(np.abs(first - second).max() <= MAX_AFFINE_DIFFERENCE_MM)
+
+
+def axcodes(affine: np.ndarray) -> str:
+    """Where the axes of an affine lead, closest to the world's, such as ``"LIA"``."""
+    from nibabel.orientations import aff2axcodes
+
+    return "".join(aff2axcodes(affine))
+
+
+def reoriented(volume: Volume, codes: str) -> Volume:
+    """``volume`` with its axes permuted and flipped to the axis codes ``codes``; the world stays where it is."""
+    from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+
+    change = ornt_transform(io_orientation(volume.affine), axcodes2ornt(codes))
+    data = apply_orientation(volume.data, change)
+    return Volume(np.ascontiguousarray(data), volume.affine @ inv_ornt_aff(change, volume.data.shape))
+
+
+def write_volume(
+    path: str | Path, data: np.ndarray, affine: np.ndarray, *, intent: str | None = None, unit: bool = False
+) -> None:
+    """Write ``.nii`` or ``.nii.gz`` atomically, the same bytes for the same data; the dtype is kept.
+
+    ``intent`` is a NIfTI intent such as ``"vector"`` for displacement fields. ``unit``: intensities in [0, 1] are
+    stored as uint16 in steps of `UNIT_STEP`, which is half of float32's size. Only a sheared affine, which ITK cannot
+    read, is written as a sform alone; results of a sheared image lie on `affine_geometry.writable_grid`.
+    """
+    import nibabel as nib
+
+    stored = np.rint(data / UNIT_STEP).astype(np.uint16) if unit else data
+    straight = shear_free(affine)
+    sheared = straight is not affine and not agree(affine, straight, data.shape)
+    image = nib.Nifti1Image(stored, affine if sheared else straight)
+    image.set_sform(affine if sheared else straight, code="scanner")
+    image.set_qform(straight, code="unknown" if sheared else "scanner")  # a qform cannot shear
+    image.header.set_xyzt_units("mm")
+    if intent:
+        image.header.set_intent(intent)
+    if unit:
+        image.header.set_slope_inter(UNIT_STEP, 0)
+    with atomic_path(path) as part:
+        nib.save(image, part)
+
+
+def read_field(path: str | Path) -> Volume:
+    """A vector field ``(X, Y, Z, 3)``, float32, as it is stored. Raises `InputError` for another shape."""
+    opened = open_image(path)
+    if len(opened.shape) != 4 or opened.shape[3] != 3:
+        raise InputError(path, f"a field has shape (X, Y, Z, 3), this one {opened.shape}", "Give a displacement field")
+    return Volume(read_voxels(opened).astype(np.float32, copy=False), opened.affine)

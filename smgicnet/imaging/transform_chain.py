@@ -1,0 +1,196 @@
+"""Transforms of other tools, read one by one, and applied in the order of antsApplyTransforms as one displacement."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from nibabel.affines import apply_affine
+from scipy.io import loadmat
+
+from smgicnet.core.errors import InputError
+from smgicnet.core.files import require_distinct, require_writable
+from smgicnet.imaging.displacements import AS_FIELD, ENDINGS, LONGEST, apply_field, grid_points, read_itk
+from smgicnet.imaging.field_formats import (
+    FNIRT_FIELD,
+    SPLINES,
+    Geometry,
+    read_fsl,
+    read_geometry,
+    read_learn2reg,
+    write_field,
+    written_geometry,
+)
+from smgicnet.imaging.headers import open_image
+from smgicnet.imaging.images import Volume
+from smgicnet.imaging.itk_affine import LPS, read_itk_affine
+
+log = logging.getLogger(__name__)
+Transform = Callable[[np.ndarray], np.ndarray]  # points (..., 3) in RAS mm to points, from fixed towards moving
+_INVERTED = re.compile(r"\s*\[\s*(.+?)\s*,\s*([01])\s*\]\s*")  # antsApplyTransforms' [FILE,1]: the inverse
+_AFFINES = re.compile(r"(AffineTransform|MatrixOffsetTransformBase)_(float|double)_3_3")
+_WORLDS = ("lps", "ras")
+_CONVERTERS = {
+    ".m3z": "Make a field of it: `mri_warp_convert --inm3z THIS --outitk field.nii.gz`",
+    ".mgz": "Make a NIfTI field of it: `mri_warp_convert --help` has the kinds",
+    ".mgh": "Make a NIfTI field of it: `mri_warp_convert --help` has the kinds",
+    ".lta": "Make an ITK transform of it: `lta_convert --inlta THIS --outitk affine.txt`, and then a field: "
+    "`antsApplyTransforms -d 3 -r FIXED -t affine.txt -o [field.nii.gz,1]`",
+}
+
+
+def displacement_of(transforms: Sequence[Transform], fixed: Geometry) -> np.ndarray:
+    """All ``transforms`` as one displacement ``(X, Y, Z, 3)`` in RAS mm on the fixed grid, float32.
+
+    As antsApplyTransforms does with its ``-t``: with ``[t1, t2]`` a point ``p`` of the fixed image goes to
+    ``t2(t1(p))`` in the moving one, so that the affine stands after the warp. No transform: the identity.
+    """
+    start = grid_points(fixed.shape, fixed.affine)
+    points = start
+    for transform in transforms:
+        points = transform(points)
+    return (points - start).astype(np.float32)
+
+
+def read_transforms(
+    files: Sequence[str | Path], fixed: Geometry, moving: Geometry, meaning: str | None = None
+) -> list[Transform]:
+    """Each transform by what its file is: an ITK affine (``.mat``, or ``[FILE,1]`` for its inverse), an ITK field or
+    FSL's warp.
+
+    ``moving`` is the image that FSL's warp was made for, whose grid its coordinates need; so it can only be the last.
+    ``fixed`` is the warp's grid where its header does not say. ``meaning``, one of
+    `smgicnet.imaging.headers.MEANINGS`, is what the fields are that do not say it themselves.
+    Raises `InputError` for what is none of these.
+    """
+    found = []
+    for number, file in enumerate(map(str, files)):
+        inverted = None if os.path.isfile(file) else _INVERTED.fullmatch(file)
+        path, inverse = (Path(inverted[1]), inverted[2] == "1") if inverted else (Path(file), False)
+        if not os.path.isfile(path):
+            raise InputError(path, "no such file", "Correct its path or restore the file")
+        if path.suffix == ".mat":
+            matrix = read_affine(path)
+            found.append(affine_transform(np.linalg.inv(matrix) if inverse else matrix))
+        elif inverse:
+            raise InputError(path, "only affine transforms are inverted here", "Give the inverse field: 1InverseWarp")
+        elif not str(path).endswith(ENDINGS):
+            remedy = _CONVERTERS.get(path.suffix.lower(), AS_FIELD)
+            raise InputError(path, "neither a field (.nii.gz) nor an ITK affine (.mat)", remedy)
+        else:
+            found.append(
+                field_transform(path, _read_field(path, meaning, fixed, moving, last=number + 1 == len(files)))
+            )
+    return found
+
+
+def _read_field(path: Path, meaning: str | None, fixed: Geometry, moving: Geometry, *, last: bool) -> Volume:
+    """A field by what its header says, or else by ``meaning``."""
+    opened = open_image(path, anywhere=True)
+    if len(opened.shape) == 5 or (opened.intent != FNIRT_FIELD and opened.intent not in SPLINES and meaning in _WORLDS):
+        return read_itk(path, meaning if meaning in _WORLDS else None)
+    told = opened.intent == FNIRT_FIELD or opened.intent in SPLINES
+    if not told and meaning is None:
+        return read_itk(path)  # which says what to do
+    if not last:
+        kind = "Learn2Reg's field" if meaning == "voxels" and not told else "FSL's warp"
+        raise InputError(path, f"{kind} leads to the moving image, and another follows it", "Give it as the last")
+    if meaning == "voxels" and not told:
+        return read_learn2reg(path, fixed, moving)
+    absolute = {"fsl-rel": False, "fsl-abs": True}.get(meaning or "")
+    return read_fsl(path, moving, reference=fixed, absolute=absolute)
+
+
+def affine_transform(matrix: np.ndarray) -> Transform:
+    """``matrix (4, 4)`` from RAS mm to RAS mm."""
+    return lambda points: apply_affine(matrix, points)
+
+
+def field_transform(path: str | Path, field: Volume) -> Transform:
+    """``x + d(x)`` as ITK's DisplacementFieldTransform: linear, and no displacement beyond the voxels of the grid.
+
+    ``field.data (X, Y, Z, 3)`` in RAS mm; ``path`` is for messages. Raises `InputError`, when applied, if no point lies
+    within the field.
+    """
+
+    def transform(points: np.ndarray) -> np.ndarray:
+        index = apply_affine(np.linalg.inv(field.affine), points)
+        inside = ((index >= -0.5) & (index <= np.array(field.data.shape[:3]) - 0.5)).all(axis=-1)
+        if not inside.any():
+            raise InputError(
+                path, "it covers nothing of the fixed image", "Give the field of this pair, and their order"
+            )
+        if not inside.all():
+            log.info("%s covers %.1f %% of the points; the others do not move by it", path, 100 * inside.mean())
+        return np.where(inside[..., None], apply_field(field, points), points)
+
+    return transform
+
+
+def read_affine(path: str | Path) -> np.ndarray:
+    """The affine transform of an ITK ``.mat`` file, such as ANTs' ``0GenericAffine.mat``; ``(4, 4)`` in RAS mm.
+
+    Raises `InputError` for a file that holds anything else: FLIRT's ``.mat`` is a text file of another convention.
+    """
+    try:
+        stored = {key: value for key, value in loadmat(path, appendmat=False).items() if not key.startswith("__")}
+    except Exception as error:  # SciPy raises what it comes across
+        raise InputError(path, f"not an ITK transform ({error})", "Give ANTs' 0GenericAffine.mat") from error
+    kinds = sorted(set(stored) - {"fixed"})
+    sizes = [np.size(stored.get(key, ())) for key in (*kinds, "fixed")]
+    if len(kinds) != 1 or not _AFFINES.fullmatch(kinds[0]) or sizes != [12, 3]:
+        raise InputError(path, f"it holds {' and '.join(kinds) or 'nothing'}, not one affine transform in 3D", AS_FIELD)
+    matrix = LPS @ read_itk_affine(path) @ LPS
+    usable = np.isfinite(matrix).all() and np.abs(matrix).max() < LONGEST
+    if not usable or abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
+        raise InputError(path, "its matrix is not finite and invertible", "Register the pair again")
+    return matrix
+
+
+def convert_field(
+    source: Path,
+    out: Path,
+    *,
+    write_as: str,
+    fixed: Path,
+    moving: Path,
+    read_as: str | None = None,
+    absolute: bool | None = None,
+    meaning: str | None = None,
+    form: str | None = None,
+) -> None:
+    """Write a field in the format ``write_as``, on the fixed image's grid.
+
+    Parameters
+    ----------
+    fixed, moving : the images of the pair, of which the headers are read; ``form``: see `read_geometry`
+    read_as : ``itk`` or ``fsl``, the tool that the field is from; by default what its header says
+    absolute : of `smgicnet.imaging.field_formats.read_fsl`
+    meaning : one of `smgicnet.imaging.headers.MEANINGS`, for a file that does not say what its vectors are
+
+    A field on another grid is resampled as ANTs does, linearly. For a fixed image whose axes are sheared ITK's field
+    lies on `smgicnet.imaging.affine_geometry.writable_grid`. Raises `InputError`.
+    """
+    require_distinct([out], [source, fixed, moving])
+    geometries = read_geometry(fixed, form), read_geometry(moving, form)
+    require_writable(out)
+    if read_as == "fsl" and (meaning is None or meaning.startswith("fsl")):
+        declared = {"fsl-rel": False, "fsl-abs": True}.get(meaning or "", absolute)
+        field = read_fsl(source, geometries[1], reference=geometries[0], absolute=declared)
+    elif read_as == "fsl" or (read_as == "itk" and meaning not in (None, *_WORLDS)):
+        raise InputError(source, f"--from {read_as} and --as {meaning} contradict each other", "Give one of them")
+    elif absolute is not None:
+        raise InputError(
+            source, "ITK's fields hold displacements", "Leave out --abs and --rel, which are of FSL's warps"
+        )
+    elif read_as == "itk":
+        field = read_itk(source, meaning)
+    else:
+        field = _read_field(source, meaning, *geometries, last=True)
+    target = written_geometry(geometries[0]) if write_as == "itk" else geometries[0]
+    displacement = displacement_of([field_transform(source, field)], target)
+    write_field(write_as, out, displacement, target, geometries[1])

@@ -1,0 +1,97 @@
+"""The affine arm, from files to files: training subjects onto one reference, test pairs moving to fixed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from smgicnet.core.provenance import distinct, files_digest, hardware, versions, write_record
+from smgicnet.imaging.grids import Grid
+from smgicnet.imaging.images import read_image
+from smgicnet.jobs.kept_pairs import KeptPairs, identity
+from smgicnet.preparation.affine import AffineConfig, align, engine_version
+from smgicnet.preparation.alignments import Alignment, write_alignments
+from smgicnet.preparation.preprocessing import Prepared, prepare, read_intensities
+
+log = logging.getLogger(__name__)
+
+
+def align_subject(
+    source: Path,
+    labels: Path | None,
+    prepared: Path,
+    reference: Path,
+    grid: Grid,
+    config: AffineConfig,
+    *,
+    mapping: str = "freesurfer",
+    histogram: Path | None = None,
+) -> Prepared:
+    """A subject on the reference's common grid, resampled from its own scan once.
+
+    ``prepared`` and ``reference`` are the preprocessed images of the subject and of the reference, between which the
+    alignment is found; for the reference itself it is the identity. ``mapping`` and ``histogram``, an image to match,
+    are as in `prepare`. Raises `InputError` when the engine fails.
+    """
+    matrix, seconds = np.eye(4), 0.0
+    if prepared != reference:
+        found = align(reference, prepared, config)
+        matrix, seconds = found.matrix, found.seconds
+    target = read_image(reference).affine
+    intensities = read_intensities(histogram) if histogram else None
+    result = prepare(source, labels, grid, placement=matrix @ target, mapping=mapping, reference=intensities)
+    report = {
+        **result.report,
+        "reference": str(reference),
+        "matrix": matrix.tolist(),
+        "seconds": round(seconds, 3),
+        **facts(config),
+    }
+    log.info("%s onto %s in %.1f s by %s", source, reference, seconds, config.engine)
+    return replace(result, affine=target, report=report)
+
+
+def align_pairs(
+    pairs: Sequence[tuple[str, str]],
+    images: Mapping[str, Path],
+    config: AffineConfig,
+    out: Path,
+    record: Path,
+    *,
+    code: str = "",
+) -> None:
+    """Align each unordered pair in both directions, each on its own; ``images`` are the preprocessed ones.
+
+    Writes the matrices and times to ``out`` and versions and hardware to ``record``. What an earlier start of the job
+    has done of the pairs is kept, see `KeptPairs`.
+    """
+    made_with = {"versions": versions(), "hardware": hardware()}
+    files = {name: files_digest([images[name]]) for name in {name for pair in pairs for name in pair}}
+    identities = {
+        pair: identity([files[name] for name in pair], facts(config), code, made_with["versions"]) for pair in pairs
+    }
+    kept = KeptPairs(out.parent, identities)
+    log.info("aligning %d pairs in both directions by %s", len(kept.left), engine_version(config.engine))
+    for number, pair in enumerate(kept.left):
+        both = [align(images[fixed], images[moving], config) for fixed, moving in (pair, pair[::-1])]
+        kept.add(pair, {"alignments": [[one.matrix.tolist(), one.seconds] for one in both], **made_with})
+        log.info("pair %d/%d: %s and %s, %.1f s", number + 1, len(kept.left), *pair, sum(one.seconds for one in both))
+    kept.tidy()
+    results = [kept.get(pair) for pair in pairs]
+    found = {
+        ordered: Alignment(np.array(matrix), seconds)
+        for pair, result in zip(pairs, results, strict=True)
+        for ordered, (matrix, seconds) in zip((pair, pair[::-1]), result["alignments"], strict=True)
+    }
+    write_alignments(out, found)
+    every = results or [made_with]
+    write_record(record, affine=facts(config), **{key: distinct(every, key) for key in made_with})
+
+
+def facts(config: AffineConfig) -> dict[str, object]:
+    """What a record says of the engine."""
+    return {"engine": config.engine, "version": engine_version(config.engine), "search_degrees": config.search_degrees}

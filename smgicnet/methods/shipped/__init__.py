@@ -1,0 +1,21 @@
+"""Weights that come with the package: NAME.pt, and NAME.md, its model card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from smgicnet.core.errors import InputError
+
+DEFAULT = "brain-t1-4mm"
+_FOLDER = Path(__file__).parent
+
+
+def find_weights(given: str | Path) -> Path:
+    """The file at that path, or that of the shipped weights of that name. Raises `InputError` without either."""
+    if Path(given).is_file():
+        return Path(given)
+    shipped = {path.stem: path for path in sorted(_FOLDER.glob("*.pt"))}
+    if str(given) not in shipped:
+        remedy = f"Give a weights.pt that this project's training wrote, or one of the names {', '.join(shipped)}"
+        raise InputError(given, "no such weights file, and no weights of that name come with the package", remedy)
+    return shipped[str(given)]

@@ -1,0 +1,102 @@
+"""Weights files: network, the config that built it and the grid that it was trained on."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from smgicnet.config.blocks import registering_keys, with_defaults
+from smgicnet.core.errors import InputError
+from smgicnet.core.files import atomic_path
+from smgicnet.imaging.grids import Grid
+from smgicnet.methods import METHODS
+from smgicnet.methods.contract import LearnedMethod
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A method as trained up to ``stage``: its config block, network tensors and common grid."""
+
+    method: Mapping
+    stage: int
+    grid: Grid
+    network: Mapping[str, torch.Tensor]
+
+    def build(self, registering: Mapping | None = None) -> LearnedMethod:
+        """The method with these weights, loaded strictly; ``registering``: parts of its block for registrations."""
+        method = METHODS[self.method["type"]].from_config({**self.method, **(registering or {})}, self.stage)
+        method.network.load_state_dict(self.network, strict=True)
+        return method
+
+
+def save(value: object, path: str | Path) -> None:
+    """`torch.save`, atomically and to the same bytes for the same value (its archive would carry the file's name)."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    with atomic_path(path) as part:
+        part.write_bytes(buffer.getvalue())
+
+
+def write_weights(weights: Weights, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write a weights file that `read_weights` reads, tensors on the CPU, floating point ones as ``dtype``."""
+    network = {name: _stored(tensor, dtype) for name, tensor in weights.network.items()}
+    grid = {"shape": list(weights.grid.shape), "spacing": weights.grid.spacing}
+    save({**asdict(weights), "network": network, "grid": grid}, path)
+
+
+def export_weights(source: str | Path, out: str | Path) -> None:
+    """Weights in half precision. Raises `InputError` for a source that `read_weights` does not read."""
+    weights = read_weights(source)
+    _require_finite(source, weights.network, torch.float16)
+    write_weights(weights, out, torch.float16)
+
+
+def _stored(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+def read_weights(path: str | Path) -> Weights:
+    """Read tensors and plain values only (``weights_only``), as float32. Raises `InputError` for anything else."""
+    remedy = "Give a weights.pt that this project's training wrote"
+    if not os.path.isfile(path):
+        raise InputError(path, "no such weights file", remedy)
+    try:
+        _require_whole(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        grid = Grid(tuple(content["grid"]["shape"]), float(content["grid"]["spacing"]))
+        others = registering_keys(content["method"])
+        trained = {key: value for key, value in content["method"].items() if key not in others}
+        block = with_defaults(trained)  # of a version that had fewer keys, too
+        for tensor in content["network"].values():
+            if tensor.is_complex() or tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
+                raise TypeError("a tensor that is complex, or larger than what is stored of it")
+        network = {name: _stored(tensor, torch.float32) for name, tensor in content["network"].items()}
+        weights = Weights(block, content["stage"], grid, network)
+        weights.build()  # strictly, here: whoever reads them wants to use them
+    except Exception as error:
+        raise InputError(path, f"not a weights file of this project ({type(error).__name__})", remedy) from error
+    _require_finite(path, network, torch.float32)
+    return weights
+
+
+def _require_whole(path: str | Path) -> None:
+    """Raise ``ValueError`` where a checksum of the archive that `torch.save` writes is wrong: torch looks at none."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            packed = any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
+            if packed or archive.testzip():
+                raise ValueError("a wrong checksum, or members that torch did not write")
+
+
+def _require_finite(path: str | Path, network: Mapping[str, torch.Tensor], dtype: torch.dtype) -> None:
+    for name, tensor in network.items():
+        if not torch.isfinite(_stored(tensor, dtype)).all():
+            kind = str(dtype).removeprefix("torch.")
+            raise InputError(path, f"its tensor {name} holds values that are not finite in {kind}", "Train it again")

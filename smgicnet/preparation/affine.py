@@ -1,0 +1,71 @@
+"""Affine pre-registration by one of two engines, FSL's FLIRT or ANTs.
+
+There is one convention inside: a matrix ``(4, 4)`` from world to world in RAS mm that pulls back: it maps a point of
+the fixed image's world to the moving image's. FSL's convention ends in `smgicnet.preparation.flirt`, ITK's in
+`smgicnet.preparation.ants_affine`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from smgicnet.core.errors import InputError
+from smgicnet.preparation.alignments import Alignment
+from smgicnet.preparation.flirt import REMEDY, align_by_flirt, find_flirt, flirt_version, require_flirt
+
+
+@dataclass(frozen=True)
+class AffineConfig:
+    """``engine`` is ``flirt`` or ``ants``, as `choose_engine` resolves it; rotations are searched up to
+    ``search_degrees`` about each axis, to either side."""
+
+    engine: str
+    search_degrees: float
+
+
+def choose_engine(engine: str, *, conda: bool) -> tuple[str, str]:
+    """``auto``, ``flirt`` or ``ants`` resolved to ``flirt`` or ``ants``, and the reason as a sentence.
+
+    With ``conda`` the workflow's environment ``envs/fsl.yaml`` brings FLIRT.
+    Raises `InputError` when ``flirt`` is asked for by name and none runs.
+    """
+    if engine == "ants":
+        return "ants", "ANTs, as affine.engine asks for it."
+    if conda:
+        return "flirt", "FLIRT, as envs/fsl.yaml brings it."
+    if program := find_flirt():
+        return "flirt", f"FLIRT, found as {program}."
+    if engine == "flirt":
+        raise InputError("affine.engine", "it is flirt, and neither FSLDIR nor the PATH has one that runs", REMEDY)
+    return "ants", "ANTs, as neither FSLDIR nor the PATH has a FLIRT that runs."
+
+
+def engine_version(engine: str) -> str:
+    """Name and version of an engine (``flirt`` or ``ants``). Raises `InputError` when FLIRT does not run."""
+    if engine == "ants":
+        return f"ANTs (antspyx {metadata.version('antspyx')})"
+    return flirt_version(require_flirt())
+
+
+def align(fixed: Path, moving: Path, config: AffineConfig) -> Alignment:
+    """Align ``moving`` to ``fixed``, two images of brains; both engines take one thread and give the same bytes again.
+
+    ``flirt``: 12 degrees of freedom, correlation ratio. ``ants``: `smgicnet.preparation.ants_affine.find_affine`.
+    Raises `InputError`, naming the files, when the engine fails.
+    """
+    if config.engine == "flirt":
+        engine = partial(align_by_flirt, require_flirt())
+    else:
+        from smgicnet.preparation.ants_affine import align_by_ants, import_ants
+
+        import_ants()  # as looking for the program above, no part of an alignment
+        engine = align_by_ants
+    start = time.perf_counter()
+    with TemporaryDirectory() as folder:
+        matrix = engine(fixed, moving, config.search_degrees, Path(folder))
+    return Alignment(matrix, time.perf_counter() - start)

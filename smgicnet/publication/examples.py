@@ -1,0 +1,54 @@
+"""The pairs that figures show: their images, fields and scores, read back from the results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from smgicnet.core.errors import InputError
+from smgicnet.imaging.displacements import read_itk, to_voxels
+from smgicnet.imaging.images import read_image
+
+
+def field_files(folder: str | Path, fixed: str, moving: str) -> tuple[Path, Path]:
+    """Where the warped image and the displacement (ITK) of a pair that figures show lie in a run's folder."""
+    stem = f"fixed-{fixed}_moving-{moving}"
+    return Path(folder) / f"{stem}_warped.nii.gz", Path(folder) / f"{stem}_displacement.nii.gz"
+
+
+def mean_dice(metrics: pd.DataFrame, fixed: str, moving: str) -> float:
+    """Mean Dice of one ordered pair."""
+    chosen = (metrics["fixed"] == fixed) & (metrics["moving"] == moving)
+    return float(metrics.loc[chosen & (metrics["metric"] == "dice") & (metrics["roi"] == "mean"), "value"].mean())
+
+
+def load_example(
+    fixed: str,
+    moving: str,
+    images: Mapping[str, str | Path],
+    folder: str | Path,
+    metrics: pd.DataFrame,
+    initial: pd.DataFrame | None,
+) -> dict:
+    """One row of `smgicnet.publication.figures.plotting.registration_figure`.
+
+    ``images`` maps a subject to its preprocessed image, ``folder`` is the run's with the fields of the pairs shown,
+    ``initial`` are the metrics before registration. Raises `InputError` when the pair's field is not there.
+    """
+    warped, field = field_files(folder, fixed, moving)
+    if not warped.is_file():
+        raise InputError(folder, f"it has no field of {moving} to {fixed}", "Remove it and run the workflow again")
+    volumes = {"fixed": read_image(images[fixed]), "moving": read_image(images[moving])}
+    displacement = to_voxels(read_itk(field).data, volumes["fixed"].affine, volumes["moving"].affine)
+    return {
+        "name_fixed": fixed,
+        "name_moving": moving,
+        "fixed": volumes["fixed"].data,
+        "moving": volumes["moving"].data,
+        "warped": read_image(warped).data,
+        "displacement": displacement,
+        "dice_before": mean_dice(initial, fixed, moving) if initial is not None else float("nan"),
+        "dice_after": mean_dice(metrics, fixed, moving),
+    }

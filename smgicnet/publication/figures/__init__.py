@@ -1,0 +1,1 @@
+"""Figures, drawn in mm on a page of a journal's width."""

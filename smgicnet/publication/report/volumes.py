@@ -1,0 +1,166 @@
+"""What the page's viewer shows: small images, fields and Jacobian maps, as text in the page."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import nibabel as nib
+import numpy as np
+from pandas import DataFrame
+
+from smgicnet.core.errors import InputError
+from smgicnet.imaging.images import read_image
+from smgicnet.publication.examples import load_example, mean_dice
+from smgicnet.scoring.statistics import read_metrics
+
+MAX_VOXELS = 96  # along an axis; more make the page slow to open
+FIELD_STEPS = 16  # steps a voxel to which displacements are rounded
+LATTICE_LINES = 12
+FOLD_CODE, LEAST_CODE, MOST_CODE = 4, 16, 255  # report.js colours these; nothing is close enough to a fold to blend
+LOG2_RANGE = 2.0  # the Jacobian map is from 1/4 to 4
+
+
+class Run(NamedTuple):
+    """A method in an arm: ``folder`` has its kept fields, ``metrics`` is the file of its scores."""
+
+    method: str
+    arm: str
+    label: str
+    folder: str | Path
+    metrics: str | Path
+
+
+def jacobian_determinant(displacement: np.ndarray) -> np.ndarray:
+    """``det(I + Du)`` of ``(3, D, H, W)`` in voxels, as `fields.jacobian_determinant`, without torch."""
+    a, b, c = (np.stack(np.gradient(component)) for component in displacement)
+    a[0] += 1
+    b[1] += 1
+    c[2] += 1
+    return a[0] * (b[1] * c[2] - b[2] * c[1]) - b[0] * (a[1] * c[2] - a[2] * c[1]) + c[0] * (a[1] * b[2] - a[2] * b[1])
+
+
+def shrink_factor(shape: Sequence[int]) -> int:
+    """How many voxels become one along each axis so that none has more than ``MAX_VOXELS``."""
+    return math.ceil(max(shape) / MAX_VOXELS)
+
+
+def block_means(volume: np.ndarray, factor: int) -> np.ndarray:
+    """Means of blocks of ``factor`` voxels along the last three axes; the border is repeated where a block is short."""
+    if factor == 1:
+        return volume
+    pad = [(0, 0)] * (volume.ndim - 3) + [(0, -size % factor) for size in volume.shape[-3:]]
+    padded = np.pad(volume, pad, mode="edge")
+    sizes = [part for size in padded.shape[-3:] for part in (size // factor, factor)]
+    return padded.reshape(*volume.shape[:-3], *sizes).mean(axis=(-5, -3, -1))
+
+
+def jacobian_codes(determinant: np.ndarray, factor: int) -> np.ndarray:
+    """Bytes ``(D, H, W)``: log2 of the determinant in equal steps over ``LOG2_RANGE`` either side of 0, or a fold."""
+    folded = determinant <= 0
+    log = np.log2(np.where(folded, 2.0**-LOG2_RANGE, determinant))
+    share = block_means(np.clip(log, -LOG2_RANGE, LOG2_RANGE), factor) / (2 * LOG2_RANGE) + 0.5
+    codes = np.rint(LEAST_CODE + share * (MOST_CODE - LEAST_CODE)).astype(np.uint8)
+    codes[block_means(folded.astype(float), factor) > 0] = FOLD_CODE
+    return codes
+
+
+def image_bytes(volume: np.ndarray, factor: int) -> np.ndarray:
+    """Intensities from 0 to 1 as bytes."""
+    return np.rint(np.clip(block_means(volume, factor), 0, 1) * 255).astype(np.uint8)
+
+
+def pack_nifti(codes: np.ndarray, spacing: float) -> str:
+    """A gzipped NIfTI in base64; all of a pair lie on one grid, voxel on voxel, as registration sees them."""
+    affine = np.diag([spacing, spacing, spacing, 1.0])
+    affine[:3, 3] = -spacing * (np.array(codes.shape) - 1) / 2
+    return _packed(nib.Nifti1Image(codes, affine).to_bytes())
+
+
+def pack_field(displacement: np.ndarray, factor: int) -> str:
+    """A displacement ``(3, D, H, W)`` in voxels of the shrunken grid: int16 steps, each the difference from the one
+    before along the last axis, all low bytes before all high ones (half the size of the plain numbers)."""
+    steps = np.rint(block_means(displacement, factor) / factor * FIELD_STEPS).astype(np.int16)
+    changes = np.diff(steps, axis=-1, prepend=np.int16(0)).astype("<u2")
+    return _packed((changes & 255).astype(np.uint8).tobytes() + (changes >> 8).astype(np.uint8).tobytes())
+
+
+def _packed(content: bytes) -> str:
+    return base64.b64encode(gzip.compress(content, 6, mtime=0)).decode("ascii")
+
+
+def viewer_data(
+    pairs: Mapping[str, tuple[str, str]],
+    runs: Sequence[Run],
+    images: Mapping[str, str | Path],
+    initial: str | Path | None = None,
+) -> tuple[dict, dict[str, str]]:
+    """The viewer's index, and its volumes by id as text.
+
+    Parameters
+    ----------
+    pairs : (fixed, moving) by title
+    images : preprocessed image by subject
+    initial : scores before registration, if there are any
+
+    Images are stored once a pair, what a run makes of them once a run. Raises `InputError` when a file is missing.
+    """
+    before = read_metrics([initial]) if initial else None
+    scores = [read_metrics([run.metrics]) for run in runs]
+    blobs, cases, grids = {}, {}, set()
+    for p, (fixed, moving) in enumerate(pairs.values()):
+        for r, run in enumerate(runs):
+            example = load_example(fixed, moving, images, run.folder, scores[r], before)
+            shape = example["fixed"].shape
+            grids.add(shape)
+            factor, spacing = shrink_factor(shape), float(read_image(images[fixed]).spacing[0])
+            spacing *= factor
+            if r == 0:
+                for name in ("fixed", "moving"):
+                    blobs[f"p{p}-{name}"] = pack_nifti(image_bytes(example[name], factor), spacing)
+            stem, u = f"p{p}-r{r}", example["displacement"]
+            determinant = jacobian_determinant(u)
+            blobs[f"{stem}-warped"] = pack_nifti(image_bytes(example["warped"], factor), spacing)
+            blobs[f"{stem}-jacobian"] = pack_nifti(jacobian_codes(determinant, factor), spacing)
+            blobs[f"{stem}-field"] = pack_field(u, factor)
+            cases[stem] = _facts(example, determinant, scores[r])
+    if len(grids) > 1:
+        raise InputError("images", f"the pairs lie on different grids, {sorted(grids)}", "Use one common grid")
+    full = next(iter(grids), ())
+    factor = shrink_factor(full) if full else 1
+    shape = [math.ceil(size / factor) for size in full]
+    index = {
+        "pairs": [{"title": title, "fixed": a, "moving": b} for title, (a, b) in pairs.items()],
+        "runs": [run.label for run in runs],
+        "shape": shape,
+        "full_shape": list(full),
+        "factor": factor,
+        "lattice": max(2, round(max(shape, default=0) / LATTICE_LINES)),
+        "field_steps": FIELD_STEPS,
+        "jacobian": {"fold": FOLD_CODE, "least": LEAST_CODE, "most": MOST_CODE, "log2": LOG2_RANGE},
+        "cases": cases,
+    }
+    return index, blobs
+
+
+def _facts(example: Mapping, determinant: np.ndarray, scores: DataFrame) -> dict:
+    """What the viewer writes beside a pair: Dice before and after, folded voxels of the whole grid and of the brain."""
+    fixed, moving = example["name_fixed"], example["name_moving"]
+    chosen = (scores["fixed"] == fixed) & (scores["moving"] == moving) & (scores["metric"] == "folds_percent")
+    facts = {
+        "before": example["dice_before"],
+        "after": mean_dice(scores, fixed, moving),
+        "folds": int((determinant <= 0).sum()),
+        "folds_percent": float(scores.loc[chosen, "value"].mean()),
+    }
+    return {key: None if math.isnan(value) else round(value, 6) for key, value in facts.items()}
+
+
+def as_json(index: Mapping) -> str:
+    """Compact JSON that cannot end its ``<script>`` element."""
+    return json.dumps(index, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")

@@ -1,0 +1,114 @@
+"""Tables of paired comparisons, which the paper lacks: overall and by region of interest (ROI)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from pandas import DataFrame
+
+from smgicnet.publication.tables.paper_tables import affine_note
+from smgicnet.publication.tables.table import Row, Table
+from smgicnet.scoring.comparisons import smallest_p
+
+ALPHA = 0.05
+ROI_COLUMNS = 4  # comparisons side by side: what fits a page
+
+
+def comparison_table(comparisons: DataFrame, labels: Mapping[str, str], context: Mapping) -> Table:
+    """One row a comparison of mean Dice; ``comparisons`` as `smgicnet.scoring.comparisons.compare` returns them.
+
+    ``labels`` name each "method/arm"; ``context``: ``dataset``, ``reference`` (its label), ``subjects``, ``pairs``
+    (unordered), ``resamples``; optional ``affine`` as in `table1`.
+    """
+    overall = comparisons[comparisons["roi"] == "mean"]
+    rows, partial = [], []
+    for row in overall.itertuples():
+        label = labels[f"{row.method}/{row.arm}"]
+        ends = _signed(row.low) and f"{_signed(row.low)} to {_signed(row.high)}"
+        d_z = None if math.isnan(row.d_z) else f"{row.d_z:.2f}"
+        rows.append(Row(label, (_signed(row.difference), ends, d_z, _p_text(row.p), _p_text(row.p_holm))))
+        if row.pairs != context["pairs"]:
+            partial.append(f"{label} is compared on {row.pairs:,} pairs of {row.subjects} subjects only.")
+    return Table(
+        caption=f"Dice of {context['reference']} minus that of the other methods, {context['dataset']} test pairs.",
+        columns=("Difference", "95 % interval", "d_z", "p", "p (Holm)"),
+        blocks=(("", tuple(rows)),),
+        notes=(*_comparison_notes(context), *partial, *_floor_note(overall, context), *affine_note(context)),
+        corner="comparison",
+    )
+
+
+def roi_tables(comparisons: DataFrame, labels: Mapping[str, str], context: Mapping) -> list[Table]:
+    """One row a ROI, one column a comparison, a few to a table; arguments as in `comparison_table`."""
+    by_roi = comparisons[comparisons["roi"] != "mean"]
+    runs = list(dict.fromkeys(zip(by_roi["method"], by_roi["arm"])))
+    text = {(row.method, row.arm, row.roi): _roi_text(row) for row in by_roi.itertuples()}
+    notes = [
+        f"Difference and 95 % interval as in the table of all ROIs. * p < {ALPHA} after Holm's correction over all "
+        f"{by_roi['p'].count()} comparisons of single ROIs.",
+        *_floor_note(by_roi, context),
+    ]
+    if (by_roi["pairs"] != context["pairs"]).any():
+        notes.append("A ROI is compared on the pairs of which both subjects have it.")
+    chunks = [runs[start : start + ROI_COLUMNS] for start in range(0, len(runs), ROI_COLUMNS)]
+    caption = f"Dice of {context['reference']} minus that of the other methods by ROI, {context['dataset']} test pairs"
+    tables = []
+    for number, chunk in enumerate(chunks, 1):
+        rows = [Row(roi, tuple(text.get((*run, roi)) for run in chunk)) for roi in by_roi["roi"].unique()]
+        tables.append(
+            Table(
+                caption=f"{caption} ({number} of {len(chunks)})." if len(chunks) > 1 else f"{caption}.",
+                columns=tuple(labels[f"{method}/{arm}"] for method, arm in chunk),
+                blocks=(("", tuple(rows)),),
+                notes=tuple(notes),
+                corner="ROI",
+            )
+        )
+    return tables
+
+
+def _comparison_notes(context: Mapping) -> list[str]:
+    subjects, resamples = context["subjects"], context["resamples"]
+    exact = 2**subjects <= resamples
+    swaps = f"all {2**subjects:,} swaps" if exact else f"{resamples:,} random swaps"
+    return [
+        f"Difference: the mean over {context['pairs']:,} unordered pairs of {subjects} subjects; a pair's value is the "
+        "mean of its seeds and of its two directions.",
+        f"A subject is in {subjects - 1} pairs, so that the pairs are not independent. The interval is from a "
+        f"bootstrap of {resamples:,} resamples of subjects, not of pairs, expanded for the small number of subjects "
+        "(Owen 2007; Hesterberg 2015).",
+        f"p: two-sided permutation test that swaps the two methods for whole subjects, {swaps}; Holm's correction is "
+        "over the rows of this table.",
+        "d_z: mean over SD of the pairs' differences, an effect size and not a test.",
+    ]
+
+
+def _floor_note(rows: DataFrame, context: Mapping) -> list[str]:
+    """Says so where no difference, however large, can be significant."""
+    smallest, family = smallest_p(context["subjects"], context["resamples"]), rows["p"].count()
+    if family * smallest <= ALPHA:
+        return []
+    return [
+        f"{context['subjects']} subjects and {context['resamples']:,} resamples allow no p below {smallest:.3g}, "
+        f"{min(family * smallest, 1):.3g} after the correction for {family}: no row can reach {ALPHA}, however large "
+        "its difference."
+    ]
+
+
+def _signed(value: float) -> str | None:
+    return None if math.isnan(value) else f"{value:+.3f}"
+
+
+def _p_text(p: float) -> str | None:
+    if math.isnan(p):
+        return None
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
+
+
+def _roi_text(row: object) -> str | None:
+    """Difference, interval and a star of a row of `smgicnet.scoring.comparisons.compare`."""
+    if math.isnan(row.difference):
+        return None
+    ends = "" if math.isnan(row.low) else f" [{_signed(row.low)}, {_signed(row.high)}]"
+    return f"{_signed(row.difference)}{ends}{' *' if row.p_holm < ALPHA else ''}"

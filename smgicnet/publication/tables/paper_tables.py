@@ -1,0 +1,270 @@
+"""The paper's tables with measured values beside the printed ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from pandas import DataFrame
+
+from smgicnet.core.errors import InputError
+from smgicnet.publication.audit.columns import affine_times
+from smgicnet.publication.audit.effect_size import Effect, effects
+from smgicnet.publication.audit.text import OURS
+from smgicnet.publication.tables.table import Cell, Row, Table, cell_text
+from smgicnet.scoring.comparisons import cohens_d
+
+BEYOND_HEADING = "beyond the paper"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A row of the table: ``name`` in the metrics, ``paper_name`` in config/paper.yaml (None: not in the paper)."""
+
+    name: str
+    label: str
+    decimals: int
+    paper_name: str | None = None
+    paper_unit: str = ""
+
+
+PAPER_METRICS = (
+    Metric("dice", "DSC", 3, "dice"),
+    Metric("folds_percent", "|J| ≤ 0 (%)", 3, "folds_fraction", " (fraction)"),
+    Metric("seconds", "Time (s)", 3, "seconds"),
+)
+FURTHER_METRICS = (
+    Metric("lowest_dice", "DSC of the worst pair", 3),
+    Metric("affine_seconds", "of which affine (s)", 3),
+    Metric("hd95_mm", "HD95 (mm)", 2),
+    Metric("endpoint_error_mm", "Endpoint error (mm)", 2),
+    Metric("inverse_consistency_mm", "Inverse consistency (mm)", 3),
+    Metric("ndv_percent", "NDV (%)", 3),
+    Metric("sd_log_jacobian", "SD log J", 3),
+    Metric("peak_memory_mib", "Peak memory (MiB)", 0),
+    Metric("rois", "ROIs scored", 1),
+)
+
+
+def _measured_row(metric: Metric, values: DataFrame, columns: Sequence[tuple[str, str]]) -> Row:
+    """``values`` has the index (method, arm, metric) and the columns mean, sd (NaN: none), n."""
+    cells = []
+    for method, arm in columns:
+        key = (method, arm, metric.name)
+        if key not in values.index or math.isnan(values.at[key, "mean"]):
+            cells.append(None)
+            continue
+        mean, sd, n = (values.at[key, column] for column in ("mean", "sd", "n"))
+        text = cell_text(mean, sd, metric.decimals)
+        cells.append(Cell(metric.name, method, arm, "measured", mean, sd, int(n), text))
+    return Row(metric.label, tuple(cells))
+
+
+def _paper_row(metric: Metric, paper: Mapping, dataset: str, columns: Sequence[tuple[str, str]]) -> Row:
+    """What the paper prints for ``dataset`` in Table 1 or, for the methods of its appendix, in Table 3."""
+    labels = {(entry["method"], entry["arm"]): entry["label"] for entry in paper["methods"]}
+    printed = {**paper["table3"][dataset].get(metric.paper_name, {}), **paper["table1"][dataset][metric.paper_name]}
+    cells = []
+    for method, arm in columns:
+        value = printed.get(labels.get((method, arm)))
+        if value is None:
+            cells.append(None)
+            continue
+        mean, sd = value["mean"], math.nan if value["sd"] is None else value["sd"]
+        text = value.get("printed") or cell_text(mean, sd, 3)
+        cells.append(Cell(metric.paper_name, method, arm, f"paper {dataset}", mean, sd, None, text))
+    return Row(f"paper, {dataset}{metric.paper_unit}", tuple(cells))
+
+
+def _rows(
+    metrics: Sequence[Metric], values: DataFrame, paper: Mapping, columns: Sequence[tuple[str, str]]
+) -> list[Row]:
+    """Each metric that any method has, followed by the paper's rows for it."""
+    rows = []
+    for metric in metrics:
+        measured = _measured_row(metric, values, columns)
+        if any(measured.cells):
+            printed = [_paper_row(metric, paper, name, columns) for name in paper["table1"] if metric.paper_name]
+            rows += [measured, *(row for row in printed if any(row.cells))]
+    return rows
+
+
+def _notes(rows: Sequence[Row], labels: Sequence[str], paper: Mapping, context: Mapping) -> list[str]:
+    """What a reader has to know; ``labels`` name the columns of ``rows``."""
+    subjects, pairs = context["subjects"], context["pairs"]
+    metrics = {cell.metric for row in rows for cell in row.cells if cell}
+    sources = {cell.source for row in rows for cell in row.cells if cell}
+    notes = [
+        f"{subjects} test subjects, {pairs:,} unordered pairs. Each pair is registered in both directions; "
+        f"mean (±SD) are over the {2 * pairs:,} ordered pairs, of values averaged over seeds."
+    ]
+    for label, cell in zip(labels, rows[0].cells, strict=True) if rows else ():
+        if cell and cell.n != 2 * pairs:
+            notes.append(f"{label} is scored on {cell.n:,} of the {2 * pairs:,} ordered pairs only.")
+    for name, counts in paper["counts"].items():
+        if subjects == counts["test"] and math.comb(subjects, 2) != counts["test_pairs"]:
+            notes.append(
+                f"{subjects} subjects make C({subjects}, 2) = {math.comb(subjects, 2):,} pairs; "
+                f"the paper prints {counts['test_pairs']:,} for {name}."
+            )
+    if "folds_percent" in metrics:
+        text = "|J| is the determinant of the gradient of the deformation, det(I + Du), over the fixed image's brain"
+        if "folds_fraction" in metrics:
+            text += "; the paper's fractions near 0.49 are not comparable with it: results/audit.md"
+        notes.append(f"{text}.")
+    if "seconds" in metrics:
+        times = f"Times are of the registration alone, measured on {context['hardware']}"
+        notes.append(f"{times}{_affine_times(rows, labels, paper)}.")
+    if context.get("threads"):
+        notes.append(f"SyN runs on {context['threads']} thread{'s' * (context['threads'] > 1)}.")
+    if "hd95_mm" in metrics:
+        notes.append(
+            "HD95 is the larger of the two directed 95th percentiles, over the ROIs that warping has not removed."
+        )
+    if sources - {"measured"}:
+        notes.append("Rows of the paper: its Table 1 (ICON and SynthMorph: Table 3), on its own data and hardware.")
+    return [*notes, *affine_note(context)]
+
+
+def affine_note(context: Mapping) -> list[str]:
+    """Which engine aligned the arm "affine", by the records of its jobs."""
+    engines = [
+        f"{entry['version']}, rotations of up to {entry['search_degrees']:g} degrees searched"
+        for entry in context.get("affine", [])
+    ]
+    return [f"Affine pre-registration (w.affine) by {'; '.join(engines)}."] if engines else []
+
+
+def _affine_times(rows: Sequence[Row], labels: Sequence[str], paper: Mapping) -> str:
+    """What times in the affine arm hold, and what the paper's hold instead."""
+    times = {cell.source: row.cells for row in rows for cell in row.cells if cell and cell.metric == "seconds"}
+    affine = [label for label, cell in zip(labels, times["measured"]) if cell and cell.arm == "affine"]
+    if not affine:
+        return ""
+    text = f"; those of {', '.join(affine)} include the affine registration, measured for each pair"
+    if times.keys() - {"measured"}:
+        added = {name: set() for name in paper["table1"]}
+        for time in affine_times(paper):
+            added[time.dataset].add(f"{time.difference:.3f}")
+        constants = ", ".join(f"{name}: {' or '.join(sorted(seconds))} s" for name, seconds in added.items())
+        text += f". The paper's w.affine times are the unaligned ones plus a constant ({constants}), with the same SD"
+    return text
+
+
+def table1(
+    summary: DataFrame, paper: Mapping, dataset: str, methods: Sequence[tuple[str, str, str]], context: Mapping
+) -> Table:
+    """The paper's Table 1 for ``dataset``.
+
+    Parameters
+    ----------
+    summary : as `smgicnet.scoring.statistics.summarise` returns it
+    paper : config/paper.yaml
+    methods : (method, arm, label) of each column; the paper's come first and in its order, the others follow as given
+    context : ``subjects`` (in the test set), ``pairs`` (unordered), ``hardware`` (of the times, as text);
+        optional: ``affine`` (records of the engines that aligned the arm "affine"), ``threads`` (SyN's)
+
+    A metric that no method has is left out. Raises `InputError` when the summary has no row of ``dataset``.
+    """
+    values = summary[summary["dataset"] == dataset].set_index(["method", "arm", "metric"])
+    if values.empty:
+        raise InputError("summary", f"it has no row of dataset {dataset!r}", "Score this dataset's pairs first")
+    order = {(entry["method"], entry["arm"]): place for place, entry in enumerate(paper["methods"])}
+    ordered = sorted(methods, key=lambda entry: order.get(entry[:2], len(order)))
+    columns, labels = [entry[:2] for entry in ordered], [entry[2] for entry in ordered]
+    worst = values[values.index.get_level_values("metric") == "dice"].rename(index={"dice": "lowest_dice"})
+    values = pd.concat([values, worst.assign(mean=worst["lowest"], sd=math.nan)])
+    blocks = [
+        ("", _rows(PAPER_METRICS, values, paper, columns)),
+        (BEYOND_HEADING, _rows(FURTHER_METRICS, values, paper, columns)),
+    ]
+    return Table(
+        caption=f"Registration of the {dataset} test pairs: mean (±SD).",
+        columns=tuple(labels),
+        blocks=tuple((heading, tuple(rows)) for heading, rows in blocks if rows),
+        notes=tuple(_notes([row for _, rows in blocks for row in rows], labels, paper, context)),
+    )
+
+
+def table2(
+    summary: DataFrame,
+    paper: Mapping,
+    dataset: str,
+    reference: tuple[str, str],
+    methods: Sequence[tuple[str, str, str]],
+    context: Mapping,
+) -> Table:
+    """The paper's Table 2 for ``dataset``: Cohen's d of the Dice of ``reference`` (method, arm) against each other.
+
+    Parameters
+    ----------
+    summary, paper, methods : as in `table1`; the paper's comparisons come first and in its order
+    context : ``subjects``, ``pairs`` (unordered); optional ``affine`` as in `table1`
+
+    The paper's columns are there where ``reference`` is SM-GICNet, the paper's own. Raises `InputError` when the
+    summary has no Dice of ``reference``.
+    """
+    values = summary[(summary["dataset"] == dataset) & (summary["metric"] == "dice")].set_index(["method", "arm"])
+    if reference not in values.index:
+        raise InputError("summary", f"it has no Dice of {'/'.join(reference)} on {dataset}", "Score its pairs first")
+    labels = {entry[:2]: entry[2] for entry in methods}
+    columns = [("Cohen's d", "measured", _measured_effects(values, reference))]
+    runs = {entry["label"]: (entry["method"], entry["arm"]) for entry in paper["methods"]}
+    printed = effects(paper)
+    if runs[OURS] == reference:
+        for kind, field in (("paper", "printed"), ("recomputed", "value")):
+            for name in paper["table2"]:
+                values_of = {runs[e.label]: getattr(e, field) for e in printed if e.dataset == name}
+                columns.append((f"{kind}, {name}", f"{kind} {name}", values_of))
+    order = [runs[effect.label] for effect in printed]
+    others = sorted((run for run in labels if run != reference), key=[*order, *labels].index)
+    columns = [column for column in columns if column[2].keys() & set(others)]
+    rows = []
+    for run in others:
+        n = int(values.at[run, "n"]) if run in values.index else 0
+        cells = [
+            Cell("cohens_d", *run, source, d[run], math.nan, n if source == "measured" else None, f"{d[run]:.3f}")
+            if run in d
+            else None
+            for _, source, d in columns
+        ]
+        rows.append(Row(labels[run], tuple(cells)))
+    return Table(
+        caption=f"Cohen's d of the Dice of {labels[reference]} against the other methods, {dataset} test pairs.",
+        columns=tuple(title for title, _, _ in columns),
+        blocks=(("", tuple(rows)),),
+        notes=tuple(_effect_notes(rows, printed, labels[reference], context)),
+        corner="comparison",
+    )
+
+
+def _measured_effects(values: DataFrame, reference: tuple[str, str]) -> dict[tuple[str, str], float]:
+    """Cohen's d of ``reference`` against every (method, arm) of ``values``, where it is defined."""
+    moments = values[["mean", "sd"]]
+    found = {run: cohens_d(*moments.loc[reference], *moments.loc[run]) for run in values.index}
+    return {run: d for run, d in found.items() if not math.isnan(d)}
+
+
+def _effect_notes(rows: Sequence[Row], printed: Sequence[Effect], reference: str, context: Mapping) -> list[str]:
+    subjects, ordered = context["subjects"], 2 * context["pairs"]
+    notes = [
+        "d is the difference of the means over the pooled SD, the root of the mean of the two squared SDs, over the "
+        f"{ordered:,} ordered pairs of {subjects} subjects; above 0 where {reference} has the higher Dice.",
+        "d is an effect size and not a test, and its SD is that between pairs: intervals and tests of the paired "
+        "differences are in the table of comparisons.",
+    ]
+    cells = [(row.label, cell) for row in rows for cell in row.cells if cell]
+    notes += [
+        f"{label} is scored on {cell.n:,} of the {ordered:,} ordered pairs only."
+        for label, cell in cells
+        if cell.source == "measured" and cell.n != ordered
+    ]
+    if any(cell.source != "measured" for _, cell in cells):
+        agree = [effect.agrees for effect in printed]
+        notes.append(
+            f"Recomputed: from the means and SDs of the paper's own Table 1. {agree.count(False)} of the {len(agree)} "
+            "values of its Table 2 do not follow from them, whatever their rounding."
+        )
+    return [*notes, *affine_note(context)]

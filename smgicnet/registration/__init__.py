@@ -1,0 +1,4 @@
+"""The mathematics of registration, without files or configs: fields, losses, networks, wavelets, refinement.
+
+All modules are public. It imports no other room.
+"""

@@ -1,0 +1,226 @@
+"""Two methods on the same pairs of subjects: effect size, interval and test of the difference of their Dice.
+
+The pairs are not independent: each of n subjects is in n - 1 of the n(n - 1)/2 pairs (29 of 435 for n = 30), and a
+subject that suits one method moves all of them. With ``d_ij = mu + a_i + a_j + e_ij`` the mean of all pairs varies as
+``4 var(a) / n``, with the number of subjects (Hoeffding 1948). What resamples, flips or counts pairs as independent
+finds differences where there are none. Interval and test here resample and flip whole subjects.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from pandas import DataFrame, Series
+from scipy import stats
+
+from smgicnet.core.errors import InputError
+from smgicnet.preparation.label_protocols import roi_names
+from smgicnet.scoring.statistics import COLUMNS
+
+SIDE = "^(Left|Right)-"
+TAIL = 0.025  # of the 95 % interval, on either side
+RESULT = ["arm", "method", "roi", "subjects", "pairs", "difference", "low", "high", "d_z", "p", "p_holm"]
+
+
+def cohens_d(mean: float, sd: float, other_mean: float, other_sd: float) -> float:
+    """Difference of two means over the pooled SD ``sqrt((sd^2 + other_sd^2) / 2)``, as in the paper's Table 2; NaN
+    where that is zero or not known."""
+    pooled = math.sqrt((sd**2 + other_sd**2) / 2)
+    return (mean - other_mean) / pooled if pooled > 0 else math.nan
+
+
+def merge_sides(metrics: DataFrame) -> DataFrame:
+    """``metrics`` with each "Left-X" and "Right-X" as one ROI "X": the mean of the sides that have a value.
+
+    All else stays, and a row stands where its first side stood: anatomical order is kept.
+    """
+    one_sided = metrics.assign(roi=metrics["roi"].str.replace(SIDE, "", regex=True))
+    keys = [column for column in COLUMNS if column != "value"]
+    return one_sided.groupby(keys, sort=False, dropna=False, as_index=False)["value"].mean()
+
+
+@lru_cache(maxsize=4)
+def _draws(n: int, resamples: int, seed: int) -> np.ndarray:
+    """``(resamples, n)``: how often each subject is drawn in each resample."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
+
+
+@lru_cache(maxsize=4)
+def _signs(n: int, resamples: int, seed: int) -> tuple[np.ndarray, int]:
+    """Flips of n subjects, ``(flips, n)`` of +-1, and how many to count besides them.
+
+    All ``2^n`` where those are no more than ``resamples``; else random ones, to which the observed one is added.
+    """
+    if 2**n <= resamples:
+        return 1.0 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1), 0
+    return 1.0 - 2 * np.random.default_rng((seed, 1)).integers(0, 2, size=(resamples, n)), 1
+
+
+def smallest_p(n: int, resamples: int) -> float:
+    """The smallest p that `permutation_p` can give for n subjects."""
+    return 2 / 2**n if 2**n <= resamples else 1 / (1 + resamples)
+
+
+def pair_values(differences: np.ndarray) -> np.ndarray:
+    """The known unordered pairs of a symmetric ``(n, n)`` matrix, as a vector."""
+    values = differences[np.triu_indices(len(differences), 1)]
+    return values[~np.isnan(values)]
+
+
+def bootstrap_interval(differences: np.ndarray, *, resamples: int, seed: int) -> tuple[float, float]:
+    """95 % interval of the mean over pairs, from a bootstrap over subjects.
+
+    Parameters
+    ----------
+    differences : symmetric ``(n, n)``, NaN on the diagonal and for pairs without a value; every subject has a pair
+
+    A resample draws n subjects with replacement and holds pair (i, j), i != j, ``w_i w_j`` times, where w counts the
+    draws: the pigeonhole bootstrap (Owen 2007), valid for such dyadic data (Davezies, D'Haultfoeuille and Guyonvarch
+    2021). Its percentile interval is too short for few subjects. It is expanded as Hesterberg (2015) derives it for a
+    mean, by ``sqrt(n / (n - 1)) t_{n-1} / z``, times ``(n - 1) / (n - 2)``: a subject drawn twice makes no pair with
+    itself, which shrinks the spread by just that. The ends are moved and not the percentiles, since the most extreme
+    resamples of three to five subjects do not reach far enough.
+
+    Coverage is 95 % where subjects differ; where only the pairs' own noise is left it is higher, as no bootstrap is
+    exact for both (McCullagh 2000). NaN for n < 3.
+    """
+    n = len(differences)
+    if n < 3:
+        return math.nan, math.nan
+    known, draws = ~np.isnan(differences), _draws(n, resamples, seed)
+    weights = np.einsum("ri,ri->r", draws @ known, draws)
+    totals = np.einsum("ri,ri->r", draws @ np.where(known, differences, 0), draws)
+    usable = weights > 0  # the same subject n times makes no pair
+    ends = np.quantile(totals[usable] / weights[usable], [TAIL, 1 - TAIL])
+    mean = pair_values(differences).mean()
+    expansion = math.sqrt(n * (n - 1)) / (n - 2) * stats.t.ppf(TAIL, n - 1) / stats.norm.ppf(TAIL)
+    low, high = mean + expansion * (ends - mean)
+    return float(low), float(high)
+
+
+def subject_effects(differences: np.ndarray) -> np.ndarray:
+    """``h (n,)``: each subject's share in the ``(n, n)`` differences, from the least squares fit d_ij ~ h_i + h_j.
+
+    With all pairs it is the Hajek projection ``h_i = (n - 1) / (n - 2) (b_i - m) + m / 2`` (b_i: mean of subject i's
+    pairs; m: of all). Without some it is the fit to those there are, ``n_i`` of each subject. In both cases
+    ``sum_i n_i h_i`` is the sum over pairs.
+    """
+    known = ~np.isnan(differences)
+    sums = np.where(known, differences, 0).sum(axis=1)
+    return np.linalg.lstsq(np.diag(known.sum(axis=1)) + known, sums, rcond=None)[0]
+
+
+def permutation_p(differences: np.ndarray, *, resamples: int, seed: int) -> float:
+    """Two-sided p of no difference between two methods, ``differences`` as in `bootstrap_interval`.
+
+    With no difference, the names of the two methods can be swapped for any subject: that flips its h_i in
+    `subject_effects`. The statistic is ``sum_i n_i h_i``, the sum over pairs. Exact where all ``2^n`` flips are no more
+    than ``resamples``, else ``(1 + count) / (1 + resamples)`` of random ones. To flip pairs independently would be
+    anti-conservative, since pairs share subjects. NaN for n < 3.
+    """
+    n = len(differences)
+    if n < 3:
+        return math.nan
+    shares = (~np.isnan(differences)).sum(axis=1) * subject_effects(differences)
+    signs, observed = _signs(n, resamples, seed)
+    as_extreme = np.abs(signs @ shares) >= abs(shares.sum()) * (1 - 1e-9)  # rounding must not undo a tie
+    return float((observed + as_extreme.sum()) / (observed + len(signs)))
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """Holm's (1979) step-down adjusted p-values of a family; NaN stays NaN and is not counted."""
+    p = np.asarray(p, dtype=float)
+    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]
+    adjusted = np.full(p.shape, np.nan)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1)
+    return adjusted
+
+
+def compare(
+    metrics: DataFrame,
+    reference: tuple[str, str],
+    others: Iterable[tuple[str, str]],
+    *,
+    resamples: int,
+    seed: int,
+    rois: bool = True,
+) -> DataFrame:
+    """Dice of ``reference`` minus that of each of ``others``, all given as (method, arm), on the same pairs.
+
+    Parameters
+    ----------
+    metrics : of one dataset, with the columns of `statistics.COLUMNS`. Used are the pairs that both methods
+        have; a pair's value is the mean of its seeds, then of its two directions.
+    resamples, seed : of `bootstrap_interval` and `permutation_p`. All rows with the same number of subjects share
+        their draws: a row's numbers do not depend on which other rows there are.
+    rois : also a row for each ROI, not for their mean alone
+
+    Returns one row a comparison and ROI, "mean" first, then in anatomical order; columns arm, method, roi, subjects,
+    pairs (unordered), difference (mean over pairs), low, high (95 %), d_z (mean over SD of the pairs' differences,
+    ddof = 1), p, p_holm (the rows "mean" are one family, all others another); NaN where there are too few.
+    Raises `InputError` when one of the methods has no Dice or there is more than one dataset.
+    """
+    if metrics["dataset"].nunique() > 1:
+        raise InputError("metrics", "they are of more than one dataset", "Compare within one dataset")
+    base = _dice(metrics, *reference)
+    regions = ["mean", *_anatomical(set(base.index.unique("roi")) - {"mean"})] if rois else ["mean"]
+    rows = []
+    for method, arm in others:
+        paired = (base - _dice(metrics, method, arm)).dropna()
+        for roi in regions:
+            values = _matrix(paired[paired.index.get_level_values("roi") == roi])
+            rows.append({"arm": arm, "method": method, "roi": roi, **_numbers(values, resamples, seed)})
+    result = DataFrame(rows, columns=RESULT)
+    for family in (result["roi"] == "mean", result["roi"] != "mean"):
+        result.loc[family, "p_holm"] = holm(result.loc[family, "p"])
+    return result
+
+
+def _dice(metrics: DataFrame, method: str, arm: str) -> Series:
+    """Dice by roi, fixed and moving, averaged over seeds."""
+    rows = metrics[(metrics["metric"] == "dice") & (metrics["method"] == method) & (metrics["arm"] == arm)]
+    if rows.empty:
+        raise InputError("metrics", f"method {method!r} has no Dice in arm {arm!r}", "Score its pairs first")
+    return rows.groupby(["roi", "fixed", "moving"])["value"].mean()
+
+
+def _anatomical(rois: Iterable[str]) -> list[str]:
+    """ROIs in the order of the label table, sides merged or not; others follow by name."""
+    place = {}
+    for rank, name in enumerate(roi_names().values()):
+        place[name] = rank
+        place.setdefault(re.sub(SIDE, "", name), rank)
+    return sorted(rois, key=lambda roi: (place.get(roi, len(place)), roi))
+
+
+def _matrix(paired: Series) -> np.ndarray:
+    """Values by (roi, fixed, moving) as a symmetric ``(n, n)`` matrix over the subjects that occur: the mean of both
+    directions, or the one there is."""
+    ends = [paired.index.get_level_values(level) for level in ("fixed", "moving")]
+    codes, names = pd.factorize(np.concatenate(ends), sort=True)
+    total, count = np.zeros((2, len(names), len(names)))
+    total[tuple(codes.reshape(2, -1))] = paired
+    count[tuple(codes.reshape(2, -1))] = 1
+    count += count.T
+    return np.divide(total + total.T, count, out=np.full_like(total, np.nan), where=count > 0)
+
+
+def _numbers(differences: np.ndarray, resamples: int, seed: int) -> dict[str, float]:
+    """The columns of a row of `compare` but for its names and ``p_holm``."""
+    values = pair_values(differences)
+    sd = values.std(ddof=1) if len(values) > 1 else math.nan
+    low, high = bootstrap_interval(differences, resamples=resamples, seed=seed)
+    return {
+        "subjects": len(differences),
+        "pairs": len(values),
+        "difference": values.mean() if len(values) else math.nan,
+        "low": low,
+        "high": high,
+        "d_z": values.mean() / sd if sd > 0 else math.nan,
+        "p": permutation_p(differences, resamples=resamples, seed=seed),
+    }

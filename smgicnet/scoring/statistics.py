@@ -1,0 +1,62 @@
+"""From the long table of metrics to means and standard deviations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+from pandas import DataFrame
+
+from smgicnet.core.errors import InputError
+from smgicnet.core.files import atomic_path
+
+COLUMNS = ("dataset", "arm", "method", "seed", "fixed", "moving", "metric", "roi", "value")
+COMPARISON = ["dataset", "arm", "method", "metric"]
+
+
+def read_metrics(paths: Iterable[str | Path]) -> DataFrame:
+    """The rows of several metrics files (CSV, gzipped or not), in order; names stay text (``007``), ``roi`` is
+    ``""`` for a whole pair."""
+    text = dict.fromkeys([c for c in COLUMNS if c not in ("seed", "value")], str)
+    frames = [pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"value": [""]}) for path in paths]
+    return pd.concat(frames, ignore_index=True)
+
+
+def write_metrics(metrics: DataFrame, path: str | Path) -> None:
+    """Write gzipped CSV, the same bytes for the same rows."""
+    with atomic_path(path) as part:
+        metrics.to_csv(part, index=False, compression={"method": "gzip", "mtime": 0})
+
+
+def runs(metrics: DataFrame) -> list[tuple[str, str]]:
+    """The (method, arm) of the rows, in the order in which they come."""
+    return list(metrics[["method", "arm"]].drop_duplicates().itertuples(index=False, name=None))
+
+
+def cohort_size(metrics: DataFrame) -> dict[str, int]:
+    """Number of test ``subjects`` and of unordered ``pairs`` in the rows."""
+    return {
+        "subjects": metrics["fixed"].nunique(),
+        "pairs": len(metrics[["fixed", "moving"]].drop_duplicates()) // 2,
+    }
+
+
+def summarise(metrics: DataFrame) -> DataFrame:
+    """Mean and standard deviation over ordered pairs of each metric's summary value.
+
+    Parameters
+    ----------
+    metrics : one row a number, with the columns of ``COLUMNS``. Only rows with ``roi`` ``"mean"`` or ``""`` are used
+        (a missing ``roi``, as a CSV reader makes of ``""``, counts as ``""``). A pair is averaged over its seeds first:
+        seeds are not further subjects. NaN values are left out.
+
+    Returns columns dataset, arm, method, metric, mean, sd (ddof = 1; NaN for one pair), n (ordered pairs with a value),
+    lowest (of a pair), sorted by the first four. Raises `InputError` when a column is missing.
+    """
+    missing = [column for column in COLUMNS if column not in metrics]
+    if missing:
+        raise InputError("metrics", f"columns {missing} are missing", f"Give a table with {list(COLUMNS)}")
+    summary_rows = metrics[metrics["roi"].isin(["mean", ""]) | metrics["roi"].isna()]
+    pairs = summary_rows.groupby([*COMPARISON, "fixed", "moving"])["value"].mean()
+    return pairs.groupby(level=COMPARISON).agg(mean="mean", sd="std", n="count", lowest="min").reset_index()

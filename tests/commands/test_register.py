@@ -1,0 +1,141 @@
+"""Two scans on the command line: one displacement, in each format that is asked for."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy.ndimage import zoom
+
+from smgicnet import cli
+from smgicnet.imaging.displacements import grid_points, read_itk, sample, to_voxels
+from smgicnet.imaging.field_formats import read_fsl, read_geometry
+from smgicnet.imaging.grids import Grid
+from smgicnet.imaging.images import read_image, write_volume
+from smgicnet.methods.weights import Weights, write_weights
+from tests.grids import affine, centred
+from tests.helpers import SHAPE, block, build
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory):
+    """Two scans whose grids differ in shape, spacing and handedness, and a network's weights that say something."""
+    folder = tmp_path_factory.mktemp("pair")
+    method = build()
+    write_weights(
+        Weights(block(), len(block()["stages"]), Grid(SHAPE, 8.0), method.network.state_dict()), folder / "w.pt"
+    )
+    rng = np.random.default_rng(0)
+    shapes, flips = ((30, 34, 28), (26, 30, 33)), ((1, 1, 1), (-1, 1, 1))
+    files = [folder / "OASIS_0395_0000.nii.gz", folder / "OASIS_0396_0000.nii.gz"]
+    for path, shape, flip in zip(files, shapes, flips, strict=True):
+        data = np.zeros(shape, np.float32)
+        data[4:-4, 4:-4, 4:-4] = zoom(rng.uniform(50, 100, (4, 4, 4)), (np.array(shape) - 8) / 4, order=1)
+        write_volume(path, data, centred(shape, affine((4, 3.5, 4), flip, 10), (0, 5, 3)))
+    return files, ["--fixed", str(files[0]), "--moving", str(files[1]), "--weights", str(folder / "w.pt")]
+
+
+def test_one_displacement_in_every_format(arguments, tmp_path, capsys):
+    files, given = arguments
+    assert (
+        cli.main(["register", *given, "--out", str(tmp_path), "--format", "learn2reg", "fsl", "--format", "itk"]) == 0
+    )
+    printed = capsys.readouterr().out
+    fields = {f"{inverse}displacement{kind}.nii.gz" for inverse in ("", "inverse_") for kind in ("", "_fsl")}
+    fields.add("disp_0395_0396.nii.gz")
+    found = {path.name for path in tmp_path.iterdir()}
+    assert found == fields | {"warped.nii.gz", "overview.png", "registration.json"}
+    assert all(str(tmp_path / name) in printed for name in found)
+    fixed, moving = map(read_geometry, files)
+    forward, inverse = (read_itk(tmp_path / f"{name}displacement.nii.gz") for name in ("", "inverse_"))
+    assert np.linalg.norm(forward.data, axis=-1).mean() > 0.5
+    assert inverse.data.shape[:3] == moving.shape
+    for itk, name, source in ((forward, "", moving), (inverse, "inverse_", fixed)):
+        fsl = read_fsl(tmp_path / f"{name}displacement_fsl.nii.gz", source)
+        np.testing.assert_allclose(fsl.data, itk.data, atol=1e-3)
+        np.testing.assert_allclose(fsl.affine, itk.affine, atol=1e-5)
+    voxels = nib.load(tmp_path / "disp_0395_0396.nii.gz").get_fdata()
+    np.testing.assert_allclose(
+        np.moveaxis(voxels, -1, 0), to_voxels(forward.data, fixed.affine, moving.affine), atol=1e-4
+    )
+
+
+def test_ants_warps_with_what_register_wrote_as_register_did(arguments, tmp_path):
+    """Where antspyx is installed: the moving image by `displacement.nii.gz` is `warped.nii.gz`; by the inverse, the
+    fixed image comes to the moving image's grid."""
+    ants = pytest.importorskip("ants", reason="antspyx is not installed")
+    files, given = arguments
+    assert cli.main(["register", *given, "--out", str(tmp_path)]) == 0
+    fixed, moving = (ants.image_read(str(path)) for path in files)
+
+    def by_ants(onto, image, field):
+        return ants.apply_transforms(onto, image, [str(tmp_path / field)], interpolator="linear").numpy()
+
+    warped, theirs = read_image(tmp_path / "warped.nii.gz").data, by_ants(fixed, moving, "displacement.nii.gz")
+    assert warped.std() > 10
+    np.testing.assert_allclose(theirs, warped, atol=0.2)  # of 100
+    inverse, other, image = read_itk(tmp_path / "inverse_displacement.nii.gz"), *map(read_image, files)
+    points = grid_points(image.data.shape, image.affine) + inverse.data
+    theirs = by_ants(moving, fixed, "inverse_displacement.nii.gz")
+    np.testing.assert_allclose(theirs, sample(other, points), atol=0.2)
+
+
+def test_itks_alone_by_default_and_no_other_name(arguments, tmp_path, capsys):
+    _, given = arguments
+    assert cli.main(["register", *given, "--out", str(tmp_path)]) == 0
+    fields = {"displacement.nii.gz", "inverse_displacement.nii.gz"}
+    assert {path.name for path in tmp_path.glob("*.nii.gz")} == fields | {"warped.nii.gz"}
+    with pytest.raises(SystemExit):
+        cli.main(["register", *given, "--out", str(tmp_path), "--format", "m3z"])
+    assert "invalid choice: 'm3z'" in capsys.readouterr().err
+
+
+def test_a_header_that_fsl_would_read_otherwise_is_refused_before_the_registration(arguments, tmp_path, capsys):
+    files, given = arguments
+    image = nib.load(files[0])
+    image.header.set_zooms((4, 3.5, 5))
+    nib.save(image, tmp_path / "odd.nii.gz")
+    given = ["--fixed", str(tmp_path / "odd.nii.gz"), *given[2:], "--out", str(tmp_path / "out")]
+    assert cli.main(["register", *given, "--format", "fsl"]) == 2
+    assert "odd.nii.gz: its header contradicts itself" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_convert_on_the_command_line(arguments, tmp_path, capsys):
+    files, given = arguments
+    assert cli.main(["register", *given, "--out", str(tmp_path), "--format", "itk", "fsl"]) == 0
+    ends = ["--fixed", str(files[0]), "--moving", str(files[1])]
+    names = [str(tmp_path / name) for name in ("displacement_fsl.nii.gz", "out.nii.gz")]
+    assert cli.main(["convert", *names, "--from", "fsl", "--to", "itk", *ends]) == 0
+    assert str(tmp_path / "out.nii.gz") in capsys.readouterr().out
+    found, expected = (read_itk(tmp_path / name).data for name in ("out.nii.gz", "displacement.nii.gz"))
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert cli.main(["convert", *names, "--from", "fsl", "--to", "itk", *ends, "--rel"]) == 0
+    np.testing.assert_array_equal(read_itk(tmp_path / "out.nii.gz").data, found)
+    assert cli.main(["convert", *names, "--from", "fsl", "--to", "itk", *ends, "--abs"]) == 0  # a user is believed
+    assert np.abs(read_itk(tmp_path / "out.nii.gz").data - found).max() > 20
+    assert cli.main(["convert", *names, "--from", "itk", "--to", "fsl", *ends]) == 2
+    assert "displacement_fsl.nii.gz: an ITK field has shape" in capsys.readouterr().err
+
+
+def test_refinement_on_the_command_line(arguments, tmp_path, capsys):
+    _, given = arguments
+    fields = []
+    for name, more in (("plain", []), ("none", ["--refine", "0"]), ("some", ["--refine", "3"])):
+        assert cli.main(["register", *given, *more, "--out", str(tmp_path / name)]) == 0
+        fields.append(read_itk(tmp_path / name / "displacement.nii.gz").data)
+    assert np.array_equal(fields[0], fields[1])
+    assert np.abs(fields[2] - fields[0]).max() > 0.1
+    record = json.loads((tmp_path / "some" / "registration.json").read_text())
+    assert record["refinement"]["iterations"] == 3
+    capsys.readouterr()
+    assert cli.main(["register", *given, "--refine", "-1", "--out", str(tmp_path / "negative")]) == 2
+    assert "--refine: -1 iterations. Give 0 or more" in capsys.readouterr().err
+
+
+def test_a_method_without_refinement_says_so_before_it_reads_the_images(tmp_path, capsys):
+    method = build("lapirn")
+    write_weights(Weights(block("lapirn"), 3, Grid(SHAPE, 8.0), method.network.state_dict()), tmp_path / "w.pt")
+    given = ["--fixed", "gone.nii", "--moving", "gone.nii", "--weights", str(tmp_path / "w.pt"), "--out", str(tmp_path)]
+    assert cli.main(["register", *given, "--refine", "5"]) == 2
+    assert "w.pt: a lapirn has no instance optimisation. Leave the refinement out" in capsys.readouterr().err

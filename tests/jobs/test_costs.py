@@ -1,0 +1,86 @@
+"""What jobs are thought to cost, and how that decides their size."""
+
+import json
+
+import pytest
+
+from smgicnet.cohort.participants import shards
+from smgicnet.config.schemas import choices
+from smgicnet.core.errors import InputError
+from smgicnet.jobs.costs import Layout, memory_mb, of_method, pair_seconds, pairs_a_job, read_costs, runtime_minutes
+
+GRID = {"shape": [100, 100, 100], "spacing": 2.0}
+
+
+def test_memory_grows_with_the_grid_and_the_attempt():
+    assert memory_mb(2000, GRID, 1) == 3500
+    assert memory_mb(2000, GRID, 2) == 7000
+    assert memory_mb(2000, {**GRID, "shape": [200, 100, 100]}, 1) == 5500
+
+
+def test_time_grows_with_the_attempt():
+    assert runtime_minutes(600, 1) == 35
+    assert runtime_minutes(600, 3) == 105
+
+
+@pytest.mark.parametrize("kind", choices("methods"))
+def test_every_method_says_what_it_costs(kind):
+    cost = of_method({"type": kind})
+    assert {"pair_seconds", "pair_memory"} <= cost.keys()
+
+
+def test_jobs_have_about_the_wished_length():
+    for seconds in (0.5, 3, 40, 600):
+        pairs = pairs_a_job(seconds, 60)
+        assert pairs * seconds <= 3600
+        assert pairs == 1024 or pairs * seconds > 3600 / 2.5
+    assert pairs_a_job(10_000, 60) == 1
+
+
+def test_the_full_paper_is_no_job_a_pair():
+    """1,770 pairs: SyN at twenty minutes a pair in hours, a network at ten seconds in a few jobs."""
+    subjects = [f"sub-{k:03}" for k in range(60)]
+    assert len(shards(subjects, pairs_a_job(1200, 120))) < 600
+    assert len(shards(subjects, pairs_a_job(10, 120))) < 10
+
+
+def test_what_was_measured_goes_before_what_the_schema_says():
+    cost = {"pair_seconds": 10}
+    assert pair_seconds("syn", cost, "ixi", GRID, {}) == 10
+    assert pair_seconds("syn", cost, "ixi", GRID, {"pair_seconds": {"ixi": {"syn": 7.0}}}) == 7
+    assert pair_seconds("syn", cost, "oasis", GRID, {"pair_seconds": {"ixi": {"syn": 7.0}}}) == 10
+
+
+def test_a_layout_is_decided_once(tmp_path):
+    path = tmp_path / "cohort/shards.json"
+    first = Layout(path, None)
+    assert first.pairs("syn", 60, 60) == 36
+    first.keep()
+    again = Layout(path, None)
+    assert again.pairs("syn", 1, 600) == 36  # another machine and profile: the same jobs
+    assert again.pairs("icnet", 1, 60) == 1024
+    again.keep()
+    assert json.loads(path.read_text()) == {"syn": 36, "icnet": 1024}
+    assert Layout(path, 5).pairs("syn", 60, 60) == 5  # the config says so
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"syn": 0}', '{"syn": "many"}'])
+def test_a_damaged_layout_is_said(tmp_path, content):
+    path = tmp_path / "shards.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"shards\.json: not readable"):
+        Layout(path, None)
+
+
+def test_damaged_costs_are_said(tmp_path):
+    assert read_costs(tmp_path / "none.json") == {}
+    (tmp_path / "costs.json").write_text("{")
+    with pytest.raises(InputError, match="smgicnet plan"):
+        read_costs(tmp_path / "costs.json")
+
+
+def test_label_maps_take_memory_in_training():
+    plain, labelled = ({"type": "smgicnet", "objective": {"weights": {"labels": weight}}} for weight in (0, 1))
+    more = {key: value - of_method(plain)[key] for key, value in of_method(labelled).items()}
+    assert more.pop("training_memory") > 505  # MiB a million voxels, measured
+    assert set(more.values()) == {0}

@@ -1,0 +1,59 @@
+"""Weights files: of every stage, and of a version of this project that had fewer keys."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from smgicnet import cli
+from smgicnet.config.blocks import stage_block
+from smgicnet.imaging.grids import Grid
+from smgicnet.methods.weights import Weights, read_weights, write_weights
+from tests.helpers import LEARNED, SHAPE, blobs, block, build
+
+
+@pytest.mark.parametrize(
+    ("kind", "stage"), [(kind, stage) for kind in LEARNED for stage in range(1, len(block(kind)["stages"]) + 1)]
+)
+def test_weights_of_every_stage_are_read(kind, stage, tmp_path):
+    """A stage's file has the block as far as the stage depends on it: fewer stages than a config may have."""
+    method = build(kind, stage)
+    write_weights(
+        Weights(stage_block(block(kind), stage), stage, Grid(SHAPE, 1.0), method.network.state_dict()),
+        tmp_path / "w.pt",
+    )
+    read = read_weights(tmp_path / "w.pt").build()
+    assert torch.equal(read.register(blobs(1), blobs(2)).forward, method.register(blobs(1), blobs(2)).forward)
+
+
+def test_weights_from_before_a_key_was_there_are_read(tmp_path):
+    part = block()
+    del part["refinement"], part["network"]["antisymmetric"]
+    method = build()
+    old = Weights(part, 4, Grid(SHAPE, 1.0), method.network.state_dict())
+    write_weights(old, tmp_path / "w.pt")
+    read = read_weights(tmp_path / "w.pt")
+    assert read.method == replace(old, method=block()).method
+    assert torch.equal(read.build().register(blobs(1), blobs(2)).forward, method.register(blobs(1), blobs(2)).forward)
+
+
+def test_how_it_registers_is_the_configs_and_not_the_files(tmp_path):
+    method = build()
+    write_weights(Weights(block(), 4, Grid(SHAPE, 1.0), method.network.state_dict()), tmp_path / "w.pt")
+    weights = read_weights(tmp_path / "w.pt")
+    refined = weights.build({"refinement": {"iterations": 3, "learning_rate": 0.1, "shrink": 1, "windows": [3]}})
+    assert refined.refinement.iterations == 3
+    assert weights.build().refinement.iterations == 0
+
+
+def test_weights_in_half_precision(tmp_path, capsys):
+    method = build()
+    write_weights(Weights(block(), 4, Grid(SHAPE, 1.0), method.network.state_dict()), tmp_path / "w.pt")
+    assert cli.main(["export-weights", str(tmp_path / "w.pt"), str(tmp_path / "half.pt")]) == 0
+    assert str(tmp_path / "half.pt") in capsys.readouterr().out
+    sizes = [(tmp_path / name).stat().st_size for name in ("w.pt", "half.pt")]
+    assert sizes[1] < 0.7 * sizes[0]
+    half = read_weights(tmp_path / "half.pt")
+    assert {tensor.dtype for tensor in half.network.values()} == {torch.float32}
+    fields = [one.register(blobs(1), blobs(2)).forward for one in (method, half.build())]
+    assert 0 < (fields[0] - fields[1]).abs().max() < 0.05

@@ -1,0 +1,455 @@
+"""The page of results, in a real browser: from file://, without a network, and everything on it does something."""
+
+import base64
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from itertools import permutations
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure as Plot
+from scipy import ndimage
+
+from smgicnet.core.errors import InputError
+from smgicnet.core.files import PACKAGE
+from smgicnet.core.provenance import read_yaml, write_text
+from smgicnet.imaging.displacements import to_world, write_itk
+from smgicnet.imaging.images import write_volume
+from smgicnet.publication.examples import field_files
+from smgicnet.publication.figures.plotting import save
+from smgicnet.publication.report import Figure, Run, write_page
+from smgicnet.publication.report import volumes as viewer_volumes
+from smgicnet.publication.report.assets import in_script, library
+from smgicnet.publication.report.browser import browser, find_browser
+from smgicnet.publication.report.headline import headline
+from smgicnet.publication.report.screenshot import capture
+from smgicnet.publication.report.screenshot import main as screenshot
+from smgicnet.publication.report.tables import leading_number, read_markdown, table1_by_method
+from smgicnet.publication.tables.comparison_tables import comparison_table, roi_tables
+from smgicnet.publication.tables.paper_tables import table1, table2
+from smgicnet.registration import fields
+from smgicnet.scoring.comparisons import compare
+from smgicnet.scoring.statistics import cohort_size, summarise, write_metrics
+
+PAPER = PACKAGE.parent / "config" / "paper.yaml"
+RUNS = {
+    ("initial", "raw"): "Initial",
+    ("syn", "raw"): "SyN",
+    ("icnet", "raw"): "ICNet",
+    ("smgicnet", "raw"): "Ours <b>",
+}
+LABELS = {"/".join(run): label for run, label in RUNS.items()}
+REFERENCE = ("smgicnet", "raw")
+DICE = {"initial": 0.30, "syn": 0.70, "icnet": 0.42, "smgicnet": 0.55}
+SECONDS = {"initial": 0.0, "syn": 120.0, "icnet": 9.0, "smgicnet": 0.3}
+SHAPE, SPACING = (24, 28, 26), 4.0
+PAIRS = {"best overlap": ("s1", "s2"), "worst overlap": ("s1", "s3")}
+
+
+def metrics_rows(subjects, runs, rng):
+    """Metrics of every ordered pair; initial has no folds, Dice is what ``DICE`` says and a little chance."""
+    rows = []
+    for method, arm in runs:
+        for fixed, moving in permutations(subjects, 2):
+            base = {"dataset": "demo", "arm": arm, "method": method, "seed": 1, "fixed": fixed, "moving": moving}
+            dice = float(np.clip(DICE[method] + 0.02 * rng.standard_normal(), 0, 1))
+            values = {("dice", "mean"): dice, ("dice", "hippocampus"): dice - 0.05, ("seconds", ""): SECONDS[method]}
+            if method != "initial":
+                values["folds_percent", ""] = 0.01
+            rows += [{**base, "metric": metric, "roi": roi, "value": value} for (metric, roi), value in values.items()]
+    return pd.DataFrame(rows)
+
+
+def write_tables(folder, metrics, labels, reference):
+    """Tables and records as the workflow's scripts write them; returns their files by name."""
+    runs = [tuple(key.split("/")) for key in labels]
+    context = {**cohort_size(metrics), "hardware": "2 cores of a test", "dataset": "demo", "resamples": 200}
+    context["reference"] = labels["/".join(reference)]
+    methods = [(*run, labels["/".join(run)]) for run in runs]
+    compared = compare(metrics, reference, [run for run in runs if run != reference], resamples=200, seed=0)
+    paper, summary = read_yaml(PAPER), summarise(metrics)
+    texts = {
+        "table1": (table := table1(summary, paper, "demo", methods, context)).to_markdown(),
+        "table2": table2(summary, paper, "demo", reference, methods, context).to_markdown(),
+        "table3": "Weights.\n\n| method | DSC |\n|:--|--:|\n| A | weights not present |\n| B | 0.9 |\n\n- note\n",
+        "comparisons": "\n".join(
+            t.to_markdown()
+            for t in (comparison_table(compared, labels, context), *roi_tables(compared, labels, context))
+        ),
+    }
+    for name, text in texts.items():
+        write_text(folder / f"{name}.md", text)
+    write_text(folder / "table1.csv", table.to_csv())
+    compared.to_csv(folder / "comparisons.csv", index=False)
+    record = {"config": {"seeds": [1], "note": "</script><i>"}, "code": "abc123", "hardware": ["2 cores of a test"]}
+    write_text(folder / "table1.json", json.dumps({**record, "versions": [{"python": "3.11", "numpy": "2.3"}]}))
+    return {name: {"md": folder / f"{name}.md", "csv": folder / f"{name}.csv"} for name in texts}
+
+
+def head(shape, rng):
+    """An ellipsoid with structure in it, from 0 to 1."""
+    x = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij"))
+    radius = np.sqrt((x**2 / np.array([0.6, 0.75, 0.65]).reshape(3, 1, 1, 1) ** 2).sum(0))
+    inside = ndimage.gaussian_filter(rng.standard_normal(shape), 1.5)
+    return np.clip((radius < 1) * (0.5 + 2.0 * inside), 0, 1).astype(np.float32)
+
+
+def smooth_field(shape, rng, size):
+    noise = np.stack([ndimage.gaussian_filter(rng.standard_normal(shape), 4) for _ in range(3)])
+    return (size * noise / np.abs(noise).max()).astype(np.float32)
+
+
+def write_kept(folder, images, affine, pairs, rng, size):
+    """Fields and warped images of a run, as `smgicnet.jobs.register` keeps them."""
+    for fixed, moving in pairs:
+        u = smooth_field(images[fixed].shape, rng, size)
+        warped_path, field_path = field_files(folder, fixed, moving)
+        at = np.stack(np.meshgrid(*map(np.arange, u.shape[1:]), indexing="ij")) + u
+        write_volume(warped_path, ndimage.map_coordinates(images[moving], at, order=1).astype(np.float32), affine)
+        write_itk(field_path, to_world(u, affine, affine), affine)
+
+
+def write_demo(root, runs=RUNS, heads=None, shape=SHAPE, pairs=PAIRS, seed=0):
+    """All inputs of a page; returns the arguments of `write_page` but for ``out``."""
+    rng = np.random.default_rng(seed)
+    subjects = [f"s{number}" for number in range(1, 5)]
+    labels = {"/".join(run): label for run, label in runs.items()}
+    metrics = metrics_rows(subjects, runs, rng)
+    affine = np.diag([SPACING, SPACING, SPACING, 1.0])
+    images = heads or {name: head(shape, rng) for name in subjects}
+    for name, image in images.items():
+        write_volume(root / "images" / name / "image.nii", image, affine)
+    shown = []
+    for number, (method, arm) in enumerate(runs):
+        place = root / arm / method
+        write_metrics(metrics[(metrics["method"] == method) & (metrics["arm"] == arm)], place / "metrics.csv.gz")
+        if method != "initial":
+            write_kept(place / "shown", images, affine, pairs.values(), rng, 1.0 + 1.5 * number)
+            shown.append(Run(method, arm, labels[f"{method}/{arm}"], place / "shown", place / "metrics.csv.gz"))
+    plot = Plot(figsize=(4, 2))
+    plot.subplots().plot([0, 1])
+    save(plot, [root / "plot.png"])
+    write_text(root / "audit.md", "# Audit\n\nSee <script>alert(1)</script>\n\n| a | b |\n|:--|--:|\n| 1 | 2 |\n")
+    return {
+        "title": "Registration of the demo cohort",
+        "dataset": "demo",
+        "labels": labels,
+        "reference": REFERENCE,
+        "tables": write_tables(root / "tables", metrics, labels, REFERENCE),
+        "figures": [Figure(root / "plot.png", "A line", "It goes up & to the right.")],
+        "pairs": pairs,
+        "runs": shown,
+        "images": {name: root / "images" / name / "image.nii" for name in images},
+        "initial": root / "raw" / "initial" / "metrics.csv.gz",
+        "audit": root / "audit.md",
+        "records": {"Table 1": root / "tables" / "table1.json"},
+        "built": datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
+    }
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory):
+    return write_demo(tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="module")
+def page(arguments, tmp_path_factory):
+    out = tmp_path_factory.mktemp("page") / "report" / "index.html"
+    size = write_page(out, **arguments)
+    assert size == out.stat().st_size < 6e6
+    return out
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    missing = None if find_browser() else "there is no Chromium or Chrome: tests/install_chromium.sh installs one"
+    if not find_spec("playwright"):
+        missing = "the Python package playwright is not there"
+    if missing and os.environ.get("SMGICNET_REQUIRE_BROWSER"):
+        pytest.fail(f"SMGICNET_REQUIRE_BROWSER is set and {missing}")
+    if missing:
+        pytest.skip(missing)
+    with browser() as running:
+        yield running
+
+
+def opened(chromium, page, **viewport):
+    """A tab with the page, and what it logged and asked for."""
+    tab = chromium.new_page(viewport={"width": 1280, "height": 800, **viewport})
+    tab.heard = []
+    tab.on("console", lambda message: message.type in ("error", "warning") and tab.heard.append(message.text))
+    tab.on("pageerror", lambda error: tab.heard.append(str(error)))
+    tab.on("request", lambda asked: asked.url.startswith(("http", "ws", "ftp")) and tab.heard.append(asked.url))
+    tab.goto(page.as_uri())
+    tab.wait_for_selector("html[data-viewer=ready]", timeout=30_000)
+    return tab
+
+
+@pytest.fixture(scope="module")
+def tab(chromium, page):
+    return opened(chromium, page)
+
+
+@pytest.fixture(scope="module")
+def small(chromium, page):
+    """A small window: drawing in software takes its time."""
+    return opened(chromium, page, width=400, height=440)
+
+
+def picture(tab, wanted=lambda pixels: True):
+    """Pixels of the viewer when it has come to rest and shows what is wanted: it draws a moment after the click."""
+    stage, last = tab.locator("#stage"), b""
+    for _ in range(200):
+        tab.wait_for_timeout(50)
+        now = stage.screenshot()
+        if now == last and wanted(now):
+            return now
+        last = now
+    raise AssertionError("the viewer does not come to rest, or not at what is wanted")
+
+
+def shows(tab, table, place, texts, order=None):
+    """Waits until a column shows these texts, and its head this order: DataTables sorts a moment after the click."""
+    from playwright.sync_api import expect
+
+    expect(tab.locator(table).locator(f"tbody tr > :nth-child({place})")).to_have_text(texts)
+    if order:
+        expect(tab.locator(table).locator(f"thead th >> nth={place - 1}")).to_have_attribute("aria-sort", order)
+
+
+def test_loads_from_a_file_without_errors_or_requests(tab):
+    picture(tab)
+    assert tab.heard == []
+    assert tab.locator("#viewer-failed").is_hidden()
+    assert tab.title() == "Registration of the demo cohort"
+
+
+def test_sections_stand_in_order_and_each_has_a_link(tab):
+    names = ["headline", "table1", "table2", "table3", "comparisons", "figures", "viewer", "audit", "provenance"]
+    assert tab.locator("main > section").evaluate_all("all => all.map(s => s.id)") == names
+    links = tab.locator("nav.contents a").evaluate_all("all => all.map(a => a.getAttribute('href'))")
+    assert links == [f"#{name}" for name in names]
+    assert all(tab.locator("img").evaluate_all("all => all.map(i => i.alt !== '' || !i.getAttribute('src'))"))
+
+
+def test_what_comes_from_data_is_text(tab):
+    assert "Ours <b>" in tab.locator("#headline").inner_text()
+    assert "<script>alert(1)</script>" in tab.locator("#audit").inner_text()
+    tab.locator("summary", has_text="Config").click()
+    assert "</script><i>" in tab.locator("#provenance pre").inner_text()
+
+
+def test_tables_sort_by_number_and_missing_values_stay_last(tab):
+    table = "#table1 .scroll >> nth=0 >> table"
+    heads = tab.locator(table).locator("thead th")
+    dice, folds, seconds = (heads.nth(place) for place in (1, 2, 3))
+    dice.click()
+    shows(tab, table, 1, ["SyN", "Ours <b>", "ICNet", "Initial"])
+    seconds.click()
+    shows(tab, table, 1, ["SyN", "ICNet", "Ours <b>", "Initial"])  # as text 9 is above 120
+    shows(tab, table, 4, [re.compile(".")] * 4, "descending")
+    seconds.click()
+    shows(tab, table, 1, ["Initial", "Ours <b>", "ICNet", "SyN"])
+    shows(tab, table, 4, [re.compile(".")] * 4, "ascending")
+    for order in ("descending", "ascending"):
+        folds.click()
+        shows(tab, table, 3, [re.compile("0.010")] * 3 + ["–"], order)
+    for _ in range(2):
+        tab.locator("#table3 thead th").nth(1).click()
+        shows(tab, "#table3", 1, ["B", "A"])
+    tab.locator("#table3 thead .dt-column-order").nth(0).focus()
+    tab.keyboard.press("Enter")
+    shows(tab, "#table3", 1, ["A", "B"])
+
+
+def test_viewer_changes_with_pair_method_and_overlays(small):
+    tab = small
+    seen = [picture(tab)]
+
+    def step(act):
+        act()
+        seen.append(picture(tab, lambda now: now != seen[-1]))
+
+    step(lambda: tab.select_option("#pair", "1"))
+    facts = tab.locator("#facts").inner_text()
+    step(lambda: tab.select_option("#run", "2"))
+    assert tab.locator("#facts").inner_text() != facts
+    assert re.search(r"0\.\d{3} before, 0\.\d{3} after. Folded: 0\.010 % of the brain, \d+ voxels", facts)
+    plain = seen[-1]
+    step(lambda: tab.check("#grid-on"))
+    step(lambda: tab.check("#jacobian-on"))
+    step(lambda: tab.select_option("#jacobian-scale", "linear"))
+    step(lambda: tab.locator("#jacobian-opacity").fill("20"))
+    step(lambda: tab.uncheck("#jacobian-on"))
+    step(lambda: tab.uncheck("#grid-on"))
+    assert seen[-1] == plain
+    step(lambda: tab.locator("input[data-axis='1']").fill("3"))
+    step(lambda: tab.locator("#stage").click(position={"x": 60, "y": 60}))
+    tab.locator("#stage").focus()
+    step(lambda: [tab.keyboard.press(key) for key in ["ArrowUp"] * 4 + ["PageDown"] * 4])
+    assert tab.heard == []
+
+
+def test_viewer_flickers_swipes_and_blends(small):
+    tab = small
+    tab.locator("input[value=flicker]").focus()
+    tab.keyboard.press("Space")
+    warped = picture(tab)
+    assert tab.locator("#legend").inner_text() == "Showing: warped"
+    tab.keyboard.press("f")
+    picture(tab, lambda now: now != warped)
+    tab.locator("#swap").click()
+    picture(tab, lambda now: now == warped)
+    tab.select_option("#interval", "500")
+    tab.check("#automatic")
+    tab.locator("#legend", has_text="Showing: fixed").wait_for(timeout=5000)
+    tab.uncheck("#automatic")
+    for mode in ("swipe", "blend"):
+        tab.locator(f".choice:has(input[value={mode}])").click()
+        shown = []
+        for share in ("0", "30", "100"):
+            tab.locator("#share").fill(share)
+            shown.append(picture(tab, lambda now, before=tuple(shown): now not in before))
+        tab.select_option("#image-a", "moving")
+        tab.locator("#share").fill("30")
+        picture(tab, lambda now, before=tuple(shown): now not in before)
+        tab.select_option("#image-a", "fixed")
+    assert tab.heard == []
+
+
+def test_grid_and_jacobian_lie_where_the_field_says(tab, arguments):
+    """The browser decodes the field to 1/16 voxel, and its colours tell a fold from the strongest shrinking."""
+    tab.add_script_tag(content=(PACKAGE / "report" / "viewer.js").read_text().split("class Pane")[0])
+    run, (fixed, moving) = arguments["runs"][1], next(iter(PAIRS.values()))
+    found = tab.evaluate("readField('p0-r1-field').then(all => all.map(one => Array.from(one)))")
+    lps = np.asarray(nib.load(field_files(run.folder, fixed, moving)[1]).dataobj)[:, :, :, 0]
+    expected = np.moveaxis(lps * [-1, -1, 1] / SPACING, -1, 0)
+    np.testing.assert_allclose(
+        np.reshape(found, expected.shape), expected, atol=0.5 / viewer_volumes.FIELD_STEPS + 1e-5
+    )
+    colours = tab.evaluate(
+        "(() => { const m = colourMap('log'); return [4, 16, 135.5 | 0].map(i => [m.R[i], m.G[i]]); })()"
+    )
+    assert colours[0] == [255, 214]
+    assert colours[1] == [33, 102]
+    assert min(colours[2]) > 230
+
+
+def test_nothing_is_wider_than_the_window(small):
+    tab = small
+    tab.locator("details").evaluate_all("all => all.forEach(one => { one.open = true; })")
+    for width in (390, 768, 1280):
+        tab.set_viewport_size({"width": width, "height": 800})
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert tab.locator("nav.contents").evaluate("one => getComputedStyle(one).position") == "sticky"
+
+
+def test_figures_enlarge_by_keyboard(tab):
+    tab.locator("button.enlarge").first.focus()
+    tab.keyboard.press("Enter")
+    assert tab.locator("#enlarged").is_visible()
+    tab.keyboard.press("Escape")
+    assert tab.locator("#enlarged").is_hidden()
+
+
+def test_screenshot_shows_headline_and_viewer(chromium, page):
+    pixels = capture(chromium, page, 1.0)
+    assert 1000 < pixels.shape[1] < 1200
+    assert 0.1 < (pixels.max(-1) < 0.05).mean() < 0.5  # the viewer's black on the white of the rest
+
+
+def test_screenshot_names_what_is_missing(page, tmp_path, monkeypatch, capsys):
+    assert screenshot([str(tmp_path / "none.html"), "out.png"]) == 1
+    assert "no such page" in capsys.readouterr().err
+    monkeypatch.setattr("smgicnet.publication.report.browser.shutil.which", lambda name: None)
+    assert screenshot([str(page), "out.png"]) == 1
+    assert "tests/install_chromium.sh" in capsys.readouterr().err
+
+
+def test_jacobian_is_that_of_fields():
+    u = np.random.default_rng(0).standard_normal((3, 6, 7, 8)).astype(np.float32)
+    expected = fields.jacobian_determinant(torch.from_numpy(u)[None])[0].numpy()
+    np.testing.assert_allclose(viewer_volumes.jacobian_determinant(u), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_codes_mark_folds_and_are_even_in_the_logarithm():
+    determinant = np.array([-1.0, 0.0, 0.01, 0.25, 1.0, 4.0, 100.0]).reshape(1, 1, 7)
+    codes = viewer_volumes.jacobian_codes(determinant, 1).ravel().tolist()
+    assert codes == [4, 4, 16, 16, 136, 255, 255]
+
+
+def test_large_grids_shrink_by_block_means():
+    assert [viewer_volumes.shrink_factor((size, 64, 64)) for size in (96, 97, 192, 193)] == [1, 2, 2, 3]
+    volume = np.arange(5.0)[:, None, None] * np.ones((5, 4, 4))
+    shrunk = viewer_volumes.block_means(volume, 2)
+    assert shrunk.shape == (3, 2, 2)
+    assert shrunk[:, 0, 0].tolist() == [0.5, 2.5, 4.0]
+    folded = viewer_volumes.jacobian_codes(np.where(volume == 3, -1.0, 1.0), 2)
+    assert (folded[:, 0, 0] == viewer_volumes.FOLD_CODE).tolist() == [False, True, False]
+    u = np.full((3, 4, 4, 4), 6.0)
+    unpacked = gzip.decompress(base64.b64decode(viewer_volumes.pack_field(u, 2)))
+    assert unpacked[0] == 6 * viewer_volumes.FIELD_STEPS // 2  # three voxels of the shrunken grid
+
+
+def test_tables_by_method_and_by_markdown(arguments):
+    files = arguments["tables"]
+    measured, printed = table1_by_method(files["table1"]["csv"], files["table1"]["md"], LABELS)
+    assert measured.header == ("Method", "DSC", "|J| ≤ 0 (%)", "Time (s)", "DSC of the worst pair")
+    assert {row[0].text for row in measured.rows} == set(LABELS.values())
+    assert any("4 test subjects, 6 unordered pairs" in note for note in measured.notes)
+    assert printed.header[1] == "DSC, IXI"
+    assert {row[0].text for row in printed.rows} == {"SyN", "ICNet", "Ours <b>"}
+    overall, by_roi = read_markdown(files["comparisons"]["md"])
+    assert overall.header[0] == "comparison"
+    assert overall.notes
+    assert by_roi.header[0] == "ROI"
+    numbers = {"+0.087 to +0.3": 0.087, "<0.001": 0.0005, "1,234 (±5)": 1234, "–": None, "-0.5": -0.5, "a 1": None}
+    assert {text: leading_number(text) for text in numbers} == numbers
+
+
+def test_headline_says_where_the_reference_loses(arguments):
+    files = arguments["tables"]
+    found = headline(
+        files["table1"]["csv"], files["comparisons"]["csv"], LABELS, REFERENCE, {"subjects": 4, "pairs": 6}
+    )
+    assert found.sentences[0].startswith("SyN has the highest mean Dice, 0.69")
+    assert "is ahead of Initial and ICNet and is behind SyN." in found.sentences[1]
+    assert found.sentences[2].startswith("4 test subjects, 6 pairs")
+    assert [contrast.label for contrast in found.contrasts] == ["Initial", "ICNet", "SyN"]
+    without = headline(files["table1"]["csv"], None, LABELS, REFERENCE, {})
+    assert len(without.sentences) == 1
+    assert without.contrasts == ()
+
+
+def test_page_without_what_is_optional(arguments, tmp_path):
+    lean = {"tables": {"table1": arguments["tables"]["table1"]}, "figures": [], "runs": [], "pairs": {}}
+    lean |= {"audit": None, "records": None, "initial": None}
+    write_page(tmp_path / "index.html", **{**arguments, **lean})
+    text = (tmp_path / "index.html").read_text()
+    assert 'id="stage"' not in text
+    assert "niivue.Niivue=" not in text
+    with pytest.raises(InputError, match="Give table1"):
+        write_page(tmp_path / "index.html", **{**arguments, "tables": {}})
+    with pytest.raises(InputError, match="no such figure"):
+        write_page(tmp_path / "index.html", **{**arguments, **lean, "figures": [Figure("none.png", "", "")]})
+
+
+def test_missing_library_names_its_package(monkeypatch):
+    monkeypatch.setattr("smgicnet.publication.report.assets.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"Python package nilearn.*pip install nilearn"):
+        library("viewer")
+    assert in_script('a = "</script><!--"') == 'a = "\\x3c/script>\\x3c!--"'
+
+
+def test_page_is_written_without_torch():
+    code = "import sys, smgicnet.publication.report, smgicnet.publication.report.screenshot; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent).returncode == 0

@@ -1,0 +1,349 @@
+"""Statistics and tables: hand-computed numbers, and every number in its place."""
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from smgicnet.core.errors import InputError
+from smgicnet.publication.tables.comparison_tables import comparison_table, roi_tables
+from smgicnet.publication.tables.paper_tables import table1, table2
+from smgicnet.publication.tables.table import Cell, Row, Table
+from smgicnet.scoring.statistics import summarise
+
+ROOT = Path(__file__).parents[2]
+CONTEXT = {"subjects": 30, "pairs": 435, "hardware": "1 CPU core"}
+METHODS = [
+    ("mine_50%", "raw", "mine_50% & {co}"),
+    ("smgicnet", "raw", "SM-GICNet"),
+    ("lapirn", "affine", "LapIRN w.affine"),
+    ("syn", "raw", "SyN"),
+]
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
+
+
+def metric_rows(values, *, seed=0, metric="dice", roi="mean", method="syn"):
+    common = {"dataset": "ixi", "arm": "raw", "method": method, "metric": metric, "roi": roi}
+    return [
+        {**common, "seed": seed, "fixed": fixed, "moving": moving, "value": value}
+        for (fixed, moving), value in values.items()
+    ]
+
+
+def summary_frame(entries):
+    """Entries: method, arm, metric, mean, sd, n; the lowest value is half the mean."""
+    columns = ["dataset", "arm", "method", "metric", "mean", "sd", "n"]
+    frame = pd.DataFrame([("IXI", arm, method, *rest) for method, arm, *rest in entries], columns=columns)
+    return frame.assign(lowest=frame["mean"] / 2)
+
+
+@pytest.fixture
+def summary():
+    return summary_frame(
+        [
+            ("smgicnet", "raw", "dice", 0.7914, 0.1236, 870),
+            ("smgicnet", "raw", "folds_percent", 0.00002, 0.0001, 870),
+            ("smgicnet", "raw", "seconds", 0.2501, 0.0102, 870),
+            ("smgicnet", "raw", "hd95_mm", 3.456, 1.234, 870),
+            ("lapirn", "affine", "dice", 0.6543, 0.0456, 12),
+            ("lapirn", "affine", "peak_memory_mib", 2345.6, 7.8, 870),
+            ("mine_50%", "raw", "dice", 0.5, math.nan, 870),
+            ("mine_50%", "raw", "folds_percent", 0.0, 0.0, 870),
+        ]
+    )
+
+
+def markdown_cells(table):
+    """Row label -> texts of its cells, read back from the Markdown."""
+    lines = [line for line in table.to_markdown().splitlines() if line.startswith("|")]
+    split = [[cell.strip() for cell in line.replace(r"\|", "¦")[1:-1].split("|")] for line in lines]
+    return split[0], [(line[0], line[1:]) for line in split[2:]]
+
+
+def test_summary_is_mean_and_sample_sd_over_ordered_pairs():
+    rows = metric_rows({("a", "b"): 0.2, ("b", "a"): 0.4, ("a", "c"): 0.9}) + metric_rows({("a", "b"): 7.0}, roi="CSF")
+    [row] = summarise(pd.DataFrame(rows)).to_dict("records")
+    assert row["mean"] == pytest.approx(0.5)
+    assert row["sd"] == pytest.approx(math.sqrt((0.09 + 0.01 + 0.16) / 2))
+    assert row["n"] == 3
+    assert row["lowest"] == 0.2
+
+
+def test_a_pair_is_averaged_over_seeds_before_the_sd():
+    rows = metric_rows({("a", "b"): 0.0, ("b", "a"): 1.0}, seed=0) + metric_rows(
+        {("a", "b"): 1.0, ("b", "a"): 2.0}, seed=1
+    )
+    [row] = summarise(pd.DataFrame(rows)).to_dict("records")
+    assert (row["mean"], row["sd"], row["n"]) == (pytest.approx(1), pytest.approx(math.sqrt(0.5)), 2)
+
+
+def test_empty_roi_survives_a_csv_and_nan_is_left_out():
+    rows = metric_rows({("a", "b"): 1.0, ("b", "a"): np.nan}, metric="seconds", roi="")
+    frame = pd.read_csv(io.StringIO(pd.DataFrame(rows).to_csv(index=False)))
+    [row] = summarise(frame).to_dict("records")
+    assert (row["mean"], row["n"]) == (1, 1)
+    assert math.isnan(row["sd"])
+
+
+def test_arms_methods_and_metrics_are_kept_apart():
+    rows = metric_rows({("a", "b"): 1.0}) + metric_rows({("a", "b"): 2.0}, method="icnet")
+    rows += [*metric_rows({("a", "b"): 3.0}, metric="hd95_mm"), {**rows[0], "arm": "affine", "value": 4.0}]
+    summary = summarise(pd.DataFrame(rows))
+    assert summary[["arm", "method", "metric", "mean"]].to_numpy().tolist() == [
+        ["affine", "syn", "dice", 4.0],
+        ["raw", "icnet", "dice", 2.0],
+        ["raw", "syn", "dice", 1.0],
+        ["raw", "syn", "hd95_mm", 3.0],
+    ]
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(InputError, match="seed"):
+        summarise(pd.DataFrame(metric_rows({("a", "b"): 1.0})).drop(columns="seed"))
+
+
+def test_columns_follow_the_paper_and_numbers_land_in_them(summary, paper):
+    header, rows = markdown_cells(table1(summary, paper, "IXI", METHODS, CONTEXT))
+    assert header == ["", "SyN", "LapIRN w.affine", "SM-GICNet", "mine_50% & {co}"]
+    assert rows == [
+        ("DSC", ["–", "0.654 (±0.046)", "0.791 (±0.124)", "0.500"]),
+        ("paper, IXI", ["0.753 (±0.103)", "0.803 (±0.069)", "0.797 (±0.137)", "–"]),
+        ("paper, OASIS", ["0.753 (±0.103)", "0.767 (±0.138)", "0.794 (±0.069)", "–"]),
+        ("¦J¦ ≤ 0 (%)", ["–", "–", "<0.001 (±0.000)", "0.000 (±0.000)"]),
+        ("paper, IXI (fraction)", ["0.000 (±0.000)", "0.488 (±0.028)", "0.483 (±0.027)", "–"]),
+        ("paper, OASIS (fraction)", ["0.000 (±0.000)", "0.481 (±0.038)", "0.488 (±0.042)", "–"]),
+        ("Time (s)", ["–", "–", "0.250 (±0.010)", "–"]),
+        ("paper, IXI", ["1 h", "8.743 (±0.006)", "0.272 (±0.042)", "–"]),
+        ("paper, OASIS", ["1 h", "8.873 (±0.051)", "0.266 (±0.054)", "–"]),
+        ("**beyond the paper**", ["", "", "", ""]),
+        ("DSC of the worst pair", ["–", "0.327", "0.396", "0.250"]),
+        ("HD95 (mm)", ["–", "–", "3.46 (±1.23)", "–"]),
+        ("Peak memory (MiB)", ["–", "2346 (±8)", "–", "–"]),
+    ]
+
+
+def test_csv_is_tidy_and_numeric(summary, paper):
+    frame = pd.read_csv(io.StringIO(table1(summary, paper, "IXI", METHODS, CONTEXT).to_csv()))
+    assert list(frame) == ["metric", "method", "arm", "source", "mean", "sd", "n"]
+    assert set(frame["source"]) == {"measured", "paper IXI", "paper OASIS"}
+    frame = frame.set_index(["metric", "method", "arm", "source"])
+    assert frame.index.is_unique
+    assert frame.loc["dice", "lapirn", "affine", "measured"].tolist() == [0.6543, 0.0456, 12]
+    assert frame.loc["folds_percent", "smgicnet", "raw", "measured"]["mean"] == 2e-5
+    assert frame.loc["folds_fraction", "smgicnet", "raw", "paper IXI"]["mean"] == 0.483
+    time = frame.loc["seconds", "syn", "raw", "paper OASIS"]
+    assert time["mean"] == 3600
+    assert time[["sd", "n"]].isna().all()
+
+
+def test_latex_is_escaped_and_rectangular(summary, paper):
+    latex = table1(summary, paper, "IXI", METHODS, CONTEXT).to_latex()
+    assert r"mine\_50\% \& \{co\}" in latex
+    assert r"$|$J$|$ $\leq$ 0 (\%) & -- & -- & $<$0.001 ($\pm$0.000) & 0.000 ($\pm$0.000) \\" in latex
+    assert latex.isascii()
+    body = latex.split(r"\toprule")[1].split(r"\bottomrule")[0]
+    lines = [line for line in body.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+    assert {line.replace(r"\&", "").count("&") for line in lines} == {4}
+    assert latex.count("{") - latex.count(r"\{") == latex.count("}") - latex.count(r"\}")
+
+
+def test_methods_of_table_3_show_their_dice(summary, paper):
+    methods = [("synthmorph", "affine", "SynthMorph w.affine"), ("smgicnet", "raw", "Ours")]
+    header, rows = markdown_cells(table1(summary, paper, "IXI", methods, CONTEXT))
+    assert header[1:] == ["Ours", "SynthMorph w.affine"]
+    assert rows[1] == ("paper, IXI", ["0.797 (±0.137)", "0.614 (±0.169)"])
+
+
+def test_notes_say_what_was_counted(summary, paper):
+    notes = " ".join(table1(summary, paper, "IXI", METHODS, CONTEXT).notes)
+    for expected in ("30 test subjects", "435 unordered", "870 ordered", "1 CPU core", "not comparable with it"):
+        assert expected in notes
+    assert "LapIRN w.affine is scored on 12 of the 870" in notes
+    assert "SM-GICNet is scored" not in notes
+    assert "1,775" not in notes
+    sixty = table1(summary, paper, "IXI", METHODS, {**CONTEXT, "subjects": 60, "pairs": 1770})
+    assert "C(60, 2) = 1,770 pairs; the paper prints 1,775 for OASIS" in " ".join(sixty.notes)
+
+
+def test_without_the_papers_methods_nothing_is_said_of_the_paper(summary, paper):
+    table = table1(summary, paper, "IXI", METHODS[:1], CONTEXT)
+    assert "aper" not in table.to_markdown().replace("**beyond the paper**", "")
+
+
+def test_an_unknown_dataset_is_an_error(summary, paper):
+    with pytest.raises(InputError, match="phantom"):
+        table1(summary, paper, "phantom", METHODS, CONTEXT)
+
+
+def test_the_papers_numbers_are_complete(paper):
+    labels = [entry["label"] for entry in paper["methods"]]
+    for dataset in ("IXI", "OASIS"):
+        assert all(list(row) == labels[:6] for row in paper["table1"][dataset].values())
+        assert set(paper["table3"][dataset]["dice"]) == {*labels[6:], "Ours"}
+        assert paper["table3"][dataset]["dice"]["Ours"] == paper["table1"][dataset]["dice"]["Ours"]
+        counts = paper["counts"][dataset]
+        assert counts["train"] + counts["validation"] + counts["test"] == counts["subjects"]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "effects", "affine_seconds"),
+    [
+        ("IXI", [0.363, 2.856, 0.738, 1.481, -0.055], (7.641, 7.643)),
+        ("OASIS", [0.468, 3.728, 1.029, 2.311, 0.247], (7.2, 7.203)),
+    ],
+)
+def test_the_papers_numbers_give_what_was_computed_from_the_print(paper, dataset, effects, affine_seconds):
+    """Cohen's d with the pooled SD, and what the affine arm adds to the time, worked out independently of this file."""
+    *others, ours = paper["table1"][dataset]["dice"].values()
+    computed = [(ours["mean"] - x["mean"]) / math.sqrt((ours["sd"] ** 2 + x["sd"] ** 2) / 2) for x in others]
+    assert computed == pytest.approx(effects, abs=6e-4)
+    seconds = {label: value["mean"] for label, value in paper["table1"][dataset]["seconds"].items()}
+    added = [seconds[f"{name} w.affine"] - seconds[name] for name in ("ICNet", "LapIRN")]
+    assert added == pytest.approx(affine_seconds)
+
+
+def test_a_table_heads_its_labels_and_keeps_bare_text_out_of_the_csv():
+    value = Cell("dice", "syn", "raw", "measured", 0.5, math.nan, 3, "0.500")
+    table = Table("A caption.", ("one", "two"), (("", (Row("a|b", (value, "no number")),)),), (), corner="what")
+    header, rows = markdown_cells(table)
+    assert (header, rows) == (["what", "one", "two"], [("a¦b", ["0.500", "no number"])])
+    assert r"what & one & two \\" in table.to_latex()
+    assert table.to_csv().splitlines()[1:] == ["dice,syn,raw,measured,0.5,,3"]
+
+
+def test_times_of_the_affine_arm_say_what_they_include(summary, paper):
+    timed = [("lapirn", "affine", "seconds", 5.0, 0.5, 870), ("lapirn", "affine", "affine_seconds", 4.5, 0.5, 870)]
+    table = table1(pd.concat([summary, summary_frame(timed)]), paper, "IXI", METHODS, CONTEXT)
+    assert ("of which affine (s)", ["–", "4.500 (±0.500)", "–", "–"]) in markdown_cells(table)[1]
+    [note] = [note for note in table.notes if note.startswith("Times")]
+    assert "those of LapIRN w.affine include the affine registration" in note
+    assert "(IXI: 7.641 or 7.643 s, OASIS: 7.200 or 7.203 s)" in note
+    assert "include" not in " ".join(table1(summary, paper, "IXI", METHODS, CONTEXT).notes)
+
+
+def test_a_sentence_on_affine_and_the_threads_become_notes(summary, paper):
+    more = {"affine": [{"engine": "ants", "version": "A tool 1.0", "search_degrees": 90}], "threads": 2}
+    plain, full = (table1(summary, paper, "IXI", METHODS, context).notes for context in (CONTEXT, CONTEXT | more))
+    assert set(full) - set(plain) == {
+        "Affine pre-registration (w.affine) by A tool 1.0, rotations of up to 90 degrees searched.",
+        "SyN runs on 2 threads.",
+    }
+    assert table1(summary, paper, "IXI", METHODS, {**CONTEXT, "affine": []}).notes == plain
+
+
+@pytest.fixture
+def dice_summary():
+    return summary_frame(
+        [
+            ("initial", "raw", "dice", 0.3, 0.1, 870),
+            ("smgicnet", "raw", "dice", 0.7, 0.3, 870),
+            ("icnet", "raw", "dice", 0.2, 0.4, 12),
+            ("icnet", "affine", "dice", 0.8, 0.3, 870),
+            ("syn", "raw", "dice", 0.7, math.nan, 870),
+        ]
+    )
+
+
+def test_table_2_has_the_papers_order_and_what_its_table_1_gives(dice_summary, paper):
+    methods = [(*run, "-".join(run)) for run in zip(dice_summary["method"], dice_summary["arm"])]
+    table = table2(dice_summary, paper, "IXI", ("smgicnet", "raw"), methods, CONTEXT)
+    header, rows = markdown_cells(table)
+    assert header == ["comparison", "Cohen's d", "paper, IXI", "paper, OASIS", "recomputed, IXI", "recomputed, OASIS"]
+    assert rows == [
+        ("icnet-affine", ["-0.333", "0.613", "0.581", "0.738", "1.029"]),
+        ("icnet-raw", ["1.414", "3.113", "2.691", "2.856", "3.728"]),
+        ("syn-raw", ["–", "0.253", "0.227", "0.363", "0.468"]),
+        ("initial-raw", ["1.789", "–", "–", "–", "–"]),
+    ]
+    notes = " ".join(table.notes)
+    assert "icnet-raw is scored on 12 of the 870" in notes
+    assert "9 of the 10 values of its Table 2 do not follow" in notes
+    assert table.to_latex().isascii()
+    frame = pd.read_csv(io.StringIO(table.to_csv())).set_index(["method", "arm", "source"])
+    assert frame.index.is_unique
+    assert frame.loc["icnet", "affine", "measured"]["n"] == 870
+    assert frame.loc["icnet", "raw", "recomputed OASIS"]["mean"] == pytest.approx(3.728, abs=1e-3)
+
+
+def test_table_2_of_another_reference_has_nothing_of_the_paper(dice_summary, paper):
+    methods = [(*run, "-".join(run)) for run in zip(dice_summary["method"], dice_summary["arm"])]
+    table = table2(dice_summary, paper, "IXI", ("icnet", "affine"), methods, CONTEXT)
+    assert table.columns == ("Cohen's d",)
+    assert "aper" not in table.to_markdown()
+    with pytest.raises(InputError, match="no Dice of lapirn/raw on IXI"):
+        table2(dice_summary, paper, "IXI", ("lapirn", "raw"), methods, CONTEXT)
+
+
+COMPARED = {"dataset": "ixi", "reference": "Ours", "subjects": 30, "pairs": 435, "resamples": 10000}
+
+
+def comparison_rows(entries):
+    names = ["arm", "method", "roi", "subjects", "pairs", "difference", "low", "high", "d_z", "p", "p_holm"]
+    return pd.DataFrame(entries, columns=names)
+
+
+def test_comparisons_show_difference_interval_and_p():
+    table = comparison_table(
+        comparison_rows(
+            [
+                ("raw", "icnet", "mean", 30, 435, 0.5081, 0.4, 0.6, 2.345, 0.0001, 0.0002),
+                ("raw", "icnet", "CSF", 30, 435, 0.1, 0.0, 0.2, 1.0, 0.3, 1.0),
+                ("affine", "syn", "mean", 2, 1, -0.01, math.nan, math.nan, math.nan, math.nan, math.nan),
+            ]
+        ),
+        {"icnet/raw": "ICNet", "syn/affine": "SyN w.affine"},
+        {**COMPARED, "affine": [{"engine": "ants", "version": "A tool 1.0", "search_degrees": 90}]},
+    )
+    header, rows = markdown_cells(table)
+    assert header == ["comparison", "Difference", "95 % interval", "d_z", "p", "p (Holm)"]
+    assert rows == [
+        ("ICNet", ["+0.508", "+0.400 to +0.600", "2.35", "<0.001", "<0.001"]),
+        ("SyN w.affine", ["-0.010", "–", "–", "–", "–"]),
+    ]
+    notes = " ".join(table.notes)
+    for expected in (
+        "435 unordered pairs of 30",
+        "in 29 pairs",
+        "10,000 random swaps",
+        "by A tool 1.0, rotations of up to 90 degrees searched",
+    ):
+        assert expected in notes
+    assert "SyN w.affine is compared on 1 pairs of 2 subjects only" in notes
+    assert "no row can reach" not in notes
+    assert table.to_latex().isascii()
+
+
+def test_with_few_subjects_the_table_says_that_nothing_can_be_significant():
+    rows = comparison_rows([("raw", "icnet", "mean", 4, 6, 0.5, 0.4, 0.6, 2.0, 0.125, 0.125)])
+    notes = " ".join(comparison_table(rows, {"icnet/raw": "ICNet"}, COMPARED | {"subjects": 4, "pairs": 6}).notes)
+    assert "all 16 swaps" in notes
+    assert "no p below 0.125" in notes
+
+
+def test_rois_stand_below_each_other_and_a_few_comparisons_side_by_side():
+    labels = {f"m{number}/raw": f"M{number}" for number in range(6)}
+    entries = [
+        ("raw", f"m{number}", roi, 30, 435 - number, 0.1 + number, 0.0, 0.2, 1.0, 0.01, 0.01 * (number + 1))
+        for number in range(6)
+        for roi in ("mean", "Thalamus", "CSF")
+    ]
+    first, second = roi_tables(comparison_rows(entries), labels, COMPARED)
+    assert first.columns == ("M0", "M1", "M2", "M3")
+    header, rows = markdown_cells(second)
+    assert header == ["ROI", "M4", "M5"]
+    texts = ["+4.100 [+0.000, +0.200]", "+5.100 [+0.000, +0.200]"]
+    assert rows == [("Thalamus", texts), ("CSF", texts)]
+    assert markdown_cells(first)[1][0][1][3] == "+3.100 [+0.000, +0.200] *"
+    assert "(2 of 2)" in second.caption
+    assert "all 12 comparisons" in second.notes[0]
+    assert any("both subjects have it" in note for note in first.notes)
+    assert first.to_latex().isascii()
+    assert roi_tables(comparison_rows(entries[:1]), labels, COMPARED) == []

@@ -1,0 +1,216 @@
+"""Processes that train together: the same as one with the same batch, and as hard to disturb."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from smgicnet.core.interruption import REQUEUE, watch
+from smgicnet.imaging.images import write_volume
+from smgicnet.methods.weights import read_weights
+from smgicnet.training.distributed import joined
+from tests.helpers import LEARNED, blobs, block
+
+CHILD = """
+import sys
+from pathlib import Path
+from smgicnet.cohort.subjects import SubjectFiles
+from smgicnet.training.distributed import run
+from smgicnet.imaging.grids import Grid
+from smgicnet.core.logs import job_log
+from smgicnet.jobs.train import train_stage
+from tests.training.test_distributed import method
+
+folder, images, kind = Path(sys.argv[1]), sorted(Path(sys.argv[2]).glob("*.nii")), sys.argv[3]
+processes, iterations, batch = map(int, sys.argv[4:])
+block = method(kind, iterations, batch)
+with job_log(folder / "log"):
+    run(
+        train_stage, processes, folder / "log", block, len(block["stages"]), seed=1, grid=Grid((16, 32, 16), 4.0),
+        training=[SubjectFiles(p.stem, p, p.parent / "labels" / p.name) for p in images], validation=[],
+        earlier=None, weights=folder / "weights.pt",
+        history=folder / "history.csv", record=folder / "training.json", code="x", threads=2,
+    )
+"""
+
+
+def method(kind, iterations, batch):
+    """The last stage, in which the levels below are frozen and then learn, with augmentation."""
+    part = block("smgicnet", weights={"labels": 1.0}) if kind == "labels" else block(kind)
+    part["stages"][-1] |= {"iterations": iterations, "epochs": None, "learning_rate": 1e-3}
+    if len(part["stages"]) > 1:
+        part["stages"][-1] |= {"frozen_iterations": 3, "earlier_rate": 0.5}
+    part["training"] |= {"checkpoint_every": 4, "validate_every": 1000, "batch_size": batch}
+    part["training"]["augmentation"] |= {"rotation": 10, "scale": 0.05, "translation": 0.05}
+    return part
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    for index in range(4):
+        image = blobs(index)[0, 0].numpy()
+        write_volume(folder / f"{index}.nii", image, np.eye(4))
+        second = 10 if index % 2 else 0  # not every subject has every region
+        labels = np.select([image > 0.6, image < 0.4], [17, second]).astype(np.uint8)
+        write_volume(folder / f"labels/{index}.nii", labels, np.eye(4))
+    return folder
+
+
+def start(folder, images, processes, kind="smgicnet", iterations=8, batch=2):
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, "-c", CHILD, *map(str, (folder, images, kind, processes, iterations, batch))]
+    return subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finish(child, code=0):
+    said = child.communicate(timeout=300)[0]
+    assert child.returncode == code, said
+    return said
+
+
+def largest_difference(one, other):
+    pair = [read_weights(folder / "weights.pt").network for folder in (one, other)]
+    assert pair[0].keys() == pair[1].keys()
+    return max((pair[0][name] - pair[1][name]).abs().max().item() for name in pair[0])
+
+
+@pytest.mark.parametrize("kind", [*LEARNED, "labels"])
+def test_two_processes_do_what_one_does_with_the_same_batch(images, tmp_path, kind):
+    one, two = tmp_path / "one", tmp_path / "two"
+    finish(start(one, images, 1, kind))
+    said = finish(start(two, images, 2, kind))
+    assert "2 processes on cpu" in said
+    assert said.count("training stage") == 1
+    assert "Warning" not in said
+    assert largest_difference(one, two) < 1e-5
+    histories = [pd.read_csv(folder / "history.csv").drop(columns="seconds") for folder in (one, two)]
+    pd.testing.assert_frame_equal(*histories, rtol=1e-4, atol=1e-6)
+    records = [json.loads((folder / "training.json").read_text()) for folder in (one, two)]
+    assert [record["processes"] for record in records] == [1, 2]
+
+
+def test_the_batch_makes_a_difference(images, tmp_path):
+    """What the test above tells apart: with one pair a step instead of two, other weights."""
+    finish(start(tmp_path / "one", images, 1))
+    finish(start(tmp_path / "half", images, 1, batch=1))
+    assert largest_difference(tmp_path / "one", tmp_path / "half") > 1e-4
+
+
+def test_a_batch_that_cannot_be_shared_is_said_once(images, tmp_path):
+    said = finish(start(tmp_path / "run", images, 2, batch=3), code=1)
+    assert said.count("a batch of 3 cannot be shared by 2 processes. Set it to a multiple of 2") == 1
+    assert "Traceback" not in said
+    assert not (tmp_path / "run/weights.pt").exists()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    finish(start(folder, images, 2, iterations=24))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("to_all", "then"), [(False, 2), (True, 1)], ids=["to the job", "to every process, as Slurm does; then one goes on"]
+)
+def test_a_signal_ends_in_a_checkpoint_from_which_they_go_on(images, undisturbed, tmp_path, to_all, then):
+    child = start(tmp_path / "run", images, 2, iterations=24)
+    checkpoint = wait_for_checkpoint(tmp_path / "run")
+    for process in [child.pid, *(children_of(child.pid) if to_all else [])]:
+        os.kill(process, signal.SIGTERM)
+    said = finish(child, code=REQUEUE)
+    assert "interrupted by SIGTERM at iteration" in said
+    assert "interrupted by SIGTERM at iteration" in (tmp_path / "run/log").read_text()
+    assert "Traceback" not in said
+    assert checkpoint.is_file()
+    assert "resuming from" in finish(start(tmp_path / "run", images, then, iterations=24))
+    # with another number of processes sums are rounded in another way, which Adam makes larger step by step
+    assert largest_difference(tmp_path / "run", undisturbed) <= (0 if then == 2 else 2e-4)
+
+
+def wait_for_checkpoint(folder, seconds=120):
+    limit = time.monotonic() + seconds
+    while not (folder / "checkpoint.pt").exists() and time.monotonic() < limit:
+        time.sleep(0.01)
+    return folder / "checkpoint.pt"
+
+
+def slow_to_end(folder):
+    """As a last validation: it is asked to stop and comes to its end, after which nothing is left to go on with."""
+    with watch():
+        (folder / f"started-{os.environ['RANK']}").touch()
+        time.sleep(4)
+
+
+def killed_without_a_word():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_together(name, folder, *arguments):
+    given = ", ".join([name, "2", "folder / 'log'", *arguments])
+    code = (
+        f"from pathlib import Path; from smgicnet.training.distributed import run; from smgicnet.core.logs import job_log\n"
+        f"from tests.training.test_distributed import {name}\nfolder = Path({str(folder)!r})\n"
+        f"with job_log(folder / 'log'):\n    run({given})"
+    )
+    root = Path(__file__).parents[2]
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def test_who_is_done_when_it_is_asked_to_stop_is_done(tmp_path):
+    """Otherwise its results would be taken for those of a failed job, and removed."""
+    child = run_together("slow_to_end", tmp_path, "folder")
+    limit = time.monotonic() + 60
+    while len(list(tmp_path.glob("started-*"))) < 2 and time.monotonic() < limit:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGTERM)
+    finish(child)
+
+
+def test_a_process_that_is_killed_is_named(tmp_path):
+    said = finish(run_together("killed_without_a_word", tmp_path), code=1)
+    assert "was ended by SIGKILL: out of memory?" in said
+    assert "was ended by SIGKILL" in (tmp_path / "log").read_text()
+    assert "Traceback" not in said
+
+
+def test_variables_of_a_site_make_no_group(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with joined() as group:
+        assert group.size == 1
+
+
+def children_of(process):
+    return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def test_processes_do_not_outlive_the_one_that_started_them(images, tmp_path):
+    child = start(tmp_path / "run", images, 2, iterations=100_000)
+    wait_for_checkpoint(tmp_path / "run")
+    processes = children_of(child.pid)
+    assert len(processes) >= 2
+    child.send_signal(signal.SIGKILL)
+    child.communicate(timeout=60)
+    limit = time.monotonic() + 60
+    while any(Path(f"/proc/{one}").exists() for one in processes) and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{one}").exists() for one in processes)
+
+
+@pytest.fixture(autouse=True)
+def _gloo():
+    if not torch.distributed.is_gloo_available():
+        pytest.skip("this torch has no gloo")

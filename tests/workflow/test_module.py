@@ -1,0 +1,233 @@
+"""The workflow as a module of another Snakefile, as snakedeploy sets it up, and with values given by --config."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+from smgicnet import config as configuration  # TODO config
+from smgicnet.core.errors import InputError
+from tests.helpers import ROOT, snakemake
+
+CONFIG = {
+    "datasets": {
+        "mini": {
+            "source": {
+                "kind": "phantom", "subjects": {"train": 3, "val": 2, "test": 3}, "shape": [60, 70, 60], "spacing": 4,
+            },
+            "grid": {"shape": [16, 16, 16], "spacing": 13},
+        }
+    },
+    "methods": {"initial": {"type": "initial", "arms": ["raw"]}, "smgicnet": {"type": "smgicnet"}},
+    "affine": {"engine": "ants"},
+}  # fmt: skip
+LOCAL = f'"{ROOT / "Snakefile"}"'
+REMOTE = 'github("owner/smgicnet", path="workflow/Snakefile", tag="v1")'  # as snakedeploy writes it
+
+
+def deployed(folder, snakefile=LOCAL, use="use rule * from smgicnet", config="config: config", content=CONFIG):
+    """What `snakedeploy deploy-workflow` leaves in a folder, and the arguments that run it."""
+    (folder / "workflow").mkdir()
+    (folder / "config").mkdir()
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(content))
+    text = ['configfile: "config/config.yaml"', "module smgicnet:", f"    snakefile: {snakefile}", f"    {config}"]
+    (folder / "workflow/Snakefile").write_text("\n".join([*text, use, ""]))
+    return folder, "--snakefile", str(folder / "workflow/Snakefile")
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A copy of this workflow in a git repository, which takes the place of the one at GitHub."""
+    if not shutil.which("git"):
+        pytest.skip("git is not here")
+    place = tmp_path / "hosted/owner/smgicnet"
+    for name in ("rules", "workflow", "config", "envs"):
+        shutil.copytree(ROOT / name, place / name)
+    (place / "smgicnet").mkdir()
+    shutil.copy(ROOT / "smgicnet/__init__.py", place / "smgicnet")
+    shutil.copy(ROOT / "Snakefile", place)
+    for command in (
+        ["init", "--quiet"],
+        ["add", "."],
+        ["-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "x"],
+        ["tag", "v1"],
+    ):
+        subprocess.run(["git", *command], cwd=place, check=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.file://{tmp_path}/hosted/.insteadOf")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "https://github.com/")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # it is installed
+    (tmp_path / "deployed").mkdir()
+    return tmp_path / "deployed"
+
+
+@pytest.mark.parametrize("prefix", ["", "reg_"])
+def test_a_module_runs_with_its_own_scripts_and_reports(tmp_path, prefix):
+    """The default target is the module's, jobs of it run for real, and the layout of its jobs is kept."""
+    pytest.importorskip("snakemake_executor_plugin_cluster_generic")
+    where = deployed(tmp_path, use="use rule * from smgicnet" + f" as {prefix}*" * bool(prefix))
+    cluster = ["--executor", "cluster-generic", "--cluster-generic-submit-cmd", "false", "--jobs", "1"]
+    snakemake(*where, *cluster, "--until", f"{prefix}write_cohort", f"{prefix}audit")  # neither is submitted
+    assert (tmp_path / "results/mini/cohort/participants.tsv").is_file()
+    assert "Cohen" in (tmp_path / "results/audit.md").read_text()
+    assert json.loads((tmp_path / "results/mini/cohort/shards.json").read_text()).keys() == {"initial", "smgicnet"}
+    plan = snakemake(*where, "-n").stdout
+    assert f"rule {prefix}write_table1" in plan
+    assert f"rule {prefix}write_cohort" not in plan
+    snakemake(*where, f"{prefix}cohorts", "results/audit.md", "--report", "report.html")
+    assert "Audit of the paper" in (tmp_path / "report.html").read_text()
+
+
+def test_a_rule_of_the_module_can_be_changed(tmp_path):
+    """The module is read again for each statement, with the same config, of which nothing is taken away."""
+    change = "use rule * from smgicnet\nuse rule register_shard from smgicnet with:\n    threads: 1\n"
+    change += "assert config['job_minutes'] == 77"
+    done = snakemake(*deployed(tmp_path, use=change), "-n", "--config", "job_minutes=77")
+    assert "rule write_table1" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ('config: config\n    prefix: "below"', "prefix and replace_prefix move the files of rules alone"),
+        ('config: config\n    replace_prefix: {"results/": "out/"}', "prefix and replace_prefix"),
+        ("config: {}", "Add `config: config` to it"),
+    ],
+)
+def test_a_module_statement_that_cannot_work_is_refused(tmp_path, config, message):
+    done = snakemake(*deployed(tmp_path, config=config), "-n", check=False)
+    assert done.returncode != 0
+    assert message in done.stdout
+
+
+def test_as_snakedeploy_sets_it_up(repository):
+    """The workflow comes out of a repository, and the package is installed."""
+    where = deployed(repository, REMOTE)
+    snakemake(*where, "--until", "write_cohort", "audit")
+    assert (repository / "results/mini/cohort/participants.tsv").is_file()
+    assert "Cohen" in (repository / "results/audit.md").read_text()
+    plan = snakemake(*where, "-n").stdout
+    assert "rule write_table1" in plan
+    assert "rule audit" not in plan  # the paper's numbers are the same file as before
+
+
+@pytest.mark.parametrize(
+    ("package", "message"),
+    [
+        ("raise ImportError", "the package smgicnet is not installed beside Snakemake"),
+        ('__version__ = "0.0.1"', "the package smgicnet that is installed is version 0.0.1"),
+    ],
+)
+def test_without_the_package_the_remedy_is_said(repository, monkeypatch, package, message):
+    (repository / "other/smgicnet").mkdir(parents=True)
+    (repository / "other/smgicnet/__init__.py").write_text(package)
+    monkeypatch.setenv("PYTHONPATH", str(repository / "other"))
+    done = snakemake(*deployed(repository, REMOTE), "-n", check=False)
+    assert done.returncode != 0
+    assert message in done.stdout
+    assert 'pip install "smgicnet[workflow] @ git+https://github.com/owner/smgicnet@v1"' in done.stdout
+
+
+def test_the_two_snakefiles_are_one_workflow(tmp_path):
+    """The one that snakedeploy takes has the default target of the other."""
+    arguments = (deployed(tmp_path)[0], "-n", "--configfile", "config/config.yaml", "--snakefile")
+    plans = [snakemake(*arguments, str(ROOT / name)).stdout for name in ("Snakefile", "workflow/Snakefile")]
+    totals = [re.findall(r"^total +(\d+)$", plan, re.MULTILINE)[0] for plan in plans]
+    assert totals[0] == totals[1]
+    assert int(totals[0]) > 30
+
+
+@pytest.mark.parametrize(
+    ("given", "accepted"),
+    [
+        ("seeds=[3,4]", True),
+        ('seeds="[3, 4]"', True),
+        ("evaluation={resamples: 200, merge_sides: false, reference: {arm: raw}}", True),
+        ("seeds=[3,a]", False),
+        ("seeds=null", False),
+        ("sedes=[3]", False),
+        ("job_minutes=soon", False),
+    ],
+)
+def test_values_of_the_command_line_are_taken_as_meant_or_named_as_its_own(tmp_path, given, accepted):
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    more = ("table1", "-n", "--configfile", "config.yaml", "--config", given)
+    said = snakemake(tmp_path, *more, check=accepted).stdout
+    if accepted:
+        assert "rule write_table1" in said
+    else:
+        assert f"\n--config: {given.split('=')[0] if 'sedes' not in given else 'top level'}" in said
+        assert "Traceback" not in said
+
+
+def test_values_of_a_file_and_of_a_profile_are_named_as_theirs(tmp_path):
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({**CONFIG, "seeds": ["3"]}))
+    said = snakemake(tmp_path, "-n", "--configfile", "config.yaml", check=False).stdout
+    assert f"\n{tmp_path}/config.yaml: seeds.0: '3' is not of type 'integer'" in said
+    (tmp_path / "profile").mkdir()
+    (tmp_path / "profile/config.yaml").write_text("config: ['seeds=[a]']\n")
+    more = ("-n", "--configfile", "config.yaml", "--profile", "profile")
+    assert "\nconfig of the profile: seeds.0: 'a'" in snakemake(tmp_path, *more, check=False).stdout
+
+
+def merged(given):
+    """The config with what was given beside it, as Snakemake merges them, and where it came from."""
+    return configuration._merge(CONFIG, given), configuration.Origin("my.yaml", given)
+
+
+def test_text_is_read_as_yaml_where_no_text_is_wanted():
+    network = {"channels": "8", "attention_gate": "false"}
+    given = {
+        "seeds": ["1", "2"],
+        "datasets": {"mini": {"grid": {"spacing": "1.3e1", "shape": ["16", "16", "16"]}}},
+        "methods": {
+            "smgicnet": {"label": "12", "weights": "null", "network": network},
+            "initial": {"label": "null"},
+        },
+        "evaluation": {"shard_size": "null", "figure_pairs": "[best]"},
+        "ablations": {"variants": {"small": {"label": "1", "change": {"network": {"channels": "4"}}}}},
+    }
+    config = configuration.complete(*merged(given))
+    assert config["seeds"] == [1, 2]
+    assert config["datasets"]["mini"]["grid"] == {"shape": [16, 16, 16], "spacing": 13.0}
+    method = config["methods"]["smgicnet"]
+    assert method["label"] == "12"  # text is wanted
+    assert config["methods"]["initial"]["label"] == "null"
+    assert method["weights"] is None
+    assert method["network"]["channels"] == 8
+    assert method["network"]["attention_gate"] is False
+    assert config["evaluation"]["shard_size"] is None
+    assert config["evaluation"]["figure_pairs"] == ["best"]
+    assert config["ablations"]["variants"]["smgicnet-small"]["method"]["network"]["channels"] == 4
+    with pytest.raises(InputError, match=r"^my.yaml: seeds.0: '1' is not of type 'integer'"):
+        configuration.complete({**CONFIG, "seeds": ["1"]}, "my.yaml")
+
+
+@pytest.mark.parametrize(
+    ("given", "source"),
+    [
+        ({"methods": {"smgicnet": {"network": {"chanels": "4"}}}}, "--config"),
+        ({"methods": {"smgicnet": {"type": "none"}}}, "--config"),
+        ({"methods": {"BIG": {"type": "initial"}}}, "my.yaml and --config"),
+        ({"datasets": {"mini": {"grid": {"shape": ["16", "16", "17"]}}}}, "my.yaml and --config"),  # by levels too
+        ({"methods": {"smgicnet": {"stages": [{"epochs": "1"}]}}}, "--config"),
+        ({"methods": {"smgicnet": {"network": {"levels": "5"}}}}, "my.yaml and --config"),  # too few stages for it
+        ({"evaluation": {"reference": {"method": "none"}}}, "my.yaml and --config"),
+        ({"ablations": {"variants": {"a": {"label": "a", "change": {"weights": "w.pt"}}}}}, "my.yaml and --config"),
+        ({"affine": {"search_degrees": float("nan")}}, "--config"),
+    ],
+)
+def test_errors_name_where_the_value_came_from(given, source):
+    with pytest.raises(InputError) as error:
+        configuration.complete(*merged(given))
+    assert error.value.source == source
+
+
+def test_a_modules_config_may_be_a_block_of_the_outer_one():
+    config = {"seeds": ["1"], "methods": {"a": {"label": "b"}}}
+    assert configuration.given_to(config, {"registration": {"seeds": ["1"]}, "other": "1"}) == {"seeds": ["1"]}
+    assert configuration.given_to({**config, "c": 1}, config) == config

@@ -1,0 +1,564 @@
+"""The workflow, run for real on a miniature cohort: it ends in the table, twice the same, and survives SIGKILL."""
+
+import filecmp
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from zipfile import ZipFile
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from nibabel.affines import apply_affine
+
+from smgicnet import cli
+from smgicnet.cohort.sources import plan_cohort
+from smgicnet.config.completion import load
+from smgicnet.imaging.displacements import apply_field, grid_points, read_itk, sample
+from smgicnet.imaging.images import Volume, read_image, read_labels
+from smgicnet.preparation.alignments import read_alignments
+from smgicnet.preparation.flirt import find_flirt
+from tests import compare
+from tests.helpers import snakemake
+from tests.methods.test_baselines import published_lapirn
+from tests.methods.test_synthmorph import keras
+from tests.methods.test_synthmorph import write as write_h5
+
+ROOT = Path(__file__).parents[2]
+RUN = Path("results/mini/raw/smgicnet/seed-1")
+CONFIG = {
+    "datasets": {
+        "mini": {
+            "source": {
+                "kind": "phantom", "subjects": {"train": 3, "val": 2, "test": 3}, "shape": [60, 70, 60], "spacing": 4,
+            },
+            "grid": {"shape": [16, 16, 16], "spacing": 13},
+        }
+    },
+    "methods": {
+        "initial": {"type": "initial", "arms": ["raw"]},
+        "smgicnet": {
+            "type": "smgicnet",
+            "network": {"channels": 4, "blocks": 1},
+            "stages": [{"iterations": n, "frozen_iterations": 2, "learning_rate": 1e-3} for n in (6, 6, 40, 4)],
+            "training": {"checkpoint_every": 5, "validate_every": 20},
+        },
+    },
+    "evaluation": {"shard_size": 2, "figure_pairs": ["median", "worst"]},
+}  # fmt: skip
+BASELINES = {
+    "initial": {"type": "initial"},
+    "syn": {"type": "syn", "iterations": [4, 2]},
+    "icnet": {"type": "icnet", "network": {"channels": 2}, "stages": [{"iterations": 4}]},
+    "lapirn": {"type": "lapirn", "network": {"channels": 4}, "stages": [{"iterations": 3}] * 3},
+    "lapirn-disp": {
+        "type": "lapirn", "label": "LapIRN disp", "arms": ["raw"], "network": {"channels": 4, "variant": "disp"},
+        "stages": [{"iterations": 2}] * 3,
+    },
+}  # fmt: skip
+PUBLISHED = {
+    "synthmorph": {
+        "type": "synthmorph", "features": 2, "grid": {"shape": [32, 32, 32], "spacing": 6},
+        "published": {"file": "resources/weights/brains.h5"},
+    },
+    "gradicon": {"type": "gradicon"},  # its weights are not there
+}  # fmt: skip
+ABLATIONS = {
+    "variants": {
+        "no-gate": {"label": "without gate", "change": {"network": {"attention_gate": False}}},
+        "one-level": {
+            "label": "one level",
+            "change": {
+                "network": {"levels": 1, "channels": 6}, "stages": [{"iterations": 3}],
+                "objective": {"windows": [5], "alpha": [1.0], "beta": [1.0], "weights": {"labels": 1.0}},
+            },
+        },
+    }
+}  # fmt: skip
+FULL = {**CONFIG, "methods": CONFIG["methods"] | BASELINES | PUBLISHED, "affine": {"engine": "ants"}}
+FULL["evaluation"] = {"shard_size": 3, "figure_pairs": ["median", "worst"]}  # one shard: fewer jobs
+FULL["ablations"] = ABLATIONS
+TABLE1 = ["syn", "icnet", "icnet w.affine", "lapirn", "lapirn w.affine", "smgicnet", "initial", "initial w.affine"]
+TABLE1 += ["lapirn-disp"]
+RUNS = [*TABLE1, "synthmorph", "synthmorph w.affine"]
+
+
+def write_config(folder, content=CONFIG):
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run of the miniature config."""
+    folder = tmp_path_factory.mktemp("mini")
+    write_published(folder)
+    snakemake(folder, "--configfile", write_config(folder, FULL))
+    return folder
+
+
+def write_published(folder):
+    """A miniature of SynthMorph's published file, where the config expects it."""
+    path = folder / PUBLISHED["synthmorph"]["published"]["file"]
+    path.parent.mkdir(parents=True)
+    write_h5(path, keras(PUBLISHED["synthmorph"]["features"]))
+
+
+def metrics_of(folder, run=RUN):
+    return compare.timeless(folder / run / "metrics.csv.gz")
+
+
+def test_ends_in_the_table_and_the_figure(finished):
+    table = finished / "results/mini/tables"
+    text = (table / "table1.md").read_text()
+    assert "Initial" in text
+    assert "SM-GICNet" in text
+    assert "0.797" in text  # the paper's
+    numbers = pd.read_csv(table / "table1.csv")
+    measured = numbers[numbers["source"] == "measured"].set_index(["method", "arm"])
+    dice = measured[measured["metric"] == "dice"]
+    assert [method + (" w.affine" if arm == "affine" else "") for method, arm in dice.index] == TABLE1
+    assert set(dice["n"]) == {6}
+    metrics = metrics_of(finished)
+    means = metrics[(metrics["metric"] == "dice") & (metrics["roi"] == "mean")]["value"].astype(float)
+    assert dice.loc[("smgicnet", "raw"), "mean"] == pytest.approx(means.mean(), rel=1e-5)
+    seconds, affine = (measured.loc[measured["metric"] == name, "mean"] for name in ("seconds", "affine_seconds"))
+    assert set(affine.index) == {(method, "affine") for method in ("icnet", "lapirn", "initial")}
+    assert (seconds[affine.index] > affine).all()
+    assert "antspyx" in text
+    record = json.loads((table / "table1.json").read_text())
+    assert record["config"]["methods"]["smgicnet"]["network"]["channels"] == 4
+    assert {"torch", "python"} <= record["versions"][0].keys()
+    assert len(record["hardware"]) == 1
+    assert record["seeds"]["smgicnet/raw"] == [1]
+    assert cli.main(["verify", str(finished / "results")]) == 0
+    for form in ("png", "pdf"):
+        assert (finished / f"results/mini/figures/registrations.{form}").stat().st_size > 5000
+
+
+def test_ends_in_table_2_the_comparisons_and_the_audit(finished):
+    results = finished / "results"
+    assert "SM-GICNet" in (results / "mini/tables/table2.md").read_text()
+    numbers = pd.read_csv(results / "mini/tables/comparisons.csv")
+    overall = numbers[numbers["roi"] == "mean"]
+    assert len(overall) == len(RUNS) - 1
+    assert (overall["low"] <= overall["difference"]).all()
+    assert (overall["difference"] <= overall["high"]).all()
+    assert (overall["p_holm"] >= overall["p"]).all()
+    assert "Cohen" in (results / "audit.md").read_text()
+    figures = ["comparisons", "dice", "methods", "published", "reciprocal", "robustness", "time"]
+    for name in [*figures, "training-raw-smgicnet", "training-affine-lapirn"]:
+        for form in ("png", "pdf"):
+            assert (results / f"mini/figures/{name}.{form}").stat().st_size > 5000
+
+
+def test_the_affine_arm_is_one_map_of_the_subjects_as_they_are(finished):
+    """Aligning alone brings the points nearer; the scored field is the alignment itself."""
+    error = {}
+    for arm in ("raw", "affine"):
+        metrics = metrics_of(finished, f"results/mini/{arm}/initial/seed-0")
+        error[arm] = metrics[metrics["metric"] == "endpoint_error_mm"]["value"].astype(float).mean()
+    assert error["affine"] < error["raw"]
+    alignments = read_alignments(finished / "results/mini/affine/alignments/0/alignments.json")
+    fixed, moving = json.loads((finished / "results/mini/cohort/shown_pairs.json").read_text())["worst"]
+    alignment = alignments[fixed, moving]
+    subjects = finished / "results/mini/raw/subjects"
+    one, two = (read_image(subjects / name / "image.nii") for name in (fixed, moving))
+    kept = finished / "results/mini/affine/initial/seed-0/shown"
+    snakemake(finished, str(kept.relative_to(finished)), "--configfile", str(finished / "config.yaml"))
+    field = read_itk(next(kept.glob(f"fixed-{fixed}_moving-{moving}_displacement.nii.gz")))
+    points = grid_points(one.data.shape, one.affine)
+    np.testing.assert_allclose(points + field.data, apply_affine(alignment.matrix, points), atol=1e-3)
+    warped = read_image(next(kept.glob(f"fixed-{fixed}_moving-{moving}_warped.nii.gz")))
+    expected = sample(two, points + field.data)
+    assert np.mean(np.abs(warped.data - expected) < 1e-2) > 0.95  # they differ in how they fade out at the border
+
+
+def test_training_subjects_of_the_affine_arm_lie_on_the_reference(finished):
+    arms = finished / "results/mini/raw/subjects", finished / "results/mini/affine/subjects"
+    reference = read_image(arms[0] / "sub-001/image.nii")
+    overlap, agree = {}, {}
+    for arm in arms:
+        images = [read_image(arm / f"sub-{number:03d}/image.nii") for number in (1, 2, 3, 4)]
+        overlap[arm] = np.mean([np.corrcoef(images[0].data.ravel(), i.data.ravel())[0, 1] for i in images[1:]])
+        labels = [read_labels(arm / f"sub-{number:03d}/labels.nii").data for number in (1, 4, 5)]
+        agree[arm] = np.mean([(labels[0] == one)[labels[0] > 0].mean() for one in labels[1:]])
+    assert overlap[arms[1]] > overlap[arms[0]]
+    assert agree[arms[1]] > agree[arms[0]]
+    aligned = read_image(arms[1] / "sub-003/image.nii")
+    np.testing.assert_allclose(aligned.affine, reference.affine, atol=1e-5)
+    assert not (arms[1] / "sub-006").exists()  # a test subject: aligned pair by pair
+    report = json.loads((arms[1] / "sub-003/preprocessing.json").read_text())
+    assert report["engine"] == "ants"
+    assert report["seconds"] > 0
+
+
+def test_metrics_have_every_pair_direction_and_metric(finished):
+    metrics = pd.read_csv(finished / RUN / "metrics.csv.gz", keep_default_na=False)
+    assert len(metrics[["fixed", "moving"]].drop_duplicates()) == 6
+    assert set(metrics["metric"]) == {
+        "dice", "hd95_mm", "rois", "folds_percent", "folds_percent_grid", "sd_log_jacobian", "ndv_percent",
+        "inverse_consistency_mm", "integration_error_mm", "endpoint_error_mm", "seconds", "peak_memory_mib",
+    }  # fmt: skip
+    assert not metrics.duplicated(["fixed", "moving", "metric", "roi"]).any()
+
+
+def test_nothing_is_left_to_do(finished):
+    assert "Nothing to be done" in snakemake(finished, "-n", "--configfile", str(finished / "config.yaml")).stdout
+
+
+def test_the_same_seed_gives_the_same_bytes_with_any_number_of_cores_and_jobs(finished, tmp_path):
+    """The other run had one core; here are more than one thread a job, and trainings beside each other."""
+    write_published(tmp_path)
+    also = "results/mini/affine/initial/seed-0/shown"  # what another test may have asked for
+    config = write_config(tmp_path, FULL)
+    snakemake(tmp_path, "all", also, "--cores", "4", "--resources", "gpu=2", "--configfile", config)
+    assert compare.differences(tmp_path, finished) == []
+    results = finished / "results"
+    assert len(list(results.rglob("metrics.csv.gz"))) == len(RUNS)
+    assert len(list(results.rglob("weights.pt"))) == 4 + 2 * (1 + 3) + 3
+    assert len(list((results / "mini/cohort").rglob("*.nii*"))) == 8 * 4
+    for name in ("cohort/participants.tsv", "cohort/pairs.tsv", "cohort/shown_pairs.json"):
+        assert filecmp.cmp(tmp_path / "results/mini" / name, results / "mini" / name, shallow=False), name
+
+
+def test_sigkill_in_level_3_and_again(finished, tmp_path):
+    """Killed without warning between two checkpoints; the second start goes on and ends in the same bytes."""
+    config = write_config(tmp_path)
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--directory", str(tmp_path), "--configfile", config]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    checkpoint = tmp_path / RUN / "level-3" / "checkpoint.pt"
+    limit = time.monotonic() + 300
+    while not checkpoint.is_file() and time.monotonic() < limit and process.poll() is None:
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert checkpoint.is_file()
+    assert not (tmp_path / RUN / "level-3" / "weights.pt").exists(), "killed too late to show anything"
+    snakemake(tmp_path, "--unlock", "--configfile", config)
+    snakemake(tmp_path, "--configfile", config)
+    log = (tmp_path / "results/mini/logs/train/raw-smgicnet-seed-1-level-3.log").read_text()
+    assert "resuming from" in log
+    for level in (3, 4):
+        name = RUN / f"level-{level}" / "weights.pt"
+        assert filecmp.cmp(tmp_path / name, finished / name, shallow=False), name
+    assert metrics_of(tmp_path).equals(metrics_of(finished))
+    assert not checkpoint.exists()
+
+
+def test_a_generated_cohort_is_read_as_ones_own(finished, tmp_path):
+    """The written participants.tsv through the other entrance gives the same preprocessed bytes."""
+    own = json.loads(json.dumps(CONFIG))
+    own["datasets"]["mini"]["source"] = {
+        "kind": "participants", "path": str(finished / "results/mini/cohort/participants.tsv"),
+    }  # fmt: skip
+    config = write_config(tmp_path, own)
+    table = plan_cohort(load(config)["datasets"]["mini"], "unused")
+    assert table["split"].value_counts().to_dict() == {"train": 3, "val": 2, "test": 3}
+    snakemake(tmp_path, "--configfile", config, "--until", "preprocess")
+    for name in table.index:
+        for kind in ("image.nii", "labels.nii"):
+            path = Path("results/mini/raw/subjects") / name / kind
+            assert filecmp.cmp(tmp_path / path, finished / path, shallow=False), path
+
+
+@pytest.mark.parametrize("row", [0, 7], ids=["train", "test"])
+def test_a_bad_image_stops_before_any_training(finished, tmp_path, row):
+    cohort = finished / "results/mini/cohort"
+    lines = (cohort / "participants.tsv").read_text().splitlines()
+    header = lines[0].split("\t")[:4]
+    rows = [line.split("\t")[:4] for line in lines[1:]]
+    rows = [[name, str(cohort / image), str(cohort / labels), split] for name, image, labels, split in rows]
+    (tmp_path / "cut.nii.gz").write_bytes(Path(rows[row][1]).read_bytes()[:5000])
+    rows[row][1] = str(tmp_path / "cut.nii.gz")
+    (tmp_path / "own.tsv").write_text("\n".join("\t".join(row) for row in [header, *rows]) + "\n")
+    own = json.loads(json.dumps(CONFIG))
+    own["datasets"]["mini"]["source"] = {"kind": "participants", "path": str(tmp_path / "own.tsv")}
+    done = snakemake(tmp_path, "--configfile", write_config(tmp_path, own), check=False)
+    assert done.returncode != 0
+    said = done.stdout
+    assert "cut.nii.gz: not a readable image, perhaps truncated" in said
+    assert "Copy or download it again" in said
+    assert not list(tmp_path.rglob("weights.pt"))
+    assert not (tmp_path / "results/mini/raw/subjects" / rows[row][0] / "image.nii").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda c: c["methods"]["smgicnet"]["network"].update(chanels=4), "chanels"),
+        (lambda c: c["datasets"]["mini"]["source"].update(kind="participants", path="none.tsv"), "none.tsv"),
+    ],
+)
+def test_a_bad_config_fails_while_the_dag_is_built(tmp_path, change, problem):
+    content = json.loads(json.dumps(CONFIG))
+    change(content)
+    if content["datasets"]["mini"]["source"]["kind"] == "participants":
+        content["datasets"]["mini"]["source"] = {"kind": "participants", "path": "none.tsv"}
+    done = snakemake(tmp_path, "--configfile", write_config(tmp_path, content), "-n", check=False)
+    assert done.returncode != 0
+    assert problem in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_changing_one_thing_reruns_only_what_depends_on_it(finished):
+    content = json.loads(json.dumps(FULL))
+    content["methods"]["smgicnet"]["stages"][3]["iterations"] = 5
+    config = finished / "changed.yaml"
+    config.write_text(yaml.safe_dump(content))
+    plan = snakemake(finished, "-n", "--configfile", str(config))
+    said = plan.stdout
+    assert "train_level" in said
+    assert "level=4" in said
+    assert not any(f"level={level}," in said or f"level={level}\n" in said for level in (1, 2, 3))
+    jobs = said.split("Job stats")[1]
+    assert "preprocess" not in jobs
+    assert "align" not in jobs
+    assert re.search(r"register_shard +1\n", jobs)
+    assert re.search(r"train_level +1\n", jobs)
+
+
+def test_another_name_in_the_table_trains_nothing(finished):
+    content = json.loads(json.dumps(FULL))
+    content["methods"]["smgicnet"]["label"] = "Ours"
+    config = finished / "renamed.yaml"
+    config.write_text(yaml.safe_dump(content))
+    plan = snakemake(finished, "-n", "--configfile", str(config))
+    jobs = plan.stdout.split("Job stats")[1]
+    assert "write_table1" in jobs
+    assert "train_level" not in jobs
+    assert "register_shard" not in jobs
+
+
+def test_another_test_subject_renders_and_trains_nothing_else(finished):
+    content = json.loads(json.dumps(FULL))
+    content["datasets"]["mini"]["source"]["subjects"]["test"] = 4
+    config = finished / "more.yaml"
+    config.write_text(yaml.safe_dump(content))
+    plan = snakemake(finished, "-n", "--configfile", str(config))
+    jobs = plan.stdout.split("Job stats")[1]
+    assert re.search(r"render_phantom +1\n", jobs)
+    assert re.search(r"preprocess +1\n", jobs)
+    assert "train_level" not in jobs
+    assert "align_subject" not in jobs
+
+
+def test_flagged_subjects_are_left_out_where_the_config_says_so(finished, tmp_path):
+    """A test subject's brain is smaller than the limit, and one that trains lacks an ROI on so coarse a grid."""
+    shutil.copytree(finished, tmp_path / "run")
+    content = json.loads(json.dumps(CONFIG))
+    content["datasets"]["mini"]["quality"] = {"exclude": True, "volume_ml": [1550, 2500]}
+    targets = ["results/mini/raw/initial/seed-0/metrics.csv.gz", f"{RUN}/level-1/training.json"]
+    targets += ["results/mini/cohort/shown_pairs.json"]
+    snakemake(tmp_path / "run", *targets, "--configfile", write_config(tmp_path, content))
+    quality = pd.read_csv(tmp_path / "run/results/mini/raw/quality.tsv", sep="\t", index_col="subject")
+    left_out = {"sub-002", "sub-008"}
+    assert set(quality.index[quality["excluded"]]) == left_out
+    assert "below 1,550 ml" in quality.at["sub-008", "reason"]
+    metrics = pd.read_csv(tmp_path / "run" / targets[0])
+    assert set(metrics["fixed"]) == {"sub-006", "sub-007"}
+    assert json.loads((tmp_path / "run" / targets[1]).read_text())["subjects"] == ["sub-001", "sub-003"]
+    shown = json.loads((tmp_path / "run" / targets[2]).read_text())
+    assert not left_out & {name for pair in shown.values() for name in pair}
+
+
+def test_a_job_with_two_gpus_trains_with_two_processes(finished, tmp_path):
+    """There is no GPU here: two processes on processors. A batch of one pair cannot be shared."""
+    shutil.copytree(finished, tmp_path / "run")
+    target = f"{RUN}/level-1/training.json"
+    asked = ["--resources", "gpu=2", "--set-resources", "train_level:gpu=2", "--forcerun", "train_level"]
+    content = json.loads(json.dumps(CONFIG))
+    config = write_config(tmp_path, content)
+    done = snakemake(tmp_path / "run", target, "--configfile", config, *asked, check=False)
+    assert done.returncode != 0
+    assert "a batch of 1 cannot be shared by 2 processes" in done.stdout
+    content["methods"]["smgicnet"]["training"]["batch_size"] = 2
+    snakemake(tmp_path / "run", target, "--configfile", write_config(tmp_path, content), *asked)
+    assert json.loads((tmp_path / "run" / target).read_text())["processes"] == 2
+    log = tmp_path / "run/results/mini/logs/train/raw-smgicnet-seed-1-level-1.log"
+    assert "2 processes on cpu" in log.read_text()
+
+
+def test_published_weights_run_in_the_pipeline_without_training(finished):
+    torch.save(published_lapirn(), finished / "LapIRN_diff_fea7.pth")
+    assert cli.main(["import-weights", "lapirn", str(finished / "LapIRN_diff_fea7.pth"), str(finished / "l.pt")]) == 0
+    content = json.loads(json.dumps(CONFIG))
+    official = {"type": "lapirn", "label": "LapIRN (official)", "weights": str(finished / "l.pt"), "arms": ["raw"]}
+    content["methods"] = {"lapirn-official": official}
+    config = finished / "official.yaml"
+    config.write_text(yaml.safe_dump(content))
+    run = "results/mini/raw/lapirn-official/seed-0"
+    done = snakemake(finished, f"{run}/metrics.csv.gz", "--configfile", str(config))
+    assert "train_level" not in done.stdout
+    assert len(metrics_of(finished, run)[["fixed", "moving"]].drop_duplicates()) == 6
+
+
+def test_table_3_says_which_weights_are_not_there(finished):
+    text = (finished / "results/mini/tables/table3.md").read_text()
+    lines = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("|")}
+    assert "weights not present" in lines["GradICON"]
+    assert "weights not present" in lines["GradICON w.affine"]
+    numbers = pd.read_csv(finished / "results/mini/tables/table3.csv")
+    dice = numbers[(numbers["metric"] == "dice") & (numbers["source"] == "measured")].set_index(["method", "arm"])
+    assert list(dice.index) == [("synthmorph", "raw"), ("synthmorph", "affine"), ("smgicnet", "raw")]
+    assert (dice["n"] == 6).all()
+    assert not list((finished / "results/mini").glob("*/gradicon"))
+
+
+def test_ablations_train_only_what_they_do_not_share(finished):
+    config = str(finished / "config.yaml")
+    before = {path: path.stat().st_mtime_ns for path in (finished / RUN).rglob("*") if path.is_file()}
+    said = snakemake(finished, "ablations", "--configfile", config).stdout
+    assert re.search(r"train_level +2\n", said)
+    assert before == {path: path.stat().st_mtime_ns for path in (finished / RUN).rglob("*") if path.is_file()}
+    raw = finished / "results/mini/raw"
+    trained = {str(path.parent.relative_to(raw)) for path in raw.glob("smgicnet-*/*/*/weights.pt")}
+    assert trained == {"smgicnet-no-gate/seed-1/level-4", "smgicnet-one-level/seed-1/level-1"}
+    records = {name: json.loads((raw / name / "training.json").read_text()) for name in trained}
+    assert {name for name, record in records.items() if "labels" in record} == {"smgicnet-one-level/seed-1/level-1"}
+    assert pd.read_csv(raw / "smgicnet-one-level/seed-1/level-1/history.csv")["labels"].between(0, 1).all()
+    rows = pd.read_csv(finished / "results/mini/tables/ablations.csv").set_index("label")
+    assert list(rows.index) == ["SM-GICNet", "without gate", "one level"]
+    for name, method in (("without gate", "smgicnet-no-gate"), ("one level", "smgicnet-one-level")):
+        metrics = metrics_of(finished, f"results/mini/raw/{method}/seed-1")
+        means = metrics[(metrics["metric"] == "dice") & (metrics["roi"] == "mean")]["value"].astype(float)
+        assert rows.at[name, "dice"] == pytest.approx(means.mean(), rel=1e-5)
+        assert rows.at[name, "difference"] == pytest.approx(means.mean() - rows.at["SM-GICNet", "dice"], abs=1e-5)
+    assert rows.at["without gate", "parameters"] < rows.at["SM-GICNet", "parameters"]
+    assert (rows["train_seconds"] > 0).all()
+    # the page has them from now on
+    snakemake(finished, "--configfile", config)
+    assert "Ablations of SM-GICNet" in (finished / "results/mini/report/index.html").read_text()
+
+
+def test_snakemakes_report_has_every_table_and_figure(finished):
+    snakemake(finished, "--report", "report.zip", "--configfile", str(finished / "config.yaml"))
+    with ZipFile(finished / "report.zip") as archive:
+        page = next(archive.read(name).decode() for name in archive.namelist() if name.endswith("report.html"))
+        names = {Path(name).name for name in archive.namelist()}
+    assert {"table1.md", "table3.md", "methods.png", "training-raw-smgicnet.png", "audit.md"} <= names
+    for words in ("Tables", "Figures", "Training", "Audit of the paper", "authors' weights"):
+        assert words in page, words
+
+
+def test_weights_are_fetched_on_request_and_then_run(tmp_path):
+    source = tmp_path / "upstream.h5"
+    write_h5(source, keras(2))
+    content = json.loads(json.dumps(CONFIG))
+    content["methods"]["synthmorph"] = json.loads(json.dumps(PUBLISHED["synthmorph"]))
+    content["methods"]["synthmorph"]["published"]["url"] = source.as_uri()
+    config = write_config(tmp_path, content)
+    plan = snakemake(tmp_path, "-n", "--configfile", config).stdout
+    assert "synthmorph/seed-0/shards" not in plan
+    said = snakemake(tmp_path, "weights", "--configfile", config).stdout
+    assert "resources/weights/brains.h5" in said
+    assert filecmp.cmp(tmp_path / "resources/weights/brains.h5", source, shallow=False)
+    assert "synthmorph/seed-0/shards" in snakemake(tmp_path, "-n", "--configfile", config).stdout
+    source.unlink()  # it is there, and not fetched again
+    snakemake(tmp_path, "weights", "--configfile", config)
+    content["methods"]["synthmorph"]["published"]["file"] = "resources/weights/other.h5"
+    done = snakemake(tmp_path, "weights", "--configfile", write_config(tmp_path, content), check=False)
+    assert done.returncode != 0
+    assert f"Fetch {source.as_uri()} by hand and save it as resources/weights/other.h5" in done.stdout
+
+
+def test_flirt_that_is_asked_for_and_missing_stops_before_anything_runs(tmp_path):
+    if find_flirt():
+        pytest.skip("this machine has FLIRT")
+    content = {**FULL, "affine": {"engine": "flirt"}}
+    done = snakemake(tmp_path, "--configfile", write_config(tmp_path, content), check=False)
+    assert done.returncode != 0
+    for word in ("FSLDIR", "--use-conda", "engine: ants"):
+        assert word in done.stdout
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("config", sorted(p.name for p in (ROOT / "config").glob("*.yaml") if p.name != "paper.yaml"))
+def test_every_config_gives_a_dag(config, tmp_path, monkeypatch):
+    """With the terms of OASIS accepted, and FreeSurfer said to be on other nodes."""
+    monkeypatch.setenv("SMGICNET_UNCHECKED_TOOLS", "1")
+    text = (ROOT / "config" / config).read_text().replace("accept_license: false", "accept_license: true")
+    (tmp_path / "config.yaml").write_text(text)
+    (tmp_path / "resources/anatomies").mkdir(parents=True)
+    for number in range(20):
+        (tmp_path / f"resources/anatomies/map-{number:02d}.nii.gz").touch()
+    done = snakemake(tmp_path, "-n", "--configfile", str(tmp_path / "config.yaml"))
+    assert "write_table1" in done.stdout
+
+
+def test_train_on_the_command_line_ends_in_the_workflows_weights_and_metrics(finished, tmp_path, capsys, caplog):
+    """On a machine without Snakemake, from the prepared subjects alone; twice, the second time it finds all done."""
+    folder = tmp_path / "results/mini"
+    shutil.copytree(finished / "results/mini/cohort", folder / "cohort")
+    shutil.copytree(finished / "results/mini/raw/subjects", folder / "raw/subjects")
+    arguments = ["train", str(finished / "config.yaml"), "smgicnet", str(folder)]
+    assert cli.main(arguments) == 0
+    for level in range(1, 5):
+        ours, theirs = (base / RUN / f"level-{level}" for base in (tmp_path, finished))
+        assert (ours / "weights.pt").read_bytes() == (theirs / "weights.pt").read_bytes()
+        assert sorted(path.name for path in ours.glob("*.*")) == ["history.csv", "training.json", "weights.pt"]
+        identity = [json.loads((one / "training.json").read_text()) for one in (ours, theirs)]
+        assert all(identity[0][key] == identity[1][key] for key in ("method", "seed", "code", "images", "subjects"))
+    expected = metrics_of(finished, str(RUN))
+    found = metrics_of(tmp_path, str(RUN)).set_index(["fixed", "moving", "metric", "roi"])["value"]
+    expected = expected.set_index(["fixed", "moving", "metric", "roi"])["value"].reindex(found.index)
+    same = ~found.index.get_level_values("metric").isin(["seconds", "peak_memory_mib"])
+    assert list(found[same]) == list(expected[same])
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("weights.pt")}
+    with caplog.at_level(logging.INFO):
+        assert cli.main(arguments) == 0
+    assert "stage 4 is there" in caplog.text
+    assert "dice" in caplog.text
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("weights.pt")}
+
+
+def test_jobs_run_the_code_of_the_checkout(tmp_path, monkeypatch):
+    """Not that of another one that is installed."""
+    (tmp_path / "installed/smgicnet").mkdir(parents=True)
+    (tmp_path / "installed/smgicnet/__init__.py").write_text("raise ImportError('another checkout')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "installed"))
+    snakemake(tmp_path, "results/audit.md", "--configfile", str(ROOT / "config/config.yaml"))
+    assert (tmp_path / "results/audit.md").is_file()
+
+
+def test_register_on_the_command_line(finished, capsys):
+    """Two scans of other orientations, spacings and fields of view; results lie in their native spaces."""
+    cohort = finished / "results/mini/cohort"
+    fixed, moving = (cohort / name / "T1w.nii.gz" for name in ("sub-006", "sub-007"))
+    out = finished / "pair"
+    weights = finished / RUN / "level-4/weights.pt"
+    arguments = ["--fixed", str(fixed), "--moving", str(moving), "--weights", str(weights), "--out", str(out)]
+    assert cli.main(["register", *arguments]) == 0
+    printed = capsys.readouterr().out
+    native, other = read_image(fixed), read_image(moving)
+    warped = read_image(out / "warped.nii.gz")
+    assert warped.data.shape == native.data.shape
+    np.testing.assert_allclose(warped.affine, native.affine, atol=1e-5)
+    assert nib.aff2axcodes(warped.affine) == nib.aff2axcodes(native.affine)
+    forward, inverse = (read_itk(out / f"{name}.nii.gz") for name in ("displacement", "inverse_displacement"))
+    assert forward.data.shape[:3] == native.data.shape
+    assert inverse.data.shape[:3] == other.data.shape
+    points = grid_points(native.data.shape, native.affine)
+    expected = sample(Volume(other.data, other.affine), points + forward.data)
+    np.testing.assert_allclose(warped.data, expected, atol=1e-2)
+    there_and_back = apply_field(inverse, points + forward.data) - points
+    assert np.linalg.norm(there_and_back, axis=-1)[20:-20, 20:-20, 20:-20].mean() < 2.0  # mm, on a grid of 13 mm
+    for name in ("warped", "displacement", "inverse_displacement", "registration"):
+        assert str(out / name) in printed
+    assert json.loads((out / "registration.json").read_text())["seconds"] > 0
