@@ -12,6 +12,7 @@ if not workflow.overwrite_configfiles:
 report: "workflow/report/workflow.rst"
 
 
+include: "rules/package.smk"
 include: "rules/common.smk"
 include: "rules/cohort.smk"
 include: "rules/preprocess.smk"

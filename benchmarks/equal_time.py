@@ -22,7 +22,7 @@ from smgicnet.config.building import build
 from smgicnet.core.provenance import hardware
 from smgicnet.imaging.field_formats import read_geometry
 from smgicnet.imaging.grids import Grid
-from smgicnet.methods.contract import Stage
+from smgicnet.methods.stage import Stage
 
 STEPS = 20  # of each stage, to measure one
 

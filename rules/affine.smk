@@ -1,48 +1,50 @@
 # The affine arm: training subjects onto one of them, test pairs moving to fixed.
 
-AFFINE_CODE = ["affine.py", "align_job.py", "flirt.py" if ENGINE == "flirt" else "ants_affine.py", "images.py"]
+ALIGNING = environment("fsl" if study.affine["engine"] == "flirt" else "ants")
 
 
 rule align_subject:
     input:
-        unpack(source_files),
-        prepared="results/{dataset}/raw/subjects/{subject}/image.nii",
-        reference=lambda w: prepared(w.dataset, "raw", subjects(w.dataset, "train")[:1], "image")[0],
+        unpack(files.source),
+        prepared=paths.prepared("raw", "{subject}", "image"),
+        reference=lambda w: files.prepared(w, study.subjects(w.dataset, "train")[:1], "image"),
     output:
-        image="results/{dataset}/affine/subjects/{subject}/image.nii",
-        labels="results/{dataset}/affine/subjects/{subject}/labels.nii",
-        report="results/{dataset}/affine/subjects/{subject}/preprocessing.json",
+        **{kind: paths.prepared("affine", "{subject}", kind) for kind in ("image", "labels", "preprocessing")},
     log:
-        "results/{dataset}/logs/align/subjects/{subject}.log",
+        paths.log("align/subjects/{subject}"),
     conda:
-        f"../envs/{'fsl' if ENGINE == 'flirt' else 'ants'}.yaml"
+        ALIGNING
+    resources:
+        expected_ms=needs.aligning_ms,
+        kilobytes=needs.prepared_kb,
     params:
-        grid=lambda w: DATASETS[w.dataset]["grid"],
-        mapping=lambda w: preparation(w.dataset)["labels"],
-        affine=AFFINE,
-        code=lambda w: source_digest(*AFFINE_CODE) + preparing_code(w.dataset),
+        grid=lambda w: study.datasets[w.dataset]["grid"],
+        mapping=lambda w: study.datasets[w.dataset]["preprocessing"]["labels"],
+        affine=study.affine,
+        code=lambda w: code_with_labels("align_subject", w.dataset),
     script:
         "../workflow/scripts/align_subject.py"
 
 
 rule align_pairs:
     input:
-        lambda w: prepared(w.dataset, "raw", shard_subjects(w), "image"),
+        lambda w: files.prepared(w, files.shard_subjects(w), "image"),
     output:
-        alignments="results/{dataset}/affine/alignments/{shard}/alignments.json",
-        record="results/{dataset}/affine/alignments/{shard}/record.json",
+        alignments=paths.alignment("{shard}", "alignments.json"),
+        record=paths.alignment("{shard}", "record.json"),
     log:
-        "results/{dataset}/logs/align/pairs/{shard}.log",
+        paths.log("align/pairs/{shard}"),
     benchmark:
-        "results/{dataset}/affine/alignments/{shard}/benchmark.tsv"
+        paths.alignment("{shard}", BENCHMARK)
     conda:
-        f"../envs/{'fsl' if ENGINE == 'flirt' else 'ants'}.yaml"
+        ALIGNING
     resources:
-        mem_mb=lambda w, attempt: registering_needs(w, attempt)[0],
-        runtime=lambda w, attempt: registering_needs(w, attempt)[1],
+        mem_mb=needs.registering_memory,
+        runtime=needs.registering_minutes,
+        expected_ms=needs.registering_ms,
     params:
-        pairs=shard_pairs,
-        affine=AFFINE,
-        code=source_digest(*AFFINE_CODE),
+        pairs=files.shard_pairs,
+        affine=study.affine,
+        code=code("align_pairs"),
     script:
         "../workflow/scripts/align_pairs.py"

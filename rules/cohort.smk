@@ -1,16 +1,6 @@
-# Where subjects come from: rendered, or out of a published archive; who is in which split, and the pairs to test.
+from smgicnet.cohort.sources import recipe
 
-RENDERING_CODE = [
-    "phantom.py",
-    "rendering.py",
-    "foreground.py",
-    "label_protocols.py",
-    "images.py",
-    "headers.py",
-    "affine_geometry.py",
-    "transforms_io.py",
-    LABEL_TABLE,
-]
+# Where subjects come from: rendered, or out of a published archive; who is in which split, and the pairs to test.
 
 
 rule render_phantom:
@@ -22,32 +12,32 @@ rule render_phantom:
     log:
         "results/{dataset}/logs/cohort/{subject}.log",
     wildcard_constraints:
-        dataset=names(of_kind("phantom")),
+        dataset=names(study.of_kind("phantom")),
     conda:
         "../envs/torch.yaml"
     params:
-        source=lambda w: recipe(DATASETS[w.dataset]["source"]),
-        index=lambda w: COHORTS[w.dataset].index.get_loc(w.subject),
-        code=source_digest(*RENDERING_CODE, "fields.py"),
+        source=lambda w: recipe(study.datasets[w.dataset]["source"]),
+        index=lambda w: study.cohort(w.dataset).index.get_loc(w.subject),
+        code=code("render_phantom"),
     script:
         "../workflow/scripts/render_phantom.py"
 
 
 rule render_label_map:
     input:
-        lambda w: COHORTS[w.dataset].at[w.subject, "label_map"],
+        lambda w: study.cohort(w.dataset).at[w.subject, "label_map"],
     output:
         image="results/{dataset}/cohort/{subject}/rendered.nii.gz",
         labels="results/{dataset}/cohort/{subject}/rois.nii.gz",
     log:
         "results/{dataset}/logs/cohort/{subject}.log",
     wildcard_constraints:
-        dataset=names(of_kind("label-maps")),
+        dataset=names(study.of_kind("label-maps")),
     conda:
         "../envs/analysis.yaml"
     params:
-        source=lambda w: recipe(DATASETS[w.dataset]["source"]),
-        code=source_digest(*RENDERING_CODE),
+        source=lambda w: recipe(study.datasets[w.dataset]["source"]),
+        code=code("render_label_map"),
     script:
         "../workflow/scripts/render_label_map.py"
 
@@ -58,13 +48,13 @@ rule fetch_archive:
     log:
         "results/{dataset}/logs/archive.log",
     wildcard_constraints:
-        dataset=names(of_kind("archive")),
+        dataset=names(study.of_kind("archive")),
     localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
-        source=lambda w: archive(w.dataset),
-        code=source_digest("archive.py", "tab_separated.py"),
+        source=lambda w: study.datasets[w.dataset]["source"],
+        code=code("fetch_archive"),
     script:
         "../workflow/scripts/fetch_archive.py"
 
@@ -77,11 +67,11 @@ rule extract_scan:
     log:
         "results/{dataset}/logs/cohort/{subject}.log",
     wildcard_constraints:
-        dataset=names([name for name in of_kind("archive") if not archive(name)["labels"]]),
+        dataset=names([name for name in study.of_kind("archive") if not study.datasets[name]["source"]["labels"]]),
     conda:
         "../envs/analysis.yaml"
     params:
-        archive=lambda w: archive(w.dataset)["file"],
+        archive=lambda w: study.datasets[w.dataset]["source"]["file"],
     script:
         "../workflow/scripts/extract_scan.py"
 
@@ -91,7 +81,7 @@ use rule extract_scan as extract_labelled_scan with:
         image="results/{dataset}/cohort/{subject}/scan.nii.gz",
         labels="results/{dataset}/cohort/{subject}/scan-labels.nii.gz",
     wildcard_constraints:
-        dataset=names([name for name in of_kind("archive") if archive(name)["labels"]]),
+        dataset=names([name for name in study.of_kind("archive") if study.datasets[name]["source"]["labels"]]),
 
 
 rule write_cohort:
@@ -104,8 +94,8 @@ rule write_cohort:
     conda:
         "../envs/analysis.yaml"
     params:
-        table=lambda w: COHORTS[w.dataset].reset_index().to_dict("list"),
-        pairs=lambda w: PAIRS[w.dataset],
+        table=lambda w: study.cohort(w.dataset).reset_index().to_dict("list"),
+        pairs=lambda w: study.pairs(w.dataset),
     script:
         "../workflow/scripts/write_cohort.py"
 
@@ -114,6 +104,6 @@ rule cohorts:
     input:
         expand(
             "results/{dataset}/cohort/{table}.tsv",
-            dataset=DATASETS,
+            dataset=study.datasets,
             table=["participants", "pairs"],
         ),

@@ -1,134 +1,158 @@
 # From a scan to the common grid: skull strip, bias field, segmentation, each only where the config asks for it.
 
 
+def step(key):
+    """A setting of the preprocessing of the dataset that the wildcards name."""
+    return lambda w: study.datasets[w.dataset]["preprocessing"][key]
+
+
+def form(w):
+    """The form of NIfTI headers that decides where images of the dataset lie."""
+    return header_form(study.datasets[w.dataset]["preprocessing"])
+
+
+def all_prepared(kind):
+    """A file of every subject of the dataset on the common grid."""
+    return lambda w: files.prepared(w, study.subjects(w.dataset), kind)
+
+
 rule extract_brain:
     input:
-        unpack(scan_files),
+        unpack(files.scan),
     output:
-        image="results/{dataset}/steps/{subject}/brain.nii.gz",
-        mask="results/{dataset}/steps/{subject}/mask.nii.gz",
-        record="results/{dataset}/steps/{subject}/brain.json",
+        image=paths.step("{subject}", "brain.nii.gz"),
+        mask=paths.step("{subject}", "mask.nii.gz"),
+        record=paths.step("{subject}", "brain.json"),
     log:
-        "results/{dataset}/logs/brain/{subject}.log",
+        paths.log("brain/{subject}"),
     conda:
-        lambda w: tool_environment(preparation(w.dataset)["skull_strip"])
+        lambda w: environment(files.stripping_environment(w))
     threads: 2
     resources:
         mem_mb=lambda w, attempt: 6000 * attempt,
+        expected_ms=needs.without_torch(10),
+        guessed=1,
+        kilobytes=SCAN_KB,
     params:
-        tool=lambda w: preparation(w.dataset)["skull_strip"],
-        form=lambda w: header_form(preparation(w.dataset)),
-        code=source_digest(
-            "brain_extraction.py", "foreground.py", "images.py", "headers.py", "affine_geometry.py", "tools.py"
-        ),
+        tool=step("skull_strip"),
+        form=form,
+        code=code("extract_brain"),
     script:
         "../workflow/scripts/extract_brain.py"
 
 
 rule correct_bias:
     input:
-        unpack(stripped_files),
+        unpack(files.stripped),
     output:
-        image="results/{dataset}/steps/{subject}/corrected.nii.gz",
-        record="results/{dataset}/steps/{subject}/bias.json",
+        image=paths.step("{subject}", "corrected.nii.gz"),
+        record=paths.step("{subject}", "bias.json"),
     log:
-        "results/{dataset}/logs/bias/{subject}.log",
+        paths.log("bias/{subject}"),
     conda:
-        "../envs/ants.yaml"
+        environment("ants")
+    resources:
+        expected_ms=needs.without_torch(30),
+        kilobytes=SCAN_KB,
     params:
-        form=lambda w: header_form(preparation(w.dataset)),
-        code=source_digest("bias_field.py", "foreground.py", "images.py", "headers.py", "affine_geometry.py"),
+        form=form,
+        code=code("correct_bias"),
     script:
         "../workflow/scripts/correct_bias.py"
 
 
 rule segment:
     input:
-        unpack(scan_files),
+        unpack(files.scan),
     output:
-        labels="results/{dataset}/steps/{subject}/labels.nii.gz",
-        record="results/{dataset}/steps/{subject}/segmentation.json",
+        labels=paths.step("{subject}", "labels.nii.gz"),
+        record=paths.step("{subject}", "segmentation.json"),
     log:
-        "results/{dataset}/logs/segment/{subject}.log",
+        paths.log("segment/{subject}"),
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     threads: 4
     resources:
         mem_mb=lambda w, attempt: 8000 * attempt,
-        runtime=lambda w, attempt: 60 * (24 if preparation(w.dataset)["segmentation"] == "recon-all" else 2) * attempt,
+        runtime=lambda w, attempt: 60 * (24 if step("segmentation")(w) == "recon-all" else 2) * attempt,
+        expected_ms=needs.without_torch(300),
+        guessed=1,
+        kilobytes=SCAN_KB,
     params:
-        tool=lambda w: preparation(w.dataset)["segmentation"],
-        form=lambda w: header_form(preparation(w.dataset)),
-        folder=lambda w: f"results/{w.dataset}/segmentation",  # of the tool, which resumes there
-        code=source_digest("segmentation.py", "images.py", "headers.py", "affine_geometry.py", "tools.py"),
+        tool=step("segmentation"),
+        form=form,
+        folder=lambda w: study.paths(w.dataset).segmentation,  # of the tool, which resumes there
+        code=code("segment_subject"),
     script:
         "../workflow/scripts/segment_subject.py"
 
 
 rule preprocess:
     input:
-        unpack(source_files),
-        records=step_records,
+        unpack(files.source),
+        records=files.step_records,
     output:
-        image="results/{dataset}/raw/subjects/{subject}/image.nii",
-        labels="results/{dataset}/raw/subjects/{subject}/labels.nii",
-        report="results/{dataset}/raw/subjects/{subject}/preprocessing.json",
+        **{kind: paths.prepared("raw", "{subject}", kind) for kind in ("image", "labels", "preprocessing")},
     log:
-        "results/{dataset}/logs/preprocess/{subject}.log",
+        paths.log("preprocess/{subject}"),
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
+    resources:
+        expected_ms=needs.without_torch(0.3),
+        kilobytes=needs.prepared_kb,
     params:
-        grid=lambda w: DATASETS[w.dataset]["grid"],
-        mapping=lambda w: preparation(w.dataset)["labels"],
-        form=lambda w: header_form(preparation(w.dataset)),
-        code=lambda w: preparing_code(w.dataset),
+        grid=lambda w: study.datasets[w.dataset]["grid"],
+        mapping=step("labels"),
+        form=form,
+        code=lambda w: code_with_labels("preprocess_subject", w.dataset),
     script:
         "../workflow/scripts/preprocess_subject.py"
 
 
 rule assess_quality:
     input:
-        images=lambda w: prepared(w.dataset, "raw", subjects(w.dataset, *SPLITS), "image"),
-        labels=lambda w: prepared(w.dataset, "raw", subjects(w.dataset, *SPLITS), "labels"),
-        reports=lambda w: prepared(w.dataset, "raw", subjects(w.dataset, *SPLITS), "preprocessing"),
+        images=all_prepared("image"),
+        labels=all_prepared("labels"),
+        reports=all_prepared("preprocessing"),
     output:
-        table="results/{dataset}/raw/quality.tsv",
-        excluded="results/{dataset}/raw/excluded.txt",
+        table=paths.quality,
+        excluded=paths.excluded,
     log:
-        "results/{dataset}/logs/quality.log",
+        paths.log("quality"),
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     resources:
-        mem_mb=cohort_memory,
+        mem_mb=needs.cohort_memory,
     params:
-        subjects=lambda w: subjects(w.dataset, *SPLITS),
-        splits=lambda w: COHORTS[w.dataset].loc[subjects(w.dataset, *SPLITS), "split"].tolist(),
-        quality=lambda w: DATASETS[w.dataset]["quality"],
-        code=source_digest("quality.py", "foreground.py", "label_protocols.py", "tab_separated.py"),
+        subjects=lambda w: study.subjects(w.dataset),
+        splits=lambda w: study.cohort(w.dataset).loc[study.subjects(w.dataset), "split"].tolist(),
+        quality=lambda w: study.datasets[w.dataset]["quality"],
+        code=code("assess_quality"),
     script:
         "../workflow/scripts/assess_quality.py"
 
 
 rule write_quality_page:
     input:
-        table="results/{dataset}/raw/quality.tsv",
-        images=lambda w: prepared(w.dataset, "raw", subjects(w.dataset, *SPLITS), "image"),
-        labels=lambda w: prepared(w.dataset, "raw", subjects(w.dataset, *SPLITS), "labels"),
+        table=paths.quality,
+        images=all_prepared("image"),
+        labels=all_prepared("labels"),
     output:
-        "results/{dataset}/report/quality.html",
+        paths.quality_page,
     log:
-        "results/{dataset}/logs/quality_page.log",
+        paths.log("quality_page"),
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     resources:
-        mem_mb=cohort_memory,
+        mem_mb=needs.cohort_memory,
+        kilobytes=PAGE_KB,
     params:
-        subjects=lambda w: subjects(w.dataset, *SPLITS),
-        code=source_digest(*PAGE_CODE, "quality.py", "tab_separated.py"),
+        subjects=lambda w: study.subjects(w.dataset),
+        code=code("write_quality_page"),
     script:
         "../workflow/scripts/write_quality_page.py"
 
 
 rule quality:
     input:
-        expand("results/{dataset}/report/quality.html", dataset=DATASETS),
+        for_datasets(paths.quality_page),

@@ -1,68 +1,75 @@
 # Register and score in shards of test pairs, then gather them a method.
 
 
+def asked_for(gpu):
+    """What a job that registers asks for: networks want a GPU, the others do not."""
+    return {
+        "gpu": gpu,
+        "torch_threads": needs.threads,
+        "mem_mb": needs.registering_memory,
+        "runtime": needs.registering_minutes,
+        "expected_ms": needs.registering_ms,
+        "kilobytes": needs.registering_kb,
+    }
+
+
 # a rule for networks, which ask for a GPU, and one for the others
 rule register_shard:
     input:
         # in the affine arm too: an image or label map is resampled once, through affine and deformation
-        images=lambda w: prepared(w.dataset, "raw", shard_subjects(w), "image"),
-        labels=lambda w: prepared(w.dataset, "raw", shard_subjects(w), "labels"),
-        alignments=lambda w: alignments(w, "alignments.json"),
-        truth=lambda w: truth_files(w.dataset, shard_subjects(w)),
-        weights=final_weights,
-        excluded=exclusion,
+        images=lambda w: files.prepared(w, files.shard_subjects(w), "image"),
+        labels=lambda w: files.prepared(w, files.shard_subjects(w), "labels"),
+        alignments=lambda w: files.alignments(w, "alignments.json"),
+        truth=files.truth,
+        weights=files.final_weights,
+        excluded=files.excluded,
     output:
-        metrics="results/{dataset}/{arm}/{method}/seed-{seed}/shards/{shard}/metrics.csv",
-        record="results/{dataset}/{arm}/{method}/seed-{seed}/shards/{shard}/registration.json",
+        metrics=run.shard("{shard}", SHARD_METRICS),
+        record=run.shard("{shard}", SHARD_RECORD),
     log:
-        "results/{dataset}/logs/register/{arm}-{method}-seed-{seed}-shard-{shard}.log",
+        paths.log("register/{arm}-{method}-seed-{seed}-shard-{shard}"),
     benchmark:
-        "results/{dataset}/{arm}/{method}/seed-{seed}/shards/{shard}/benchmark.tsv"
+        run.shard("{shard}", BENCHMARK)
     wildcard_constraints:
-        method=names(NETWORKS),
+        method=names(study.networks),
     conda:
-        lambda w: environment(w.method)
-    threads: torch_threads
+        lambda w: environment(files.environment(w))
+    threads: needs.threads
     resources:
-        gpu=1,
-        torch_threads=torch_threads,
-        mem_mb=lambda w, attempt: registering_needs(w, attempt)[0],
-        runtime=lambda w, attempt: registering_needs(w, attempt)[1],
+        **asked_for(gpu=1),
     params:
-        method=lambda w: untitled(w.method),
-        subjects=shard_subjects,
-        pairs=shard_pairs,
-        code=lambda w: registering_code(METHODS[w.method]["type"], scored=True),
+        method=lambda w: study.registering_block(w.method),
+        subjects=files.shard_subjects,
+        pairs=files.shard_pairs,
+        code=lambda w: registering_code(study.methods[w.method]["type"]),
     script:
         "../workflow/scripts/register_shard.py"
 
 
 use rule register_shard as register_shard_on_cpu with:
     wildcard_constraints:
-        method=names(OTHERS),
+        method=names([name for name in study.methods if name not in study.networks]),
     resources:
-        gpu=0,
-        torch_threads=torch_threads,
-        mem_mb=lambda w, attempt: registering_needs(w, attempt)[0],
-        runtime=lambda w, attempt: registering_needs(w, attempt)[1],
+        **asked_for(gpu=0),
 
 
 rule choose_pairs:
     input:
-        labels=lambda w: prepared(w.dataset, "raw", subjects(w.dataset, "test"), "labels"),
-        excluded=exclusion,
+        labels=lambda w: files.prepared(w, study.subjects(w.dataset, "test"), "labels"),
+        excluded=files.excluded,
     output:
-        "results/{dataset}/cohort/shown_pairs.json",
+        paths.shown_pairs,
     log:
-        "results/{dataset}/logs/shown_pairs.log",
+        paths.log("shown_pairs"),
     conda:
-        "../envs/torch.yaml"
+        environment("torch")
     resources:
-        mem_mb=cohort_memory,
+        mem_mb=needs.cohort_memory,
+        expected_ms=needs.with_torch(1),
     params:
-        pairs=lambda w: PAIRS[w.dataset],
-        rules=CONFIG["evaluation"]["figure_pairs"],
-        code=source_digest("shown_pairs.py", "evaluation.py", "label_protocols.py", LABEL_TABLE),
+        pairs=lambda w: study.pairs(w.dataset),
+        rules=study.config["evaluation"]["figure_pairs"],
+        code=code("choose_pairs"),
     script:
         "../workflow/scripts/choose_pairs.py"
 
@@ -70,52 +77,46 @@ rule choose_pairs:
 # a few pairs again, so that neither another choice nor another figure registers a cohort anew
 rule register_shown:
     input:
-        pairs="results/{dataset}/cohort/shown_pairs.json",
-        images=lambda w: prepared(w.dataset, "raw", subjects(w.dataset, "test"), "image"),
-        alignments=lambda w: alignments(w, "alignments.json"),
-        weights=final_weights,
+        pairs=paths.shown_pairs,
+        images=lambda w: files.prepared(w, study.subjects(w.dataset, "test"), "image"),
+        alignments=lambda w: files.alignments(w, "alignments.json"),
+        weights=files.final_weights,
     output:
-        directory("results/{dataset}/{arm}/{method}/seed-{seed}/shown"),
+        directory(run.shown),
     log:
-        "results/{dataset}/logs/register/{arm}-{method}-seed-{seed}-shown.log",
+        paths.log("register/{arm}-{method}-seed-{seed}-shown"),
     wildcard_constraints:
-        method=names(NETWORKS),
+        method=names(study.networks),
     conda:
-        lambda w: environment(w.method)
-    threads: torch_threads
+        lambda w: environment(files.environment(w))
+    threads: needs.threads
     resources:
-        gpu=1,
-        torch_threads=torch_threads,
-        mem_mb=lambda w, attempt: registering_needs(w, attempt)[0],
-        runtime=lambda w, attempt: registering_needs(w, attempt)[1],
+        **asked_for(gpu=1),
     params:
-        method=lambda w: untitled(w.method),
-        code=lambda w: registering_code(METHODS[w.method]["type"], scored=False),
+        method=lambda w: study.registering_block(w.method),
+        code=lambda w: registering_code(study.methods[w.method]["type"]),
     script:
         "../workflow/scripts/register_shown.py"
 
 
 use rule register_shown as register_shown_on_cpu with:
     wildcard_constraints:
-        method=names(OTHERS),
+        method=names([name for name in study.methods if name not in study.networks]),
     resources:
-        gpu=0,
-        torch_threads=torch_threads,
-        mem_mb=lambda w, attempt: registering_needs(w, attempt)[0],
-        runtime=lambda w, attempt: registering_needs(w, attempt)[1],
+        **asked_for(gpu=0),
 
 
 rule gather_metrics:
     input:
-        metrics=lambda w: shard_files(w, "metrics.csv"),
-        records=lambda w: shard_files(w, "registration.json") + alignments(w, "record.json"),
+        metrics=lambda w: files.shards(w, SHARD_METRICS),
+        records=lambda w: files.shards(w, SHARD_RECORD) + files.alignments(w, "record.json"),
     output:
-        metrics="results/{dataset}/{arm}/{method}/seed-{seed}/metrics.csv.gz",
-        record="results/{dataset}/{arm}/{method}/seed-{seed}/metrics.json",
+        metrics=run.file(METRICS),
+        record=run.file(METRICS_RECORD),
     log:
-        "results/{dataset}/logs/gather/{arm}-{method}-seed-{seed}.log",
+        paths.log("gather/{arm}-{method}-seed-{seed}"),
     localrule: True
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     script:
         "../workflow/scripts/gather_metrics.py"

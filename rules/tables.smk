@@ -1,139 +1,129 @@
 # Tables: derived from the metrics and from nothing else.
 
-# what makes each of them, by paths relative to the package; it stands in the JSON beside the table
-TABLE_SOURCES = {
-    "table1": [*TABLE_CODE, "table_job.py"],
-    "table2": [*TABLE_CODE, "table_job.py"],
-    "table3": [*TABLE_CODE, "table_job.py", "published_table.py"],
-    "comparisons": [
-        *TABLE_CODE,
-        "table_job.py",
-        "comparison_tables.py",
-        "label_protocols.py",
-        os.path.relpath(LABEL_TABLE, PACKAGE),
-    ],
-    "ablations": [*TABLE_CODE, "table_job.py", "ablations.py"],
+TABLE_CODE = {
+    # what makes a table stands in the JSON beside it, by paths relative to the package
+    "sources": [os.path.relpath(path, PACKAGE) for path in source_files("smgicnet.jobs.tables")],
+    "code": code("write_table"),
 }
+
+
+def table(name):
+    """The files of a table: Markdown for the report, CSV, LaTeX, and what it was made from."""
+    forms = {form: paths.table(name, form) for form in TABLE_FORMS}
+    return {**forms, "md": reported(forms["md"], name)}
+
+
+def of_runs(runs, name):
+    """A file of each of these runs."""
+    return lambda w: files.runs(w.dataset, name, runs)
+
+
+def recorded_config(w):
+    """The config as the dataset's results depend on it."""
+    return study.recorded_config(w.dataset)
 
 
 rule write_table1:
     input:
-        metrics=lambda w: method_files(w.dataset, "metrics.csv.gz", TABLE1_RUNS),
-        records=lambda w: method_files(w.dataset, "metrics.json", TABLE1_RUNS),
+        metrics=of_runs([run for run in study.runs if run[0] not in study.published], METRICS),
+        records=of_runs([run for run in study.runs if run[0] not in study.published], METRICS_RECORD),
         paper=repository_file("config/paper.yaml"),
     output:
         **table("table1"),
-        md=reported("results/{dataset}/tables/table1.md", "table1"),
     log:
-        "results/{dataset}/logs/table1.log",
+        paths.log("table1"),
     localrule: True
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     params:
-        labels=LABELS,
-        config=lambda w: recorded_config(w.dataset),
-        code=source_digest(*TABLE_SOURCES["table1"]),
-        sources=TABLE_SOURCES["table1"],
+        **TABLE_CODE,
+        labels=study.labels(study.runs),
+        config=recorded_config,
     script:
-        "../workflow/scripts/write_table1.py"
+        "../workflow/scripts/write_table.py"
 
 
 rule write_table2:
     input:
-        metrics=lambda w: method_files(w.dataset, "metrics.csv.gz", [REFERENCE, *COMPARED]),
-        records=lambda w: method_files(w.dataset, "metrics.json", [REFERENCE, *COMPARED]),
+        metrics=of_runs([study.reference, *study.compared], METRICS),
+        records=of_runs([study.reference, *study.compared], METRICS_RECORD),
         paper=repository_file("config/paper.yaml"),
     output:
         **table("table2"),
-        md=reported("results/{dataset}/tables/table2.md", "table2"),
     log:
-        "results/{dataset}/logs/table2.log",
+        paths.log("table2"),
     localrule: True
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     params:
-        labels=LABELS,
-        reference=REFERENCE,
-        config=lambda w: recorded_config(w.dataset),
-        code=source_digest(*TABLE_SOURCES["table2"]),
-        sources=TABLE_SOURCES["table2"],
+        **TABLE_CODE,
+        labels=study.labels(study.runs),
+        reference=study.reference,
+        config=recorded_config,
     script:
-        "../workflow/scripts/write_table2.py"
+        "../workflow/scripts/write_table.py"
 
 
 rule write_table3:
     input:
-        metrics=lambda w: method_files(w.dataset, "metrics.csv.gz", TABLE3_RUNS),
-        records=lambda w: method_files(w.dataset, "metrics.json", TABLE3_RUNS),
+        metrics=of_runs([run for run in study.table3_rows if run in study.runs], METRICS),
+        records=of_runs([run for run in study.table3_rows if run in study.runs], METRICS_RECORD),
         paper=repository_file("config/paper.yaml"),
     output:
         **table("table3"),
-        md=reported("results/{dataset}/tables/table3.md", "table3"),
     log:
-        "results/{dataset}/logs/table3.log",
+        paths.log("table3"),
     localrule: True
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     params:
-        labels={f"{method}/{arm}": label((method, arm)) for method, arm in TABLE3_ROWS},
-        absent=[run for run in PUBLISHED_RUNS if run[0] in ABSENT],
-        published=PUBLISHED,
-        config=lambda w: recorded_config(w.dataset),
-        code=source_digest(*TABLE_SOURCES["table3"]),
-        sources=TABLE_SOURCES["table3"],
+        **TABLE_CODE,
+        labels=study.labels(study.table3_rows),
+        absent=[run for run in study.published_runs if run[0] in study.absent],
+        published=study.published,
+        config=recorded_config,
     script:
-        "../workflow/scripts/write_table3.py"
+        "../workflow/scripts/write_table.py"
 
 
 rule compare_methods:
     input:
-        metrics=lambda w: method_files(w.dataset, "metrics.csv.gz", [REFERENCE, *COMPARED]),
-        records=lambda w: method_files(w.dataset, "metrics.json", [REFERENCE, *COMPARED]),
+        metrics=of_runs([study.reference, *study.compared], METRICS),
+        records=of_runs([study.reference, *study.compared], METRICS_RECORD),
     output:
         **table("comparisons"),
-        md=reported("results/{dataset}/tables/comparisons.md", "comparisons"),
     log:
-        "results/{dataset}/logs/comparisons.log",
+        paths.log("comparisons"),
     localrule: True
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     params:
-        labels=LABELS,
-        reference=REFERENCE,
-        resamples=CONFIG["evaluation"]["resamples"],
+        **TABLE_CODE,
+        labels=study.labels(study.runs),
+        reference=study.reference,
+        resamples=study.config["evaluation"]["resamples"],
         seed=0,
-        merge_sides=CONFIG["evaluation"]["merge_sides"],
-        config=lambda w: recorded_config(w.dataset),
-        code=source_digest(*TABLE_SOURCES["comparisons"]),
-        sources=TABLE_SOURCES["comparisons"],
+        merge_sides=study.config["evaluation"]["merge_sides"],
+        config=recorded_config,
     script:
-        "../workflow/scripts/compare_methods.py"
+        "../workflow/scripts/write_table.py"
 
 
 rule table1:
     input:
-        expand("results/{dataset}/tables/table1.{form}", dataset=DATASETS, form=TABLE_FORMS.values()),
+        for_datasets("results/{dataset}/tables/table1.{form}", form=TABLE_FORMS.values()),
 
 
 rule table2:
     input:
-        expand(
-            "results/{dataset}/tables/table2.{form}", dataset=DATASETS if COMPARED else [], form=TABLE_FORMS.values()
-        ),
+        for_datasets("results/{dataset}/tables/table2.{form}", study.compared, form=TABLE_FORMS.values()),
 
 
 rule table3:
     input:
-        expand(
-            "results/{dataset}/tables/table3.{form}",
-            dataset=DATASETS if PUBLISHED_RUNS else [],
-            form=TABLE_FORMS.values(),
-        ),
+        for_datasets("results/{dataset}/tables/table3.{form}", study.published_runs, form=TABLE_FORMS.values()),
 
 
 rule comparisons:
     input:
-        expand(
-            ["results/{dataset}/tables/comparisons.md", "results/{dataset}/figures/comparisons.png"],
-            dataset=DATASETS if COMPARED else [],
-        ),
+        for_datasets([paths.table("comparisons", "md"), paths.figure("comparisons", "png")], study.compared),

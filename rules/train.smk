@@ -1,41 +1,37 @@
 # One job a stage: the weights of the one before are loaded; levels below the newest are frozen at first.
 
 
-rule train_level:
+rule train_stage:
     input:
-        images=lambda w: prepared(w.dataset, w.arm, subjects(w.dataset, "train"), "image"),
-        validation=lambda w: prepared(w.dataset, w.arm, subjects(w.dataset, "val"), "image", "labels"),
+        images=lambda w: files.prepared_in(w, "train", "image"),
+        validation=lambda w: files.prepared_in(w, "val", "image", "labels"),
         # every subject has to be usable, the test subjects too, before hours are spent
-        checked=ancient("results/{dataset}/raw/quality.tsv"),
-        excluded=exclusion,
-        labels=lambda w: (
-            prepared(w.dataset, w.arm, subjects(w.dataset, "train"), "labels")
-            if learns_from_labels(stage_block(METHODS[w.method], int(w.level)))
-            else []
-        ),
-        earlier=lambda w: [stage_weights(w, int(w.level) - 1)] if int(w.level) > 1 else [],
+        checked=ancient(paths.quality),
+        excluded=files.excluded,
+        labels=files.labels_to_learn_from,
+        earlier=files.earlier_weights,
     output:
-        weights="results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/weights.pt",
-        history="results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/history.csv",
-        record="results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/training.json",
+        **{kind: run.stage("{stage}", kind) for kind in ("weights", "history", "record")},
     log:
-        "results/{dataset}/logs/train/{arm}-{method}-seed-{seed}-level-{level}.log",
+        paths.log("train/{arm}-{method}-seed-{seed}-level-{stage}"),
     benchmark:
-        "results/{dataset}/{arm}/{method}/seed-{seed}/level-{level}/benchmark.tsv"
+        run.stage("{stage}", BENCHMARK)
     wildcard_constraints:
-        method=names(TRAINED),
+        method=names(study.trained),
     conda:
-        "../envs/torch.yaml"
-    threads: torch_threads
+        environment("torch")
+    threads: needs.threads
     resources:
         gpu=1,  # a process each, which share a batch
-        torch_threads=torch_threads,
-        mem_mb=training_memory,
+        torch_threads=needs.threads,
+        mem_mb=needs.training_memory,
+        expected_ms=needs.training_ms,
+        kilobytes=STAGE_KB,
     params:
-        method=lambda w: stage_block(METHODS[w.method], int(w.level)),
-        grid=lambda w: DATASETS[w.dataset]["grid"],
-        training=lambda w: subjects(w.dataset, "train"),
-        validation=lambda w: subjects(w.dataset, "val"),
-        code=lambda w: training_code(METHODS[w.method]["type"]),
+        method=lambda w: stage_block(study.methods[w.method], int(w.stage)),
+        grid=lambda w: study.datasets[w.dataset]["grid"],
+        training=lambda w: study.subjects(w.dataset, "train"),
+        validation=lambda w: study.subjects(w.dataset, "val"),
+        code=lambda w: training_code(study.methods[w.method]["type"]),
     script:
-        "../workflow/scripts/train_level.py"
+        "../workflow/scripts/train_stage.py"

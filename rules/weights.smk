@@ -6,8 +6,8 @@ rule weights:
         "resources/weights/fetch.log",
     localrule: True
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     params:
-        wanted=PUBLISHED,
+        wanted=study.published,
     script:
         "../workflow/scripts/fetch_weights.py"

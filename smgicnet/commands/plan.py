@@ -23,7 +23,7 @@ from smgicnet.config.building import build
 from smgicnet.config.completion import load
 from smgicnet.core.provenance import hardware, write_text
 from smgicnet.jobs.costs import COSTS, Layout, pair_seconds, read_costs
-from smgicnet.methods.contract import Stage
+from smgicnet.methods.stage import Stage
 
 log = logging.getLogger(__name__)
 # Seconds of work by rule, where it depends on neither method nor grid much. Measured on the default config, but for the

@@ -187,7 +187,7 @@ def _excerpt(line: str | None, place: int) -> str:
 def _notes(record: Mapping) -> list[str]:
     """With what other source or versions the table was made: no fault, where it comes out the same."""
     try:
-        here = source_digest(*(CHECKOUT / name for name in record["sources"]))
+        here = source_digest(CHECKOUT / name for name in record["sources"])
     except (OSError, ValueError) as error:
         here = f"not known ({error})"
     notes = [f"its source then {record['code']}, here {here}"] if here != record["code"] else []

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import os
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -48,12 +47,14 @@ DATA = {"smgicnet.preparation.label_protocols": ("labels/freesurfer.tsv",)}
 def source_files(*roots: str | Path, beside: Collection[str] = ()) -> list[Path]:
     """The files that ``roots``, dotted names of modules or paths of scripts, are made of, sorted.
 
-    These are the roots, the modules of this package that they import, early or late, and what lies beside a module that
-    is no Python (styles, templates), but for the rooms and modules in `BESIDE` and ``beside``. Raises
-    ``ModuleNotFoundError`` for a module of this package that there is not.
+    These are the modules of this package that they are or import, early or late, and what lies beside a module that is
+    no Python (styles, templates), but for the rooms and modules in `BESIDE` and ``beside``. The text of a script itself
+    is Snakemake's to watch. Raises ``ModuleNotFoundError`` for a module of this package that there is not.
     """
     left_out = {*BESIDE, *beside}
-    todo = [root if isinstance(root, Path) else _module_file(root) for root in roots]
+    todo = [_module_file(root) for root in roots if not isinstance(root, Path)]
+    scripts = [name for root in roots if isinstance(root, Path) for name in _imports(root)]
+    todo += [_module_file(name) for name in scripts if not _is_among(name, left_out)]
     found: set[Path] = set()
     while todo:
         path = todo.pop()
@@ -71,10 +72,12 @@ def code_digest(*roots: str | Path, beside: Collection[str] = (), files: Iterabl
 
 def source_digest(paths: Iterable[str | Path]) -> str:
     """Digest of files' contents and names as seen from the package. Raises ``FileNotFoundError`` for a wrong name."""
-    named = {os.path.relpath(path, PACKAGE) if PACKAGE in Path(path).parents else Path(path).name: Path(path) for path in paths}
+    named = {}
+    for path in map(Path, paths):
+        named[path.relative_to(PACKAGE).as_posix() if PACKAGE in path.parents else path.name] = path
     digest = hashlib.sha256()
     for name in sorted(named):
-        digest.update(Path(name).as_posix().encode() + b"\0" + named[name].read_bytes())
+        digest.update(name.encode() + b"\0" + named[name].read_bytes())
     return digest.hexdigest()[:16]
 
 

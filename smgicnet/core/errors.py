@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 LONGEST = 8000  # characters of a problem: a config with fifty wrong keys has fewer
@@ -30,3 +31,15 @@ class InputError(ValueError):
 
     def __reduce__(self):
         return InputError, (self.source, self.problem, self.remedy)
+
+
+class InputErrors(InputError):
+    """Several things that cannot be used, a line each."""
+
+    def __init__(self, problems: Sequence[InputError]):
+        super().__init__(problems[0].source, problems[0].problem, problems[0].remedy)
+        self.args = ("\n".join(map(str, problems)),)
+        self.problems = tuple(problems)
+
+    def __reduce__(self):
+        return InputErrors, (self.problems,)

@@ -14,6 +14,7 @@ from pathlib import Path
 from smgicnet.config.blocks import learns_from_labels
 from smgicnet.config.schemas import schema
 from smgicnet.core.errors import InputError
+from smgicnet.core.layout import COSTS
 from smgicnet.core.provenance import write_text
 
 BASE_MB = 1500  # of a job's programs and libraries
@@ -21,7 +22,6 @@ ALIGNMENT = {"pair_seconds": 20.0, "pair_memory": 1500}  # of an affine alignmen
 UNKNOWN = {"pair_seconds": 10.0, "pair_memory": 3000, "training_memory": 10000}
 LABELS_MEMORY = 1000  # of training with them besides
 SIDES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # subjects of a side of a job, which reads at most twice as many images
-COSTS = "results/costs.json"
 
 
 def million_voxels(grid: Mapping) -> float:
@@ -29,7 +29,7 @@ def million_voxels(grid: Mapping) -> float:
     return prod(grid["shape"]) / 1e6
 
 
-def of_method(block: Mapping) -> dict[str, float]:
+def method_cost(block: Mapping) -> dict[str, float]:
     """``cost`` by the schema of a method's block; learning from label maps takes memory for where each voxel looks."""
     cost = UNKNOWN | schema(f"methods/{block['type']}").get("cost", {})
     return cost | {"training_memory": cost["training_memory"] + LABELS_MEMORY * learns_from_labels(block)}
@@ -69,7 +69,7 @@ def pair_seconds(name: str, cost: Mapping, dataset: str, grid: Mapping, measured
     return cost["pair_seconds"] * million_voxels(grid) if found is None else found
 
 
-class Layout:
+class JobSizes:
     """How many pairs a job of each method takes, in one dataset; decided once and kept in a file beside the cohort.
 
     Another machine, profile or measurement then changes no job that has run. ``size``: of every method, where the

@@ -12,6 +12,7 @@ import torch
 
 from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.core.files import atomic_path
+from smgicnet.core.layout import shown_files
 from smgicnet.core.provenance import distinct, files_digest, hardware, versions, write_record
 from smgicnet.imaging.displacements import to_world, write_itk
 from smgicnet.imaging.images import read_field, read_image, read_labels, write_volume
@@ -21,7 +22,6 @@ from smgicnet.methods.device import image_tensor, peak_memory
 from smgicnet.methods.loading import load_method
 from smgicnet.preparation.alignments import Alignment, read_alignments, voxel_matrix
 from smgicnet.preparation.label_protocols import roi_names
-from smgicnet.publication.examples import field_files
 from smgicnet.registration.fields import affine_field, compose, compose_affine, warp
 from smgicnet.scoring.evaluation import ScoredSubject, score_pair
 
@@ -148,7 +148,7 @@ def register_shown(
         matrices = volumes[fixed].affine, volumes[moving].affine
         alignment = affine[fixed, moving] if alignments else None
         result = _register(method, tensors[fixed], tensors[moving], *matrices, alignment)
-        warped_path, field_path = field_files(fields, fixed, moving)
+        warped_path, field_path = shown_files(fields, fixed, moving)
         write_volume(warped_path, warp(tensors[moving], result.forward)[0, 0].cpu().numpy(), matrices[0])
         write_itk(field_path, to_world(result.forward[0].cpu().numpy(), *matrices), matrices[0])
         log.info("registered %s to %s", moving, fixed)

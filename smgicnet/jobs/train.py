@@ -18,8 +18,9 @@ from smgicnet.core.provenance import files_digest, write_record
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.images import read_image, read_labels
 from smgicnet.methods import METHODS
-from smgicnet.methods.contract import LearnedMethod, Stage
+from smgicnet.methods.contract import LearnedMethod
 from smgicnet.methods.device import has_bfloat16, image_tensor, peak_memory, to_device
+from smgicnet.methods.stage import Stage
 from smgicnet.methods.weights import Weights, read_weights, write_weights
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.registration.fields import warp

@@ -14,7 +14,7 @@ from pathlib import Path
 from smgicnet.core.errors import InputError
 
 log = logging.getLogger(__name__)
-UNCHECKED = "SMGICNET_UNCHECKED_TOOLS"
+UNCHECKED = "unchecked_tools=true"  # in the config of a profile
 FREESURFER = "install FreeSurfer 7.4 or newer (https://surfer.nmr.mgh.harvard.edu/fswiki/DownloadAndInstall)"
 FASTSURFER = "install FastSurfer (https://github.com/Deep-MI/FastSurfer) and set FASTSURFER_HOME"
 
@@ -93,17 +93,14 @@ def _problem(name: str, conda: bool) -> str | None:
 def require_tools(wanted: Mapping[str, Sequence[str]], *, conda: bool = False) -> None:
     """Raise one `InputError` that names every tool that is missing.
 
-    ``wanted`` has the config keys that ask for each tool; ``conda``: environments will be made. The environment
-    variable `UNCHECKED` skips the check.
+    ``wanted`` has the config keys that ask for each tool; ``conda``: environments will be made.
     """
-    if os.environ.get(UNCHECKED) == "1":
-        return
     problems = {name: _problem(name, conda) for name in wanted}
     missing = {name: problem for name, problem in problems.items() if problem}
     if missing:
         said = "; ".join(f"{name} for {', '.join(wanted[name])}: {problem}" for name, problem in missing.items())
         remedies = "; ".join(dict.fromkeys(TOOLS[name].remedy for name in missing))
-        remedies += f"; or name another tool, or set {UNCHECKED}=1 if only the nodes that run jobs have them"
+        remedies += f"; or name another tool, or set `config: [{UNCHECKED}]` in the profile if only the nodes that run jobs have them"
         raise InputError("missing tools", said, remedies[0].upper() + remedies[1:])
 
 

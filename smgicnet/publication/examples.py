@@ -8,14 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from smgicnet.core.errors import InputError
+from smgicnet.core.layout import shown_files
 from smgicnet.imaging.displacements import read_itk, to_voxels
 from smgicnet.imaging.images import read_image
-
-
-def field_files(folder: str | Path, fixed: str, moving: str) -> tuple[Path, Path]:
-    """Where the warped image and the displacement (ITK) of a pair that figures show lie in a run's folder."""
-    stem = f"fixed-{fixed}_moving-{moving}"
-    return Path(folder) / f"{stem}_warped.nii.gz", Path(folder) / f"{stem}_displacement.nii.gz"
 
 
 def mean_dice(metrics: pd.DataFrame, fixed: str, moving: str) -> float:
@@ -37,7 +32,7 @@ def load_example(
     ``images`` maps a subject to its preprocessed image, ``folder`` is the run's with the fields of the pairs shown,
     ``initial`` are the metrics before registration. Raises `InputError` when the pair's field is not there.
     """
-    warped, field = field_files(folder, fixed, moving)
+    warped, field = shown_files(folder, fixed, moving)
     if not warped.is_file():
         raise InputError(folder, f"it has no field of {moving} to {fixed}", "Remove it and run the workflow again")
     volumes = {"fixed": read_image(images[fixed]), "moving": read_image(images[moving])}

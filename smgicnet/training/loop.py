@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from smgicnet.core.errors import InputError
 from smgicnet.core.interruption import Interrupted, Stop, watch
-from smgicnet.methods.contract import LearnedMethod, Stage
+from smgicnet.methods.contract import LearnedMethod
+from smgicnet.methods.stage import Stage
 from smgicnet.methods.weights import save
 from smgicnet.training.cuda_graph import GraphedGradients, gradients
 from smgicnet.training.distributed import Group

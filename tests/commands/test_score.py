@@ -10,6 +10,7 @@ from smgicnet import cli
 from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.commands.score import score_transforms
 from smgicnet.core.errors import InputError
+from smgicnet.core.layout import shown_files
 from smgicnet.imaging.displacements import to_world, write_itk
 from smgicnet.imaging.field_formats import read_geometry, write_fsl
 from smgicnet.imaging.grids import Grid
@@ -18,7 +19,6 @@ from smgicnet.jobs.register import register_shard, register_shown
 from smgicnet.methods.contract import Registration
 from smgicnet.methods.weights import Weights, write_weights
 from smgicnet.preparation.label_protocols import label_table, roi_names
-from smgicnet.publication.examples import field_files
 from smgicnet.scoring.evaluation import ScoredSubject, score_pair, warp_labels
 from tests.grids import affine, centred
 from tests.helpers import SHAPE as SMALL
@@ -108,7 +108,7 @@ def test_a_run_of_the_workflow_and_its_files_have_the_same_scores(tmp_path):
     for fixed, moving in (("a", "b"), ("b", "a")):
         expected = rows[(rows["fixed"] == fixed) & rows["metric"].isin(METRICS)]
         ends = [subjects[name].labels for name in (fixed, moving)]
-        found = score_transforms(*ends, [field_files(tmp_path / "shown", fixed, moving)[1]])
+        found = score_transforms(*ends, [shown_files(tmp_path / "shown", fixed, moving)[1]])
         assert len(expected) == len(found) == 11
         assert keyed(expected)["sd_log_jacobian", ""] > 0.02
         pd.testing.assert_series_equal(keyed(found), keyed(expected.astype({"value": float})), rtol=1e-3)

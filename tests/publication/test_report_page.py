@@ -21,10 +21,10 @@ from scipy import ndimage
 
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import PACKAGE
+from smgicnet.core.layout import shown_files
 from smgicnet.core.provenance import read_yaml, write_text
 from smgicnet.imaging.displacements import to_world, write_itk
 from smgicnet.imaging.images import write_volume
-from smgicnet.publication.examples import field_files
 from smgicnet.publication.figures.plotting import save
 from smgicnet.publication.report import Figure, Run, write_page
 from smgicnet.publication.report import volumes as viewer_volumes
@@ -112,7 +112,7 @@ def write_kept(folder, images, affine, pairs, rng, size):
     """Fields and warped images of a run, as `smgicnet.jobs.register` keeps them."""
     for fixed, moving in pairs:
         u = smooth_field(images[fixed].shape, rng, size)
-        warped_path, field_path = field_files(folder, fixed, moving)
+        warped_path, field_path = shown_files(folder, fixed, moving)
         at = np.stack(np.meshgrid(*map(np.arange, u.shape[1:]), indexing="ij")) + u
         write_volume(warped_path, ndimage.map_coordinates(images[moving], at, order=1).astype(np.float32), affine)
         write_itk(field_path, to_world(u, affine, affine), affine)
@@ -331,7 +331,7 @@ def test_grid_and_jacobian_lie_where_the_field_says(tab, arguments):
     tab.add_script_tag(content=(PACKAGE / "report" / "viewer.js").read_text().split("class Pane")[0])
     run, (fixed, moving) = arguments["runs"][1], next(iter(PAIRS.values()))
     found = tab.evaluate("readField('p0-r1-field').then(all => all.map(one => Array.from(one)))")
-    lps = np.asarray(nib.load(field_files(run.folder, fixed, moving)[1]).dataobj)[:, :, :, 0]
+    lps = np.asarray(nib.load(shown_files(run.folder, fixed, moving)[1]).dataobj)[:, :, :, 0]
     expected = np.moveaxis(lps * [-1, -1, 1] / SPACING, -1, 0)
     np.testing.assert_allclose(
         np.reshape(found, expected.shape), expected, atol=0.5 / viewer_volumes.FIELD_STEPS + 1e-5

@@ -10,7 +10,7 @@ import torch
 from smgicnet.config.schemas import schema
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import write_volume
-from smgicnet.methods.contract import Stage
+from smgicnet.methods.stage import Stage
 from smgicnet.registration.fields import jacobian_determinant, warp
 from smgicnet.scoring.evaluation import dice
 from smgicnet.training.loop import Job, TrainingConfig, learning_rate, train

@@ -1,9 +1,11 @@
+from pathlib import Path
+
 from smgicnet.core.logs import job_log
 from smgicnet.jobs.tables import write_table
 
 with job_log(snakemake.log[0]):
     write_table(
-        "table3",
+        Path(snakemake.output.md).stem,
         snakemake.wildcards.dataset,
         inputs=dict(snakemake.input.items()),
         outputs=dict(snakemake.output.items()),

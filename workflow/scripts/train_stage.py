@@ -21,7 +21,7 @@ with job_log(snakemake.log[0]):
         snakemake.resources.gpu,  # a process each
         snakemake.log[0],
         snakemake.params.method,
-        int(snakemake.wildcards.level),
+        int(snakemake.wildcards.stage),
         seed=int(snakemake.wildcards.seed),
         grid=build(Grid, snakemake.params.grid),
         training=[subject for subject in training if subject.name not in excluded],

@@ -1,0 +1,143 @@
+"""Where every file of a study lies: the only owner of the paths below ``results/``.
+
+Each method returns a path as text. A rule gives wildcards for names (``DatasetPaths.of("{dataset}")``), a command names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+RESULTS = "results"
+COSTS = f"{RESULTS}/costs.json"
+AUDIT = {"md": f"{RESULTS}/audit.md", "record": f"{RESULTS}/audit.json", "log": f"{RESULTS}/audit.log"}
+PREPARED = {"image": "image.nii", "labels": "labels.nii", "preprocessing": "preprocessing.json"}
+TABLE_FORMS = {"md": "md", "csv": "csv", "tex": "tex", "record": "json"}
+FIGURE_FORMS = ("png", "pdf")
+STAGE_FILES = {"weights": "weights.pt", "history": "history.csv", "record": "training.json"}
+METRICS, METRICS_RECORD = "metrics.csv.gz", "metrics.json"  # of a method in an arm and of one seed
+SHARD_METRICS, SHARD_RECORD = "metrics.csv", "registration.json"  # of one job of those
+BENCHMARK = "benchmark.tsv"
+
+
+def decisions(study: str) -> str:
+    """Where what is decided when a run starts is written down; ``study`` is the digest of its config."""
+    return f"{RESULTS}/started/{study}.json"
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The files of one method in one arm, trained with one seed."""
+
+    folder: str
+
+    @property
+    def shown(self) -> str:
+        """The folder of the pairs that figures show."""
+        return f"{self.folder}/shown"
+
+    def file(self, name: str) -> str:
+        """A file of the whole run, such as `METRICS`."""
+        return f"{self.folder}/{name}"
+
+    def stage(self, stage: int | str, kind: str) -> str:
+        """A file of a stage of its training: a key of `STAGE_FILES`, or a name. The folder's name is the paper's."""
+        return f"{self.folder}/level-{stage}/{STAGE_FILES.get(kind, kind)}"
+
+    def shard(self, shard: int | str, name: str) -> str:
+        """A file of one of the jobs that register its pairs."""
+        return f"{self.folder}/shards/{shard}/{name}"
+
+
+@dataclass(frozen=True)
+class DatasetPaths:
+    """The files of one dataset; ``folder`` is ``results/DATASET``."""
+
+    folder: str
+
+    @classmethod
+    def of(cls, dataset: str, results: str | Path = RESULTS) -> DatasetPaths:
+        """Those of the dataset of that name."""
+        return cls(f"{results}/{dataset}")
+
+    @property
+    def cohort(self) -> str:
+        """The folder of what is made or fetched."""
+        return f"{self.folder}/cohort"
+
+    @property
+    def participants(self) -> str:
+        return f"{self.cohort}/participants.tsv"
+
+    @property
+    def pairs(self) -> str:
+        return f"{self.cohort}/pairs.tsv"
+
+    @property
+    def shown_pairs(self) -> str:
+        return f"{self.cohort}/shown_pairs.json"
+
+    @property
+    def job_sizes(self) -> str:
+        """How many pairs a job takes."""
+        return f"{self.cohort}/shards.json"
+
+    @property
+    def quality(self) -> str:
+        return f"{self.folder}/raw/quality.tsv"
+
+    @property
+    def excluded(self) -> str:
+        """The list of subjects that quality control leaves out."""
+        return f"{self.folder}/raw/excluded.txt"
+
+    @property
+    def segmentation(self) -> str:
+        """The folder of the segmenting tool, which resumes there."""
+        return f"{self.folder}/segmentation"
+
+    @property
+    def page(self) -> str:
+        return f"{self.folder}/report/index.html"
+
+    @property
+    def quality_page(self) -> str:
+        return f"{self.folder}/report/quality.html"
+
+    def cohort_file(self, subject: str, name: str) -> str:
+        """A file of a subject that is made or fetched."""
+        return f"{self.cohort}/{subject}/{name}"
+
+    def step(self, subject: str, name: str) -> str:
+        """A file of a step between a subject's scan and the common grid."""
+        return f"{self.folder}/steps/{subject}/{name}"
+
+    def prepared(self, arm: str, subject: str, kind: str) -> str:
+        """A file of a subject on the common grid: a key of `PREPARED`."""
+        return f"{self.folder}/{arm}/subjects/{subject}/{PREPARED[kind]}"
+
+    def alignment(self, shard: int | str, name: str) -> str:
+        """A file of one of the jobs that align pairs."""
+        return f"{self.folder}/affine/alignments/{shard}/{name}"
+
+    def run(self, arm: str, method: str, seed: int | str) -> RunPaths:
+        """The files of a method in an arm, of one seed."""
+        return RunPaths(f"{self.folder}/{arm}/{method}/seed-{seed}")
+
+    def table(self, name: str, form: str) -> str:
+        """A table in a form: a key of `TABLE_FORMS`."""
+        return f"{self.folder}/tables/{name}.{TABLE_FORMS[form]}"
+
+    def figure(self, name: str, form: str) -> str:
+        """A figure in one of `FIGURE_FORMS`."""
+        return f"{self.folder}/figures/{name}.{form}"
+
+    def log(self, name: str) -> str:
+        """The log of a job."""
+        return f"{self.folder}/logs/{name}.log"
+
+
+def shown_files(folder: str | Path, fixed: str, moving: str) -> tuple[Path, Path]:
+    """The warped image and the displacement (ITK) of a pair that figures show, in a run's folder ``shown``."""
+    stem = f"fixed-{fixed}_moving-{moving}"
+    return Path(folder) / f"{stem}_warped.nii.gz", Path(folder) / f"{stem}_displacement.nii.gz"

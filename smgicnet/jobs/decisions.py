@@ -1,0 +1,77 @@
+"""What is decided when a run starts: it is written down once, and the run's jobs read it.
+
+A job on a node with other software then aligns with the engine that was chosen, and weights that arrive while others
+are registering change nothing in this run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from smgicnet.core import layout
+from smgicnet.core.errors import InputError
+from smgicnet.core.provenance import write_text
+from smgicnet.preparation.affine import choose_engine
+
+ENGINES = ("", "flirt", "ants")
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The choices of one run.
+
+    ``engine``: what aligns in the affine arm, ``flirt`` or ``ants``; empty where no method runs in it.
+    ``reason``: why it was chosen, as a sentence; empty without an engine.
+    ``absent``: names of the methods that are left out, since the weights that their authors publish are not there.
+    """
+
+    engine: str
+    reason: str
+    absent: tuple[str, ...]
+
+
+def decide(config: Mapping, *, conda: bool) -> Decisions:
+    """Choose, by what this machine has and, with ``conda``, what the environments bring.
+
+    Raises `InputError` where the config asks for an engine that is not there.
+    """
+    published = {name: block["published"] for name, block in config["methods"].items() if "published" in block}
+    absent = tuple(name for name, weights in published.items() if not Path(weights["file"]).is_file())
+    running = [block for name, block in config["methods"].items() if name not in absent]
+    if not any("affine" in block["arms"] for block in running):
+        return Decisions("", "", absent)
+    return Decisions(*choose_engine(config["affine"]["engine"], conda=conda), absent)
+
+
+def _path(config: Mapping) -> Path:
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+    return Path(layout.decisions(digest))
+
+
+def write_decisions(config: Mapping, decisions: Decisions) -> None:
+    """Write them down for the jobs of a run of this completed config."""
+    write_text(_path(config), json.dumps(asdict(decisions), indent=2) + "\n")
+
+
+def read_decisions(config: Mapping) -> Decisions:
+    """What was decided when the run of this completed config started.
+
+    Raises `InputError` where the file is missing or does not fit the config: a job never chooses again.
+    """
+    path, remedy = _path(config), "Start the workflow again: it writes this file when it starts"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        decisions = Decisions(found["engine"], found["reason"], tuple(found["absent"]))
+        if decisions.engine not in ENGINES or set(decisions.absent) - config["methods"].keys():
+            raise ValueError("an engine or a method that there is not")
+    except FileNotFoundError:
+        raise InputError(
+            path, "it is not there, and a job needs what was decided when its run started", remedy
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(path, f"not readable ({error})", remedy) from None
+    return decisions

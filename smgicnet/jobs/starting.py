@@ -1,0 +1,91 @@
+"""A run of the workflow starts: its study, with all that has to be right before the first job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from smgicnet.config.completion import complete
+from smgicnet.config.origin import Origin
+from smgicnet.core.errors import InputError, InputErrors
+from smgicnet.jobs.decisions import decide, read_decisions, write_decisions
+from smgicnet.jobs.study import Study
+from smgicnet.preparation.tools import require_tools
+
+MACHINE_KEYS = ("job_minutes", "unchecked_tools")  # what a profile says beside the config of a study
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a profile says of the machine.
+
+    ``job_minutes``: wished length of a job that registers pairs, in minutes; 20 by default.
+    ``unchecked_tools``: whether the programs of preprocessing are looked for where jobs run alone; false by default.
+    """
+
+    job_minutes: float = 20
+    unchecked_tools: bool = False
+
+    @classmethod
+    def of(cls, config: Mapping, origin: Origin) -> Machine:
+        """Read from the config that Snakemake gives. Raises `InputError` for a value that is none."""
+        minutes, unchecked = config.get("job_minutes", 20), config.get("unchecked_tools", False)
+        where = origin.of([("job_minutes",)])
+        try:
+            given, minutes = minutes, float(minutes)
+        except (TypeError, ValueError):
+            raise InputError(where, f"job_minutes is {minutes!r}", "Give a number of minutes above 0") from None
+        if not 0 < minutes < float("inf"):
+            raise InputError(where, f"job_minutes is {given!r}", "Give a number of minutes above 0")
+        if str(unchecked).lower() not in ("true", "false"):
+            where = origin.of([("unchecked_tools",)])
+            raise InputError(where, f"unchecked_tools is {unchecked!r}", "Give true or false")
+        return cls(minutes, str(unchecked).lower() == "true")
+
+
+def open_study(config: Mapping, origin: Origin, *, conda: bool, in_job: bool) -> Study:
+    """The study of a config as Snakemake gives it, checked as far as it can be before anything runs.
+
+    ``conda``: environments are made for the jobs. ``in_job``: this is a job of a run that has started: what was decided
+    then is read, and no program is looked for. Raises `InputError` for what cannot be used.
+    """
+    machine = Machine.of(config, origin)
+    # nothing is taken out of what is given: a module is read once a `use rule`, each time with the same config
+    full = complete({key: value for key, value in config.items() if key not in MACHINE_KEYS}, origin)
+    study = Study(full, job_minutes=machine.job_minutes)
+    study.require_usable()
+    if in_job:
+        study.decisions = read_decisions(full)
+        return study
+    problems: list[InputError] = []
+
+    def tried(function: Callable, *arguments: Any, **keywords: Any) -> Any:
+        try:
+            return function(*arguments, **keywords)
+        except InputError as error:
+            problems.append(error)
+            return None
+
+    study.decisions = tried(decide, full, conda=conda)
+    if not machine.unchecked_tools:
+        tried(require_tools, study.tools(to_come=True), conda=conda)
+    if problems:
+        raise InputErrors(problems)
+    return study
+
+
+def start(study: Study) -> None:
+    """Write down what was decided, for the jobs, and how many pairs each of them takes, so that it stays so."""
+    write_decisions(study.config, study.decisions)
+    for dataset in study.datasets:
+        study.job_sizes(dataset).keep()
+
+
+def what_was_decided(study: Study) -> list[str]:
+    """Which engine aligns, and which methods are left out, as sentences."""
+    said = [f"Affine pre-registration: {study.decisions.reason}"] if study.decisions.reason else []
+    for name in study.absent:
+        file = study.published[name]["file"]
+        said.append(f"{name} is left out: no file {file}; `snakemake --cores 1 weights` fetches it")
+    return said

@@ -1,0 +1,184 @@
+"""Which files a job of a study needs, by the wildcards that name the job.
+
+``w`` is anything with the attributes of the job's wildcards: ``dataset``, ``arm``, ``method``, ``seed``, ``shard``,
+``stage``, ``subject``; as Snakemake gives them, numbers may be text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from smgicnet.config.blocks import learns_from_labels, stage_block
+from smgicnet.config.schemas import schema
+from smgicnet.core.layout import METRICS, PREPARED, TABLE_FORMS
+from smgicnet.jobs.study import ALIGNMENTS, Pair, Run, Study
+
+STEP_RECORDS = {  # a step of preprocessing: its value where it is not done, and the record that it writes
+    "skull_strip": ("none", "brain"),
+    "bias_field": ("none", "bias"),
+    "segmentation": ("given", "segmentation"),
+}
+STRIPPING_ENVIRONMENTS = {"auto": "deepbet", "deepbet": "deepbet", "bet": "fsl"}  # FreeSurfer's is the user's own
+
+
+class StudyFiles:
+    """The files of each job of ``study``."""
+
+    def __init__(self, study: Study):
+        self.study = study
+
+    # Preparation
+
+    def scan(self, w: Any) -> dict[str, str]:
+        """A subject's image as the cohort has it, and its mask where one is asked for."""
+        row = self.study.cohort(w.dataset).loc[w.subject]
+        return {kind: row[kind] for kind in ["image", *["mask"] * (self._steps(w)["skull_strip"] == "mask")]}
+
+    def stripped(self, w: Any) -> dict[str, str]:
+        """A subject's skull-stripped image, and its mask if it was made."""
+        if self._steps(w)["skull_strip"] == "none":
+            return self.scan(w)
+        return {"image": self._step(w, "brain.nii.gz"), "mask": self._step(w, "mask.nii.gz")}
+
+    def source(self, w: Any) -> dict[str, str]:
+        """What a subject is prepared from: its image after the last step, its label map, a histogram to match."""
+        steps = self._steps(w)
+        corrected, segmented = steps["bias_field"] != "none", steps["segmentation"] != "given"
+        files = {
+            "image": self._step(w, "corrected.nii.gz") if corrected else self.stripped(w)["image"],
+            "labels": self._step(w, "labels.nii.gz")
+            if segmented
+            else self.study.cohort(w.dataset).at[w.subject, "labels"],
+            "histogram": steps["histogram_reference"],
+        }
+        return {key: path for key, path in files.items() if path}
+
+    def step_records(self, w: Any) -> list[str]:
+        """What each step that is done says of itself."""
+        steps = self._steps(w)
+        return [self._step(w, f"{record}.json") for key, (off, record) in STEP_RECORDS.items() if steps[key] != off]
+
+    def stripping_environment(self, w: Any) -> str:
+        """The conda environment of the tool that strips a dataset's skulls."""
+        return STRIPPING_ENVIRONMENTS.get(self._steps(w)["skull_strip"], "analysis")
+
+    def _steps(self, w: Any) -> dict:
+        return self.study.datasets[w.dataset]["preprocessing"]
+
+    def _step(self, w: Any, name: str) -> str:
+        return self.study.paths(w.dataset).step(w.subject, name)
+
+    def prepared(self, w: Any, subjects: Iterable[str], *kinds: str, arm: str = "raw") -> list[str]:
+        """Files of subjects on the common grid; ``kinds`` among the keys of `smgicnet.core.layout.PREPARED`."""
+        subjects, paths = list(subjects), self.study.paths(w.dataset)
+        return [paths.prepared(arm, name, kind) for kind in kinds or PREPARED for name in subjects]
+
+    def prepared_in(self, w: Any, split: str, *kinds: str) -> list[str]:
+        """Files on the common grid of a split, of the arm that the wildcards name or else of ``raw``."""
+        return self.prepared(w, self.study.subjects(w.dataset, split), *kinds, arm=getattr(w, "arm", "raw"))
+
+    def excluded(self, w: Any) -> list[str]:
+        """The list of subjects that are left out, where the config says so."""
+        excludes = self.study.datasets[w.dataset]["quality"]["exclude"]
+        return [self.study.paths(w.dataset).excluded] if excludes else []
+
+    # Training
+
+    def labels_to_learn_from(self, w: Any) -> list[str]:
+        """The label maps of the split train, where a stage learns from them."""
+        block = stage_block(self.study.methods[w.method], int(w.stage))
+        return self.prepared_in(w, "train", "labels") if learns_from_labels(block) else []
+
+    def stages(self, dataset: str, run: Run, kind: str, seed: int | str | None = None) -> list[str]:
+        """A file of each stage of a run's training, wherever it was trained; of its first seed without ``seed``."""
+        method, arm = run
+        seed = self.study.seeds(method)[0] if seed is None else seed
+        count = len(self.study.methods[method]["stages"])
+        return [
+            self.study.paths(dataset).run(arm, self.study.trained_as(method, stage), seed).stage(stage, kind)
+            for stage in range(1, count + 1)
+        ]
+
+    def earlier_weights(self, w: Any) -> list[str]:
+        """The weights of the stage before, from which a stage starts."""
+        return self.stages(w.dataset, (w.method, w.arm), "weights", w.seed)[: int(w.stage) - 1][-1:]
+
+    def final_weights(self, w: Any) -> list[str]:
+        """The weights of the last stage, or those that the config names; none of a method that is not learned."""
+        block = self.study.methods[w.method]
+        if block["weights"] or "published" in block:
+            return [block["weights"] or block["published"]["file"]]
+        return self.stages(w.dataset, (w.method, w.arm), "weights", w.seed)[-1:]
+
+    # Registration
+
+    def shard_pairs(self, w: Any) -> list[Pair]:
+        """The pairs of the job that the wildcards name; a job without a method aligns."""
+        return self.study.shards(w.dataset, getattr(w, "method", ALIGNMENTS))[int(w.shard)]
+
+    def shard_subjects(self, w: Any) -> list[str]:
+        """Names of the subjects in a job's pairs."""
+        return sorted({name for pair in self.shard_pairs(w) for name in pair})
+
+    def truth(self, w: Any) -> list[str]:
+        """The true transforms of a job's subjects, where the cohort has them: both directions of each."""
+        table = self.study.cohort(w.dataset)
+        columns = [column for column in ("to_template", "from_template") if column in table]
+        return [table.at[name, column] for column in columns for name in self.shard_subjects(w)]
+
+    def alignments(self, w: Any, name: str) -> list[str]:
+        """A file of the alignments of a job's pairs, or of all pairs, in the affine arm."""
+        if w.arm != "affine":
+            return []
+        where = self.study.aligned_in(w.dataset)
+        pairs = self.shard_pairs(w) if hasattr(w, "shard") else where
+        return [self.study.paths(w.dataset).alignment(shard, name) for shard in sorted({where[pair] for pair in pairs})]
+
+    def shards(self, w: Any, name: str) -> list[str]:
+        """A file of every job of a run."""
+        run = self.study.paths(w.dataset).run(w.arm, w.method, w.seed)
+        return [run.shard(shard, name) for shard in range(len(self.study.shards(w.dataset, w.method)))]
+
+    def environment(self, w: Any) -> str:
+        """The conda environment in which a method registers, by its schema."""
+        return schema(f"methods/{self.study.methods[w.method]['type']}").get("environment", "torch")
+
+    # Publication
+
+    def runs(self, dataset: str, name: str, runs: Iterable[Run] | None = None) -> list[str]:
+        """A file of each seed of runs, by default of all."""
+        paths = self.study.paths(dataset)
+        chosen = self.study.runs if runs is None else runs
+        return [paths.run(arm, method, seed).file(name) for method, arm in chosen for seed in self.study.seeds(method)]
+
+    def first_seed(self, dataset: str, runs: Iterable[Run], name: str = METRICS) -> list[str]:
+        """A file, or the folder ``shown``, of the first seed of runs: that of the pairs that figures show."""
+        paths = self.study.paths(dataset)
+        return [paths.run(arm, method, self.study.seeds(method)[0]).file(name) for method, arm in runs]
+
+    def trainings(self, dataset: str, runs: Iterable[Run]) -> list[str]:
+        """The records of every stage and seed of runs."""
+        return [
+            path
+            for run in runs
+            for seed in self.study.seeds(run[0])
+            for path in self.stages(dataset, run, "record", seed)
+        ]
+
+    def tables(self, dataset: str) -> dict[str, dict[str, str]]:
+        """The tables of the page in each form: those of the default target, and the ablations if they have been run."""
+        study, paths = self.study, self.study.paths(dataset)
+        wanted = ["table1", *["table2", "comparisons"] * bool(study.compared), *["table3"] * bool(study.published_runs)]
+        wanted += ["ablations"] * Path(paths.table("ablations", "md")).is_file()
+        return {name: {form: paths.table(name, form) for form in TABLE_FORMS} for name in wanted}
+
+    def figures(self, dataset: str) -> list[str]:
+        """The names of the figures of the page, in its order."""
+        study = self.study
+        published = bool(set(study.published) - set(study.absent))
+        wanted = ["methods", *["published"] * published, "reciprocal", "registrations", "dice"]
+        wanted += [*["robustness"] * bool(study.initial), "time", *["comparisons"] * bool(study.compared)]
+        wanted += ["ablations"] * Path(study.paths(dataset).figure("ablations", "png")).is_file()
+        return wanted + [f"training-{arm}-{method}" for method, arm in study.trained_runs]
