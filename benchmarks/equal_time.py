@@ -19,6 +19,7 @@ from smgicnet import config  # TODO config
 from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.commands.train import prepared_subjects, train_stages
 from smgicnet.config.building import build
+from smgicnet.core.layout import RunPaths
 from smgicnet.core.provenance import hardware
 from smgicnet.imaging.field_formats import read_geometry
 from smgicnet.imaging.grids import Grid
@@ -31,9 +32,9 @@ def step_seconds(block: Mapping, subjects: Sequence[SubjectFiles], grid: Grid) -
     """Of each stage, as `train_stage` has it: reading and augmentation, every level learning."""
     few = [{**stage, "iterations": STEPS, "frozen_iterations": 0} for stage in block["stages"]]
     with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder)
+        run = RunPaths(folder)
         train_stages({**block, "stages": few}, run, seed=0, grid=grid, training=subjects, validation=[])
-        histories = [pd.read_csv(run / f"level-{stage}/history.csv") for stage in range(1, len(few) + 1)]
+        histories = [pd.read_csv(run.stage(stage, "history")) for stage in range(1, len(few) + 1)]
     return [float(history["seconds"][STEPS // 3 :].median()) for history in histories]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from smgicnet import config as configuration  # TODO config
+from smgicnet.config.completion import complete_method
 from smgicnet.methods import METHODS
 from smgicnet.methods.contract import LearnedMethod, PublishedMethod
 from smgicnet.methods.native_grid import OnNativeGrid
@@ -41,7 +41,7 @@ def block(kind="smgicnet", weights=None, **network):
         part.setdefault("objective", {})["weights"] = {"symmetric": 0, "inverse": 0, "gradient_inverse": 0}
     if weights:
         part.setdefault("objective", {}).setdefault("weights", {}).update(weights)
-    return configuration.complete_method(part, "test")
+    return complete_method(part, "test")
 
 
 def build(kind="smgicnet", stage=None, weights=None, **network):

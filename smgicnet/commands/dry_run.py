@@ -1,78 +1,134 @@
-"""The jobs that Snakemake would run now, and how long they take together on one machine."""
+"""The jobs that Snakemake would run now, by its API, and how long they take together on one machine."""
 
 from __future__ import annotations
 
 import heapq
-import re
+import json
+import logging
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from smgicnet.core.errors import InputError
+from smgicnet.core.files import PACKAGE
 
-JOB = re.compile(r"^\s*(?:local)?(?:rule|checkpoint) (\w+):$")
+LINES_SHOWN = 12  # of what Snakemake says when it cannot plan
 
 
-@dataclass
+@dataclass(frozen=True)
 class PlannedJob:
-    """A job of the dry run: its rule, wildcards, files, threads and GPUs."""
+    """A job that is still to run, with what its rule says of it.
+
+    ``rule``: the rule's name. ``threads``, ``gpus``: how many it takes. ``seconds``: from its start to its end.
+    ``kilobytes``: of its results. ``guessed``: whether its time is a guess. ``inputs``, ``outputs``: its files.
+    """
 
     rule: str
-    wildcards: dict[str, str] = field(default_factory=dict)
-    threads: int = 1
-    gpus: int = 0
-    inputs: list[str] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
+    threads: int
+    gpus: int
+    seconds: float
+    kilobytes: int
+    guessed: bool
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
 
 
-def dry_run(configfile: Path, snakefile: Path, cores: int, targets: Sequence[str]) -> list[PlannedJob]:
-    """The jobs that Snakemake would run now. Raises `InputError` with what it says when it cannot plan them."""
-    command = [sys.executable, "-m", "snakemake", *targets, "--dry-run", "--nocolor", "--snakefile", str(snakefile)]
-    command += ["--configfile", str(configfile), "--cores", str(cores)]
+def planned_jobs(
+    configfile: Path, snakefile: Path, cores: int, targets: Sequence[str], job_minutes: float, *, otherwise: float
+) -> list[PlannedJob]:
+    """The jobs that Snakemake would run now, without those that only name targets.
+
+    ``otherwise``: seconds of a job whose rule says none. Snakemake runs in a process of its own, since it changes the
+    one that it is in. Raises `InputError` with what it says when it cannot plan them.
+    """
+    request = {"configfile": str(configfile), "snakefile": str(snakefile), "cores": cores, "targets": list(targets)}
+    request |= {"job_minutes": job_minutes, "otherwise": otherwise}
+    search_path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "jobs.json"
+        command = [sys.executable, "-m", "smgicnet.commands.dry_run", json.dumps(request), str(out)]
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONPATH": search_path},
+        )
+        if done.returncode:
+            tail = "\n".join(done.stdout.splitlines()[-LINES_SHOWN:])
+            raise InputError(configfile, f"Snakemake cannot plan it:\n{tail}\n", "Correct what it says")
+        jobs = json.loads(out.read_text())
+    return [PlannedJob(**{**job, "inputs": tuple(job["inputs"]), "outputs": tuple(job["outputs"])}) for job in jobs]
+
+
+class _Jobs(logging.Handler):
+    """Keeps what Snakemake's dry run says of each job, as data."""
+
+    def __init__(self, otherwise: float):
+        super().__init__()
+        self.found: list[PlannedJob] = []
+        self._otherwise = otherwise
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the job of a record that is of one."""
+        from snakemake_interface_logger_plugins.common import LogEvent
+
+        said: Any = record
+        if getattr(record, "event", None) != LogEvent.JOB_INFO or not said.output:
+            return
+        resources = dict(said.resources.items())
+        self.found.append(
+            PlannedJob(
+                said.rule_name,
+                said.threads,
+                resources.get("gpu", 0),
+                resources["expected_ms"] / 1000 if "expected_ms" in resources else self._otherwise,
+                resources.get("kilobytes", 0),
+                bool(resources.get("guessed")),
+                tuple(map(str, said.input)),
+                tuple(map(str, said.output)),
+            )
+        )
+
+
+def _ask_snakemake(request: Mapping) -> list[PlannedJob]:
+    """The jobs of a dry run in this process. Exits with 1 after Snakemake has said what is wrong."""
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    except OSError as error:
-        raise InputError(sys.executable, str(error), "Install this project with its workflow extra") from None
-    if done.returncode:
-        tail = "\n".join(done.stdout.splitlines()[-12:])
-        raise InputError(configfile, f"Snakemake cannot plan it:\n{tail}\n", "Correct what it says")
-    return list(read_jobs(done.stdout.splitlines()))
+        from snakemake.api import SnakemakeApi
+        from snakemake.logging import logger
+        from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
+    except ImportError as error:
+        raise SystemExit(f"{error}: install this project with its workflow extra") from None
+    jobs = _Jobs(request["otherwise"])
+    with SnakemakeApi(OutputSettings(dryrun=True)) as api:
+        try:
+            logger.addHandler(jobs)
+            config = ConfigSettings(
+                configfiles=[Path(request["configfile"])], config={"job_minutes": request["job_minutes"]}
+            )
+            workflow = api.workflow(
+                resource_settings=ResourceSettings(cores=request["cores"]),
+                config_settings=config,
+                snakefile=Path(request["snakefile"]),
+            )
+            workflow.dag(dag_settings=DAGSettings(targets=set(request["targets"]))).execute_workflow(executor="dryrun")
+        except Exception as error:
+            api.print_exception(error)
+            raise SystemExit(1) from None
+    return jobs.found
 
 
-def read_jobs(lines: Iterable[str]) -> Iterator[PlannedJob]:
-    """The jobs in the output of a dry run, without those that only name targets."""
-    job = None
-    for line in lines:
-        if match := JOB.match(line):
-            job = PlannedJob(match[1])
-            continue
-        key, _, value = line.strip().partition(": ")
-        if job is None:
-            continue
-        if key == "input":
-            job.inputs = value.split(", ")
-        elif key == "output":
-            job.outputs = value.split(", ")
-        elif key == "wildcards":
-            job.wildcards = dict(one.split("=", 1) for one in value.split(", "))
-        elif key == "threads":
-            job.threads = int(value)
-        elif key == "resources":
-            match = re.search(r"\bgpu=(\d+)", value)
-            job.gpus = int(match[1]) if match else 0
-            if job.outputs:
-                yield job
-            job = None
-
-
-def makespan(jobs: Sequence[PlannedJob], seconds: Callable[[PlannedJob], float], cores: int) -> float:
+def makespan(jobs: Sequence[PlannedJob], cores: int) -> float:
     """Seconds until all are done: each starts when its inputs are there, with ``cores`` and one GPU to share.
 
     As Snakemake does it here, one job at a time that wants a GPU. Those that most depends on go first.
     """
-    lengths = [seconds(job) for job in jobs]
+    lengths = [job.seconds for job in jobs]
     maker = {path: number for number, job in enumerate(jobs) for path in job.outputs}
     before = [{maker[path] for path in job.inputs if path in maker} - {number} for number, job in enumerate(jobs)]
     after: list[list[int]] = [[] for _ in jobs]
@@ -82,7 +138,8 @@ def makespan(jobs: Sequence[PlannedJob], seconds: Callable[[PlannedJob], float],
     rest = _longest_paths(lengths, before, after)
     waiting = [len(needed) for needed in before]
     ready = sorted((n for n in range(len(jobs)) if not waiting[n]), key=lambda n: -rest[n])
-    now, free, gpu_free, running = 0.0, cores, True, []
+    now, free, gpu_free = 0.0, cores, True
+    running: list[tuple[float, int]] = []
     while ready or running:
         for number in list(ready):
             threads = min(jobs[number].threads, cores)
@@ -115,3 +172,8 @@ def _longest_paths(lengths: Sequence[float], before: Sequence[set[int]], after: 
             if not open_after[one]:
                 last.append(one)
     return rest
+
+
+if __name__ == "__main__":
+    found = _ask_snakemake(json.loads(sys.argv[1]))
+    Path(sys.argv[2]).write_text(json.dumps([asdict(job) for job in found]))

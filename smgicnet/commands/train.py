@@ -18,13 +18,15 @@ from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.config.blocks import registering_block, stage_block
 from smgicnet.config.building import build
 from smgicnet.config.completion import load
-from smgicnet.core.code import registering_code, training_code
 from smgicnet.core.errors import InputError
+from smgicnet.core.layout import METRICS, METRICS_RECORD, SHARD_METRICS, SHARD_RECORD, DatasetPaths, RunPaths
 from smgicnet.core.tab_separated import read_tsv
 from smgicnet.imaging.field_formats import read_geometry
 from smgicnet.imaging.grids import Grid
+from smgicnet.jobs.code import registering_code, training_code
 from smgicnet.jobs.gather import gather_metrics
 from smgicnet.jobs.register import register_shard
+from smgicnet.jobs.study import Study
 from smgicnet.jobs.train import train_stage, training_identity
 from smgicnet.scoring.evaluation import require_ndv
 from smgicnet.scoring.statistics import read_metrics
@@ -49,22 +51,20 @@ def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1
     for option, value, least in (("--seed", seed, 0), ("--threads", threads, 1)):
         if value < least:
             raise InputError(option, f"it is {value}", f"Give {least} or more")
-    config = load(config_path)
-    block = _trained_block(config, name, config_path)
-    dataset_name = folder.resolve().name
-    dataset = config["datasets"].get(dataset_name)
-    if dataset is None:
-        known = ", ".join(config["datasets"])
+    study, dataset = Study(load(config_path), results=folder.resolve().parent), folder.resolve().name
+    block = _trained_block(study, name, config_path)
+    if dataset not in study.datasets:
+        known = ", ".join(study.datasets)
         raise InputError(folder, f"{config_path} has no dataset of that name", f"Name the folder of one of {known}")
-    subjects = prepared_subjects(folder, excluding=dataset["quality"]["exclude"])
-    grid = build(Grid, dataset["grid"])
+    subjects = prepared_subjects(folder, excluding=study.datasets[dataset]["quality"]["exclude"])
+    grid = build(Grid, study.datasets[dataset]["grid"])
     _check_grid([subject.image for split in SPLITS for subject in subjects[split]], grid, config_path)
-    run = folder / "raw" / name / f"seed-{seed}"
+    run = DatasetPaths(str(folder)).run("raw", name, seed)
     done = _stages_done(run, block, subjects["train"], seed)
     count = {split: len(subjects[split]) for split in SPLITS}
     log.info(
         "%s on %s: %d stages, %d subjects train, %d validate, %d test; results in %s",
-        name, dataset_name, len(block["stages"]), *count.values(), run,
+        name, dataset, len(block["stages"]), *count.values(), run.folder,
     )  # fmt: skip
     weights = train_stages(
         block,
@@ -76,13 +76,13 @@ def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1
         done=done,
         threads=threads,
     )
-    columns = {"dataset": dataset_name, "arm": "raw", "method": name, "seed": str(seed)}
+    columns = {"dataset": dataset, "arm": "raw", "method": name, "seed": str(seed)}
     return _scored(run, block, weights, subjects["test"], columns, threads)
 
 
 def train_stages(
     block: Mapping,
-    run: Path,
+    run: RunPaths,
     *,
     seed: int,
     grid: Grid,
@@ -94,7 +94,7 @@ def train_stages(
     """Train the stages of a completed block after the first ``done``, in folders of ``run``; the last one's weights."""
     weights = None
     for stage in range(1, len(block["stages"]) + 1):
-        earlier, weights = weights, run / f"level-{stage}/weights.pt"
+        earlier, weights = weights, Path(run.stage(stage, "weights"))
         if stage <= done:
             log.info("stage %d is there: %s", stage, weights)
             continue
@@ -107,29 +107,26 @@ def train_stages(
             validation=validation,
             earlier=earlier,
             weights=weights,
-            history=weights.with_name("history.csv"),
-            record=weights.with_name("training.json"),
+            history=Path(run.stage(stage, "history")),
+            record=Path(run.stage(stage, "record")),
             code=training_code(block["type"]),
             threads=threads,
         )
     return weights
 
 
-def _trained_block(config: Mapping, name: str, config_path: Path) -> Mapping:
-    trained = {
-        key: block
-        for key, block in config["methods"].items()
-        if block["stages"] and not block["weights"] and "raw" in block["arms"]
-    }
+def _trained_block(study: Study, name: str, config_path: Path) -> Mapping:
+    trained = [one for one, arm in study.trained_runs if arm == "raw"]
     if name not in trained:
         remedy = f"Name one of {', '.join(trained)}" if trained else "Give a config that has one"
         raise InputError(config_path, f"{name} is no method that is trained in the arm raw", remedy)
-    return trained[name]
+    return study.methods[name]
 
 
 def prepared_subjects(folder: Path, *, excluding: bool) -> dict[str, list[SubjectFiles]]:
     """The prepared subjects of each split; ``excluding`` those that quality control leaves out."""
-    table_path, excluded_path = folder / "cohort/participants.tsv", folder / "raw/excluded.txt"
+    paths = DatasetPaths(str(folder))
+    table_path, excluded_path = Path(paths.participants), Path(paths.excluded)
     remedy = "Prepare the subjects where there is Snakemake: `snakemake quality cohorts`, and copy the folder"
     for path in (table_path, *[excluded_path] * excluding):
         if not path.is_file():
@@ -139,7 +136,7 @@ def prepared_subjects(folder: Path, *, excluding: bool) -> dict[str, list[Subjec
     found: dict[str, list[SubjectFiles]] = {split: [] for split in SPLITS}
     for subject, row in table.iterrows():
         if row["split"] in found and subject not in excluded:
-            image, labels = (folder / f"raw/subjects/{subject}/{kind}.nii" for kind in ("image", "labels"))
+            image, labels = (Path(paths.prepared("raw", str(subject), kind)) for kind in ("image", "labels"))
             for path in (image, labels):
                 if not path.is_file():
                     raise InputError(path, "no such file", remedy)
@@ -158,11 +155,11 @@ def _check_grid(images: Sequence[Path], grid: Grid, config_path: Path) -> None:
             raise InputError(path, problem, "Give the config that prepared it")
 
 
-def _stages_done(run: Path, block: Mapping, training: Sequence[SubjectFiles], seed: int) -> int:
+def _stages_done(run: RunPaths, block: Mapping, training: Sequence[SubjectFiles], seed: int) -> int:
     """How many stages have their weights, from the same config, images and code. Raises `InputError` for others."""
     done, earlier = 0, None
     for stage in range(1, len(block["stages"]) + 1):
-        weights, record = (run / f"level-{stage}" / name for name in ("weights.pt", "training.json"))
+        weights, record = (Path(run.stage(stage, kind)) for kind in ("weights", "record"))
         if not weights.is_file() or not record.is_file():
             continue
         wanted = training_identity(
@@ -177,17 +174,18 @@ def _stages_done(run: Path, block: Mapping, training: Sequence[SubjectFiles], se
         other = [key for key, value in json.loads(json.dumps(wanted)).items() if found.get(key) != value]
         if other or done < stage - 1:
             what = f"made with another {', '.join(other)}" if other else "there, and those of the level below are not"
-            remedy = f"Move {weights.parent.name} and the levels after it out of {run}, and start again"
+            remedy = f"Move {weights.parent.name} and the levels after it out of {run.folder}, and start again"
             raise InputError(weights, f"these weights are {what}", remedy)
         done, earlier = stage, weights
     return done
 
 
 def _scored(
-    run: Path, block: Mapping, weights: Path, test: list[SubjectFiles], columns: Mapping[str, str], threads: int
+    run: RunPaths, block: Mapping, weights: Path, test: list[SubjectFiles], columns: Mapping[str, str], threads: int
 ) -> Path:
     """The metrics of the test pairs, registered as one job."""
-    folder, metrics = run / "shards/all", run / "metrics.csv.gz"
+    shard, record = Path(run.shard("all", SHARD_METRICS)), Path(run.shard("all", SHARD_RECORD))
+    metrics = Path(run.file(METRICS))
     register_shard(
         registering_block(block),
         weights,
@@ -195,14 +193,12 @@ def _scored(
         {subject.name: subject for subject in test},
         alignments=[],
         columns=columns,
-        metrics=folder / "metrics.csv",
-        record=folder / "registration.json",
-        code=registering_code(block["type"], scored=True),
+        metrics=shard,
+        record=record,
+        code=registering_code(block["type"]),
         threads=threads,
     )
-    gather_metrics(
-        [folder / "metrics.csv"], [folder / "registration.json"], metrics=metrics, record=run / "metrics.json"
-    )
+    gather_metrics([shard], [record], metrics=metrics, record=run.file(METRICS_RECORD))
     rows = read_metrics([metrics])
     means = rows[rows["roi"].isin(["mean", ""])].groupby("metric")["value"].agg(["mean", "std"])
     log.info("mean and SD over the %d ordered pairs:\n%s", len(test) * (len(test) - 1), means.round(4).to_string())

@@ -1,6 +1,6 @@
 """Where every file of a study lies: the only owner of the paths below ``results/``.
 
-Each method returns a path as text. A rule gives wildcards for names (``DatasetPaths.of("{dataset}")``), a command names.
+Each method returns a path as text. A rule gives wildcards for names, ``DatasetPaths.of("{dataset}")``, a command names.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RESULTS = "results"
-COSTS = f"{RESULTS}/costs.json"
 AUDIT = {"md": f"{RESULTS}/audit.md", "record": f"{RESULTS}/audit.json", "log": f"{RESULTS}/audit.log"}
 PREPARED = {"image": "image.nii", "labels": "labels.nii", "preprocessing": "preprocessing.json"}
 TABLE_FORMS = {"md": "md", "csv": "csv", "tex": "tex", "record": "json"}
@@ -18,6 +17,11 @@ STAGE_FILES = {"weights": "weights.pt", "history": "history.csv", "record": "tra
 METRICS, METRICS_RECORD = "metrics.csv.gz", "metrics.json"  # of a method in an arm and of one seed
 SHARD_METRICS, SHARD_RECORD = "metrics.csv", "registration.json"  # of one job of those
 BENCHMARK = "benchmark.tsv"
+
+
+def costs_file(results: str | Path = RESULTS) -> str:
+    """Where `smgicnet plan` keeps what it has measured."""
+    return f"{results}/costs.json"
 
 
 def decisions(study: str) -> str:

@@ -14,7 +14,6 @@ from pathlib import Path
 from smgicnet.config.blocks import learns_from_labels
 from smgicnet.config.schemas import schema
 from smgicnet.core.errors import InputError
-from smgicnet.core.layout import COSTS
 from smgicnet.core.provenance import write_text
 
 BASE_MB = 1500  # of a job's programs and libraries
@@ -50,7 +49,7 @@ def pairs_a_job(pair_seconds: float, minutes: float) -> int:
     return max((side**2 for side in SIDES if side**2 * pair_seconds <= 60 * minutes), default=1)
 
 
-def read_costs(path: str | Path = COSTS) -> dict:
+def read_costs(path: str | Path) -> dict:
     """What `smgicnet plan` measured: ``{"pair_seconds": {DATASET: {METHOD: s}}, ...}``; nothing where it never ran.
 
     Raises `InputError` for a damaged file.

@@ -14,7 +14,7 @@ import pandas as pd
 from smgicnet.cohort.participants import SPLITS, shards, unordered_pairs
 from smgicnet.cohort.sources import plan_cohort, require_training_labels
 from smgicnet.config.blocks import learns_from_labels, registering_block, stage_block
-from smgicnet.core.layout import RESULTS, DatasetPaths
+from smgicnet.core.layout import RESULTS, DatasetPaths, costs_file
 from smgicnet.jobs.costs import ALIGNMENT, JobSizes, method_cost, pair_seconds, read_costs
 from smgicnet.jobs.decisions import Decisions
 from smgicnet.preparation.tools import needed_tools
@@ -48,7 +48,7 @@ class Study:
         self.config, self.decisions, self.job_minutes, self.results = config, decisions, job_minutes, results
         self.datasets: Mapping[str, Mapping] = config["datasets"]
         self._cohorts = dict(cohorts or {})
-        self.measured = read_costs(Path(results) / "costs.json")
+        self.measured = read_costs(costs_file(results))
         self._sizes: dict[str, JobSizes] = {}
 
     # Methods and runs

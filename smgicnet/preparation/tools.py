@@ -14,7 +14,7 @@ from pathlib import Path
 from smgicnet.core.errors import InputError
 
 log = logging.getLogger(__name__)
-UNCHECKED = "unchecked_tools=true"  # in the config of a profile
+UNCHECKED = "unchecked_tools=true"
 FREESURFER = "install FreeSurfer 7.4 or newer (https://surfer.nmr.mgh.harvard.edu/fswiki/DownloadAndInstall)"
 FASTSURFER = "install FastSurfer (https://github.com/Deep-MI/FastSurfer) and set FASTSURFER_HOME"
 
@@ -100,7 +100,8 @@ def require_tools(wanted: Mapping[str, Sequence[str]], *, conda: bool = False) -
     if missing:
         said = "; ".join(f"{name} for {', '.join(wanted[name])}: {problem}" for name, problem in missing.items())
         remedies = "; ".join(dict.fromkeys(TOOLS[name].remedy for name in missing))
-        remedies += f"; or name another tool, or set `config: [{UNCHECKED}]` in the profile if only the nodes that run jobs have them"
+        remedies += f"; or name another tool, or say {UNCHECKED} in the profile's config"
+        remedies += " if only the nodes that run jobs have them"
         raise InputError("missing tools", said, remedies[0].upper() + remedies[1:])
 
 

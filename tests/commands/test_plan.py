@@ -1,42 +1,23 @@
 """What `smgicnet plan` reads, measures and adds up."""
 
 import json
+from copy import deepcopy
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from smgicnet.commands import calibration
-from smgicnet.commands.dry_run import PlannedJob, makespan, read_jobs
-from smgicnet.commands.plan import Costs, Estimate, Starts, duration
-from smgicnet.config.blocks import own_settings
+from smgicnet.commands.dry_run import PlannedJob, makespan, planned_jobs
+from smgicnet.commands.measured_costs import MeasuredCosts
+from smgicnet.commands.plan import duration
 from smgicnet.config.completion import complete
+from smgicnet.core.errors import InputError
+from smgicnet.jobs.decisions import decide
+from smgicnet.jobs.needs import StudyNeeds
+from smgicnet.jobs.study import Study
+from smgicnet.jobs.study_files import StudyFiles
 from tests.helpers import block
-
-DRY_RUN = """
-Building DAG of jobs...
-
-[Tue Nov 24 13:53:08 2026]
-localrule audit:
-    input: config/paper.yaml
-    output: results/audit.md, results/audit.json
-    jobid: 38
-    resources: tmpdir=/tmp
-
-[Tue Nov 24 13:53:08 2026]
-rule train_level:
-    input: a, b
-    output: x
-    jobid: 1
-    reason: Missing output files: x
-    wildcards: dataset=mini, arm=raw, method=smgicnet, seed=1, level=3
-    threads: 2
-    resources: tmpdir=/tmp, gpu=1, mem_mb=1500
-
-localrule all:
-    jobid: 0
-    resources: tmpdir=/tmp
-Job stats:
-"""
 
 
 @pytest.fixture
@@ -56,42 +37,69 @@ def config(tmp_path, monkeypatch):
     return complete(part, "test")
 
 
-def test_jobs_of_a_dry_run():
-    jobs = list(read_jobs(DRY_RUN.splitlines()))
-    assert [(job.rule, job.threads, job.gpus) for job in jobs] == [("audit", 1, 0), ("train_level", 2, 1)]
-    assert jobs[1].wildcards["level"] == "3"
-    assert (jobs[1].inputs, jobs[1].outputs) == (["a", "b"], ["x"])
-
-
-def planned(rule, inputs, output, threads=1, gpus=0):
-    return PlannedJob(rule, {}, threads, gpus, inputs, [output])
+def planned(rule, inputs, output, seconds, threads=1, gpus=0):
+    return PlannedJob(rule, threads, gpus, seconds, 0, False, tuple(inputs), (output,))
 
 
 def test_jobs_wait_for_their_inputs_cores_and_the_gpu():
-    one, two, three = planned("a", [], "a"), planned("b", ["a"], "b"), planned("c", [], "c")
-    seconds = {"a": 10, "b": 20, "c": 5}.get
-    assert makespan([one, two, three], lambda job: seconds(job.rule), 2) == 30
-    assert makespan([one, two, three], lambda job: seconds(job.rule), 1) == 35
-    on_gpu = [planned("a", [], "a", gpus=1), planned("b", [], "b", gpus=1), planned("c", [], "c")]
-    assert makespan(on_gpu, lambda job: seconds(job.rule), 4) == 30
-    wide = [planned("a", [], "a", threads=2), planned("b", [], "b", threads=8)]  # as many as there are
-    assert makespan(wide, lambda job: seconds(job.rule), 2) == 30
-    assert makespan([], lambda job: 1, 2) == 0
+    one, two, three = planned("a", [], "a", 10), planned("b", ["a"], "b", 20), planned("c", [], "c", 5)
+    assert makespan([one, two, three], 2) == 30
+    assert makespan([one, two, three], 1) == 35
+    on_gpu = [planned("a", [], "a", 10, gpus=1), planned("b", [], "b", 20, gpus=1), planned("c", [], "c", 5)]
+    assert makespan(on_gpu, 4) == 30
+    wide = [planned("a", [], "a", 10, threads=2), planned("b", [], "b", 20, threads=8)]  # as many as there are
+    assert makespan(wide, 2) == 30
+    assert makespan([], 2) == 0
+
+
+SNAKEFILE = """
+assert config["job_minutes"] == 7
+
+rule all:
+    input: "b"
+
+rule first:
+    output: "a"
+    threads: 2
+    resources: gpu=1, expected_ms=lambda w: 4500, kilobytes=30, guessed=1
+    shell: "touch {output}"
+
+rule second:
+    input: "a"
+    output: "b"
+    shell: "touch {output}"
+"""
+
+
+def test_snakemake_is_asked_for_jobs_and_rules_say_what_they_take(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Snakefile").write_text(SNAKEFILE)
+    (tmp_path / "config.yaml").write_text("{}")
+    paths = tmp_path / "config.yaml", tmp_path / "Snakefile"
+    jobs = planned_jobs(*paths, 2, [], 7, otherwise=1.5)
+    first = PlannedJob("first", 2, 1, 4.5, 30, True, (), ("a",))
+    assert sorted(jobs, key=lambda job: job.rule) == [first, PlannedJob("second", 1, 0, 1.5, 0, False, ("a",), ("b",))]
+    assert planned_jobs(*paths, 2, ["a"], 7, otherwise=1.5) == [first]
+    with pytest.raises(InputError, match="nowhere"):
+        planned_jobs(*paths, 2, ["nowhere"], 7, otherwise=1.5)
 
 
 def test_a_job_is_its_parts(config):
-    costs = {
+    study = Study(config)
+    study.measured = {
         "step_seconds": {"mini": {"smgicnet": [1, 2, 3, 4]}},
         "pair_seconds": {"mini": {"smgicnet": 6, "initial": 1}},
+        "start_seconds": {"torch": 10, "other": 1},
     }
-    estimate = Estimate(config, costs, Starts(10, 1), 20)
+    needs = StudyNeeds(StudyFiles(study))
     of = {"dataset": "mini", "arm": "raw", "method": "smgicnet", "seed": "1"}
-    every = config["methods"]["smgicnet"]["training"]["validate_every"]
-    validations = 100 // every + 1
-    assert estimate.seconds(PlannedJob("train_level", of | {"level": "3"})) == 10 + 300 + 6 * validations
-    assert estimate.seconds(PlannedJob("register_shard", of | {"shard": "0"})) == 10 + 10 * 6
-    assert estimate.pairs(PlannedJob("register_shard", of | {"shard": "0"})) == 10
-    assert estimate.seconds(PlannedJob("gather_metrics", of)) == 1.5
+    validations = 100 // config["methods"]["smgicnet"]["training"]["validate_every"] + 1
+    # two people validate: one pair
+    assert needs.training_ms(SimpleNamespace(**of, stage="3")) == 1000 * (10 + 300 + 6 * validations)
+    assert needs.registering_ms(SimpleNamespace(**of, shard="0")) == 1000 * (10 + 10 * 6)
+    assert needs.registering_ms(SimpleNamespace(**of)) == 1000 * (10 + 3 * 6)  # the pairs that figures show
+    assert needs.registering_kb(SimpleNamespace(**of, shard="0")) == 250
+    assert needs.without_torch(0.5) == 1500
 
 
 def test_past_runs_are_read(config, tmp_path):
@@ -109,25 +117,29 @@ def test_past_runs_are_read(config, tmp_path):
     again.mkdir()
     pd.DataFrame({"s": [20.0]}).to_csv(again / "benchmark.tsv", sep="\t")
     (again / "registration.json").write_text(json.dumps({"pairs": 9, "registered": 1}))
-    costs = Costs(config)
+    costs = MeasuredCosts(Study(config))
     assert costs._past_steps("mini", "smgicnet") == [1, 2, 3, 4]
     assert costs._past_pair("mini", "smgicnet") == 15
-    config["methods"]["smgicnet"]["network"]["channels"] = 6  # another network
-    assert own_settings(method) == own_settings(config["methods"]["smgicnet"])
+    other = deepcopy(config)
+    other["methods"]["smgicnet"]["network"]["channels"] = 6  # another network
+    assert MeasuredCosts(Study(other))._past_steps("mini", "smgicnet") is None
+    other = deepcopy(config)
+    other["methods"]["smgicnet"]["training"]["validate_every"] += 1  # the same work a step
+    assert MeasuredCosts(Study(other))._past_steps("mini", "smgicnet") == [1, 2, 3, 4]
     (folder / "level-2/training.json").unlink()
-    assert Costs(config)._past_steps("mini", "smgicnet") is None
+    assert MeasuredCosts(Study(config))._past_steps("mini", "smgicnet") is None
 
 
 def test_what_is_not_known_is_measured_once_and_kept(config, tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "ENOUGH", 1e-6)
-    costs = Costs(config)
+    costs = MeasuredCosts(Study(config, decide(config, conda=False)))
     costs.measure()
     assert set(costs.measured_now) == {"mini/initial", "mini/smgicnet", "mini/affine"}
     kept = json.loads((tmp_path / "results/costs.json").read_text())
     assert len(kept["step_seconds"]["mini"]["smgicnet"]) == 4
     assert kept["pair_seconds"]["mini"].keys() == {"initial", "smgicnet", "affine"}
     assert kept["pair_seconds"]["mini"]["initial"] < kept["pair_seconds"]["mini"]["affine"]
-    again = Costs(config)
+    again = MeasuredCosts(Study(config, decide(config, conda=False)))
     again.measure()
     assert again.measured_now == []
 

@@ -5,9 +5,18 @@ import json
 import pytest
 
 from smgicnet.cohort.participants import shards
-from smgicnet.config.schemas import choices
+from smgicnet.config.schemas import choices, schema
 from smgicnet.core.errors import InputError
-from smgicnet.jobs.costs import Layout, memory_mb, of_method, pair_seconds, pairs_a_job, read_costs, runtime_minutes
+from smgicnet.jobs.costs import (
+    JobSizes,
+    memory_mb,
+    method_cost,
+    pair_seconds,
+    pairs_a_job,
+    read_costs,
+    runtime_minutes,
+)
+from tests.helpers import LEARNED
 
 GRID = {"shape": [100, 100, 100], "spacing": 2.0}
 
@@ -25,8 +34,10 @@ def test_time_grows_with_the_attempt():
 
 @pytest.mark.parametrize("kind", choices("methods"))
 def test_every_method_says_what_it_costs(kind):
-    cost = of_method({"type": kind})
-    assert {"pair_seconds", "pair_memory"} <= cost.keys()
+    said = schema(f"methods/{kind}")["cost"]
+    wanted = {"pair_seconds", "pair_memory"} | ({"training_memory"} if kind in LEARNED else set())
+    assert said.keys() == wanted
+    assert method_cost({"type": kind})["pair_seconds"] == said["pair_seconds"] > 0
 
 
 def test_jobs_have_about_the_wished_length():
@@ -51,25 +62,25 @@ def test_what_was_measured_goes_before_what_the_schema_says():
     assert pair_seconds("syn", cost, "oasis", GRID, {"pair_seconds": {"ixi": {"syn": 7.0}}}) == 10
 
 
-def test_a_layout_is_decided_once(tmp_path):
+def test_the_size_of_jobs_is_decided_once(tmp_path):
     path = tmp_path / "cohort/shards.json"
-    first = Layout(path, None)
+    first = JobSizes(path, None)
     assert first.pairs("syn", 60, 60) == 36
     first.keep()
-    again = Layout(path, None)
+    again = JobSizes(path, None)
     assert again.pairs("syn", 1, 600) == 36  # another machine and profile: the same jobs
     assert again.pairs("icnet", 1, 60) == 1024
     again.keep()
     assert json.loads(path.read_text()) == {"syn": 36, "icnet": 1024}
-    assert Layout(path, 5).pairs("syn", 60, 60) == 5  # the config says so
+    assert JobSizes(path, 5).pairs("syn", 60, 60) == 5  # the config says so
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"syn": 0}', '{"syn": "many"}'])
-def test_a_damaged_layout_is_said(tmp_path, content):
+def test_damaged_sizes_are_said(tmp_path, content):
     path = tmp_path / "shards.json"
     path.write_text(content)
     with pytest.raises(InputError, match=r"shards\.json: not readable"):
-        Layout(path, None)
+        JobSizes(path, None)
 
 
 def test_damaged_costs_are_said(tmp_path):
@@ -81,6 +92,6 @@ def test_damaged_costs_are_said(tmp_path):
 
 def test_label_maps_take_memory_in_training():
     plain, labelled = ({"type": "smgicnet", "objective": {"weights": {"labels": weight}}} for weight in (0, 1))
-    more = {key: value - of_method(plain)[key] for key, value in of_method(labelled).items()}
+    more = {key: value - method_cost(plain)[key] for key, value in method_cost(labelled).items()}
     assert more.pop("training_memory") > 505  # MiB a million voxels, measured
     assert set(more.values()) == {0}
