@@ -14,7 +14,7 @@ rule render_phantom:
     wildcard_constraints:
         dataset=names(study.of_kind("phantom")),
     conda:
-        "../envs/torch.yaml"
+        environment("torch")
     params:
         source=lambda w: recipe(study.datasets[w.dataset]["source"]),
         index=lambda w: study.cohort(w.dataset).index.get_loc(w.subject),
@@ -34,7 +34,7 @@ rule render_label_map:
     wildcard_constraints:
         dataset=names(study.of_kind("label-maps")),
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     params:
         source=lambda w: recipe(study.datasets[w.dataset]["source"]),
         code=code("render_label_map"),
@@ -51,7 +51,7 @@ rule fetch_archive:
         dataset=names(study.of_kind("archive")),
     localrule: True
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     params:
         source=lambda w: study.datasets[w.dataset]["source"],
         code=code("fetch_archive"),
@@ -69,7 +69,7 @@ rule extract_scan:
     wildcard_constraints:
         dataset=names([name for name in study.of_kind("archive") if not study.datasets[name]["source"]["labels"]]),
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     params:
         archive=lambda w: study.datasets[w.dataset]["source"]["file"],
     script:
@@ -92,7 +92,7 @@ rule write_cohort:
         "results/{dataset}/logs/cohort.log",
     localrule: True
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     params:
         table=lambda w: study.cohort(w.dataset).reset_index().to_dict("list"),
         pairs=lambda w: study.pairs(w.dataset),

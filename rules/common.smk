@@ -34,7 +34,7 @@ def origin():
     return Origin(files, given, "--config" if said else "config of the profile")
 
 
-if "train_level" in workflow.resource_settings.overwrite_resources:
+if any(name.endswith("train_level") for name in workflow.resource_settings.overwrite_resources):
     raise WorkflowError("The profile sets resources of the rule train_level. It is called train_stage now: rename it")
 
 keep_waiting_short()

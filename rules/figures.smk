@@ -18,7 +18,7 @@ rule plot_comparisons:
         "results/{dataset}/logs/figures/comparisons.log",
     localrule: True
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     params:
         labels=study.labels(study.runs),
         reference=study.reference,
@@ -39,7 +39,7 @@ rule plot_scores:
         "results/{dataset}/logs/figures/scores.log",
     localrule: True
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     params:
         runs=study.runs,
         initial=study.initial,
@@ -66,7 +66,7 @@ rule plot_pairs:
         "results/{dataset}/logs/figures/pairs.log",
     localrule: True
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     params:
         labels=study.labels(study.runs),
         runs=study.registering,
@@ -96,7 +96,7 @@ rule plot_training:
         "results/{dataset}/logs/figures/training.log",
     localrule: True
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     params:
         titles=[study.label(run) for run in study.trained_runs],
         levels=[len(study.methods[method]["stages"]) for method, _ in study.trained_runs],
@@ -130,7 +130,7 @@ rule plot_ablations:
         "results/{dataset}/logs/figures/ablations.log",
     localrule: True
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     params:
         reference=study.methods[study.config["ablations"]["method"]]["label"] if study.variants else "",
         code=code("plot_ablations"),

@@ -40,7 +40,7 @@ rule audit:
         "results/audit.log",
     localrule: True
     conda:
-        "../envs/torch.yaml"
+        environment("torch")
     params:
         seed=1,
         code=code("write_audit"),
@@ -66,7 +66,7 @@ rule write_page:
         "results/{dataset}/logs/page.log",
     localrule: True
     conda:
-        "../envs/analysis.yaml"
+        environment("analysis")
     params:
         runs=study.viewed,
         labels=study.labels(study.runs),

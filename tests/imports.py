@@ -1,6 +1,7 @@
 """What a file imports, itself and through the package: when it is loaded, or later, in a function that runs."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -8,7 +9,8 @@ ROOT = Path(__file__).parent.parent
 
 
 def imported(path):
-    """Pairs of a module's dotted name and whether it is imported later; ``find_spec("x")`` counts as later."""
+    """Pairs of a module's dotted name and whether it is imported later; ``find_spec("x")`` counts as later,
+    and so does an entry of a registry."""
     text = Path(path).read_text()
     if Path(path).suffix != ".py":  # the rules are no Python
         text = _python_imports(text)
@@ -33,6 +35,8 @@ def _walk(nodes, later):
             yield node.module, later
             if node.module.split(".")[0] == "smgicnet":
                 yield from ((f"{node.module}.{alias.name}", later) for alias in node.names)
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"smgicnet(\.\w+)+:\w+", str(node.value)):
+            yield node.value.partition(":")[0], True  # an entry of a registry
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("find_spec"):
             yield from ((one.value, True) for one in node.args if isinstance(one, ast.Constant))
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":

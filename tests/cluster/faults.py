@@ -104,7 +104,7 @@ class Run:
         """Wait until level 3 has written a checkpoint; returns its job's number."""
         for _ in self.until("a checkpoint of level 3"):
             if (self.folder / TRAINING / "checkpoint.pt").is_file():
-                return self.job("train_level")
+                return self.job("train_stage")
         raise AssertionError
 
     def until(self, what: str, seconds: float = 300):
@@ -127,14 +127,14 @@ def undisturbed(run: Run) -> str:
 
 def over_memory(run: Run) -> str:
     run.wait()
-    killed = run.said().count("Error in rule train_level")
+    killed = run.said().count("Error in rule train_stage")
     assert killed, "no job was killed"
     return f"{killed} jobs killed by Slurm for using more than they asked for; each attempt asks for 300 MB more"
 
 
 def over_time(run: Run) -> str:
     run.wait()
-    assert "Error in rule train_level" in run.said(), "no job reached its limit"
+    assert "Error in rule train_stage" in run.said(), "no job reached its limit"
     assert "resuming from" in training_log(run)
     cuts = run.said().count("Trying to restart job")
     return f"level 3 cut at its limit {cuts} times, of one minute more each time, in the end resumed {resumed(run)}"
@@ -170,7 +170,7 @@ def resume_node(run: Run) -> None:
 def drained(run: Run) -> str:
     run.in_level_3()
     slurm("scontrol", "update", f"NodeName={NODE}", "State=DRAIN", "Reason=test")
-    run.job("train_level", "RUNNING")  # what runs goes on
+    run.job("train_stage", "RUNNING")  # what runs goes on
     time.sleep(15)
     resume_node(run)
     run.wait()
@@ -228,9 +228,9 @@ def resumed(run: Run) -> str:
     return f"at iteration {int(found[1]):,}"
 
 
-GPU = ("train_level:slurm_partition=gpu", "register_shard:slurm_partition=gpu", "register_shown:slurm_partition=gpu")
-LITTLE_MEMORY = ("--set-resources", *GPU, "train_level:runtime=60", "train_level:mem_mb=300 * attempt")
-LITTLE_TIME = ("--set-resources", *GPU, "train_level:runtime=attempt", "train_level:slurm_extra='--signal=TERM@10'")
+GPU = ("train_stage:slurm_partition=gpu", "register_shard:slurm_partition=gpu", "register_shown:slurm_partition=gpu")
+LITTLE_MEMORY = ("--set-resources", *GPU, "train_stage:runtime=60", "train_stage:mem_mb=300 * attempt")
+LITTLE_TIME = ("--set-resources", *GPU, "train_stage:runtime=attempt", "train_stage:slurm_extra='--signal=TERM@10'")
 LITTLE_TIME += ("--retries", "8")  # on a slow machine one minute more a time may not be enough
 # what is done, with which iterations of level 3 and which arguments of Snakemake
 FAULTS: dict[str, tuple[Callable[[Run], str], int, tuple[str, ...]]] = {

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from smgicnet.config.schemas import schema
+from smgicnet.jobs.study_files import STRIPPING_ENVIRONMENTS
 from smgicnet.methods import METHODS
 from tests.imports import requirements
 
@@ -64,12 +65,11 @@ ENVIRONMENTS = {
     "fetch_archive": ["analysis"], "extract_scan": ["analysis"], "extract_brain": ["deepbet", "fsl", "analysis"],
     "correct_bias": ["ants"], "segment_subject": ["analysis"], "preprocess_subject": ["analysis"],
     "assess_quality": ["analysis"], "write_quality_page": ["analysis"], "align_subject": ["fsl", "ants"],
-    "align_pairs": ["fsl", "ants"], "train_level": ["torch"], "register_shard": ["torch", "ants", "icon"],
+    "align_pairs": ["fsl", "ants"], "train_stage": ["torch"], "register_shard": ["torch", "ants", "icon"],
     "register_shown": ["torch", "ants", "icon"],
     "choose_pairs": ["torch"], "fetch_weights": ["analysis"],
-    "gather_metrics": ["analysis"], "write_table1": ["analysis"], "write_table2": ["analysis"],
-    "compare_methods": ["analysis"], "plot_comparisons": ["analysis"], "plot_scores": ["analysis"],
-    "write_table3": ["analysis"], "write_ablations": ["analysis"], "plot_ablations": ["analysis"],
+    "gather_metrics": ["analysis"], "write_table": ["analysis"], "plot_comparisons": ["analysis"], "plot_scores": ["analysis"],
+    "plot_ablations": ["analysis"],
     "plot_pairs": ["analysis"], "plot_training": ["analysis"], "write_page": ["analysis"], "write_audit": ["torch"],
 }  # fmt: skip
 
@@ -77,16 +77,18 @@ ENVIRONMENTS = {
 def test_every_script_has_its_environments():
     scripts = {path.stem for path in (ROOT / "workflow/scripts").glob("*.py")}
     assert scripts == ENVIRONMENTS.keys()
-    rules = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    rules = "".join(path.read_text() for path in (ROOT / "rules").rglob("*.smk"))
     blocks = {
         re.search(r"scripts/(\w+)\.py", block)[1]: block for block in rules.split("\nrule ") if "scripts/" in block
     }
     for script, names in ENVIRONMENTS.items():
         conda = blocks[script].split("conda:")[1].split("params:")[0].split("threads:")[0]
-        found = set(re.findall(r"envs/(\w+)\.yaml", conda)) | set(re.findall(r"'(fsl|ants)'", conda))
-        if "tool_environment(" in conda:
-            found = {"deepbet", "fsl", "analysis"}
-        elif "environment(w.method)" in conda:
+        found = set(re.findall(r'environment\("(\w+)"\)', conda))
+        if "ALIGNING" in conda:
+            found = {"fsl", "ants"}
+        elif "stripping_environment(" in conda:
+            found = {*STRIPPING_ENVIRONMENTS.values(), "analysis"}
+        elif "files.environment(w)" in conda:
             found = {schema(f"methods/{kind}").get("environment", "torch") for kind in METHODS}
         assert found == set(names), script
 
@@ -128,7 +130,7 @@ def brought(path):
 def scripts_of(environment):
     """The files that run in an environment."""
     if environment == "snakemake":
-        return [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
+        return [ROOT / "Snakefile", *sorted((ROOT / "rules").rglob("*.smk"))]
     return [ROOT / f"workflow/scripts/{name}.py" for name, names in ENVIRONMENTS.items() if environment in names]
 
 

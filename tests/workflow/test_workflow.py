@@ -324,14 +324,14 @@ def test_changing_one_thing_reruns_only_what_depends_on_it(finished):
     config.write_text(yaml.safe_dump(content))
     plan = snakemake(finished, "-n", "--configfile", str(config))
     said = plan.stdout
-    assert "train_level" in said
-    assert "level=4" in said
-    assert not any(f"level={level}," in said or f"level={level}\n" in said for level in (1, 2, 3))
+    assert "train_stage" in said
+    assert "stage=4" in said
+    assert not any(f"stage={stage}," in said or f"stage={stage}\n" in said for stage in (1, 2, 3))
     jobs = said.split("Job stats")[1]
     assert "preprocess" not in jobs
     assert "align" not in jobs
     assert re.search(r"register_shard +1\n", jobs)
-    assert re.search(r"train_level +1\n", jobs)
+    assert re.search(r"train_stage +1\n", jobs)
 
 
 def test_another_name_in_the_table_trains_nothing(finished):
@@ -342,7 +342,7 @@ def test_another_name_in_the_table_trains_nothing(finished):
     plan = snakemake(finished, "-n", "--configfile", str(config))
     jobs = plan.stdout.split("Job stats")[1]
     assert "write_table1" in jobs
-    assert "train_level" not in jobs
+    assert "train_stage" not in jobs
     assert "register_shard" not in jobs
 
 
@@ -355,7 +355,7 @@ def test_another_test_subject_renders_and_trains_nothing_else(finished):
     jobs = plan.stdout.split("Job stats")[1]
     assert re.search(r"render_phantom +1\n", jobs)
     assert re.search(r"preprocess +1\n", jobs)
-    assert "train_level" not in jobs
+    assert "train_stage" not in jobs
     assert "align_subject" not in jobs
 
 
@@ -382,7 +382,7 @@ def test_a_job_with_two_gpus_trains_with_two_processes(finished, tmp_path):
     """There is no GPU here: two processes on processors. A batch of one pair cannot be shared."""
     shutil.copytree(finished, tmp_path / "run")
     target = f"{RUN}/level-1/training.json"
-    asked = ["--resources", "gpu=2", "--set-resources", "train_level:gpu=2", "--forcerun", "train_level"]
+    asked = ["--resources", "gpu=2", "--set-resources", "train_stage:gpu=2", "--forcerun", "train_stage"]
     content = json.loads(json.dumps(CONFIG))
     config = write_config(tmp_path, content)
     done = snakemake(tmp_path / "run", target, "--configfile", config, *asked, check=False)
@@ -405,7 +405,7 @@ def test_published_weights_run_in_the_pipeline_without_training(finished):
     config.write_text(yaml.safe_dump(content))
     run = "results/mini/raw/lapirn-official/seed-0"
     done = snakemake(finished, f"{run}/metrics.csv.gz", "--configfile", str(config))
-    assert "train_level" not in done.stdout
+    assert "train_stage" not in done.stdout
     assert len(metrics_of(finished, run)[["fixed", "moving"]].drop_duplicates()) == 6
 
 
@@ -425,7 +425,7 @@ def test_ablations_train_only_what_they_do_not_share(finished):
     config = str(finished / "config.yaml")
     before = {path: path.stat().st_mtime_ns for path in (finished / RUN).rglob("*") if path.is_file()}
     said = snakemake(finished, "ablations", "--configfile", config).stdout
-    assert re.search(r"train_level +2\n", said)
+    assert re.search(r"train_stage +2\n", said)
     assert before == {path: path.stat().st_mtime_ns for path in (finished / RUN).rglob("*") if path.is_file()}
     raw = finished / "results/mini/raw"
     trained = {str(path.parent.relative_to(raw)) for path in raw.glob("smgicnet-*/*/*/weights.pt")}
