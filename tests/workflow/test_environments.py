@@ -102,7 +102,7 @@ ELSEWHERE = {
     "fsl": {"ants", "torch", "deepbet"},
     "icon": {"ants", "fsl", "h5py"},
     "torch": {"ants", "fsl", "icon_registration"},
-    "snakemake": {"ants", "fsl", "nibabel", "scipy"},
+    "snakemake": {"ants", "fsl", "nibabel", "scipy", "torch", "pywt", "h5py", "icon_registration"},
 }
 # What no script imports by its name, and who needs it
 UNNAMED = {
