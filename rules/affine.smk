@@ -7,7 +7,7 @@ rule align_subject:
     input:
         unpack(files.source),
         prepared=paths.prepared("raw", "{subject}", "image"),
-        reference=lambda w: files.prepared(w, study.subjects(w.dataset, "train")[:1], "image"),
+        reference=lambda w: files.prepared(w, study.subjects(w.dataset, "train")[:1], "image")[0],
     output:
         **{kind: paths.prepared("affine", "{subject}", kind) for kind in ("image", "labels", "preprocessing")},
     log:
