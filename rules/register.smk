@@ -13,6 +13,11 @@ def asked_for(gpu):
     }
 
 
+def fields_of_run(w):
+    """The folder of the displacements that are kept of a run."""
+    return study.paths(w.dataset).run(w.arm, w.method, w.seed).fields
+
+
 # a rule for networks, which ask for a GPU, and one for the others
 rule register_shard:
     input:
@@ -23,6 +28,7 @@ rule register_shard:
         truth=files.truth,
         weights=files.final_weights,
         excluded=files.excluded,
+        shown=ancient(files.shown_pairs_if_kept),
     output:
         metrics=run.shard("{shard}", SHARD_METRICS),
         record=run.shard("{shard}", SHARD_RECORD),
@@ -38,10 +44,12 @@ rule register_shard:
     resources:
         **asked_for(gpu=1),
     params:
-        method=lambda w: study.registering_block(w.method),
+        block=lambda w: study.registering_block(w.method),
         subjects=files.shard_subjects,
         pairs=files.shard_pairs,
         code=lambda w: registering_code(study.methods[w.method]["type"]),
+        scoring=scoring_codes(),
+        fields=fields_of_run,
     script:
         "../workflow/scripts/register_shard.py"
 
@@ -81,6 +89,7 @@ rule register_shown:
         images=lambda w: files.prepared(w, study.subjects(w.dataset, "test"), "image"),
         alignments=lambda w: files.alignments(w, "alignments.json"),
         weights=files.final_weights,
+        kept=files.shards_with_fields,
     output:
         directory(run.shown),
     log:
@@ -93,8 +102,9 @@ rule register_shown:
     resources:
         **asked_for(gpu=1),
     params:
-        method=lambda w: study.registering_block(w.method),
+        block=lambda w: study.registering_block(w.method),
         code=lambda w: registering_code(study.methods[w.method]["type"]),
+        fields=fields_of_run,
     script:
         "../workflow/scripts/register_shown.py"
 

@@ -28,7 +28,7 @@ rule train_stage:
         expected_ms=needs.training_ms,
         kilobytes=STAGE_KB,
     params:
-        method=lambda w: stage_block(study.methods[w.method], int(w.stage)),
+        block=lambda w: stage_block(study.methods[w.method], int(w.stage)),
         grid=lambda w: study.datasets[w.dataset]["grid"],
         training=lambda w: study.subjects(w.dataset, "train"),
         validation=lambda w: study.subjects(w.dataset, "val"),

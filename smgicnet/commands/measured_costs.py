@@ -88,7 +88,9 @@ class MeasuredCosts:
             settings = own_settings(stage_block(method, stage))
             for path in glob.glob(runs.stage(stage, "record")):
                 record = json.loads(Path(path).read_text())
-                if record["iterations"] and _equal_settings(own_settings(record["method"]), settings):
+                if record["iterations"] and _equal_settings(
+                    own_settings(record.get("block") or record["method"]), settings
+                ):
                     found.append(record["seconds"] / record["iterations"])
                     break
         return found if found and len(found) == len(method["stages"]) else None
@@ -96,7 +98,8 @@ class MeasuredCosts:
     def _past_pair(self, dataset: str, name: str) -> float | None:
         """Of all jobs that registered all of their pairs with this method, start included; None if there are none."""
         seconds = pairs = 0.0
-        for path in map(Path, glob.glob(self._study.paths(dataset).run("*", name, "*").shard("*", SHARD_RECORD))):
+        runs = self._study.paths(dataset).run("*", name, "*")
+        for path in map(Path, glob.glob(runs.shard("*", SHARD_RECORD))):
             record, times = json.loads(path.read_text()), path.with_name(BENCHMARK)
             if record.get("registered") and record["registered"] == record["pairs"] and times.is_file():
                 seconds += pd.read_csv(times, sep="\t")["s"].iloc[0]

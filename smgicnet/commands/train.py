@@ -23,9 +23,10 @@ from smgicnet.core.layout import METRICS, METRICS_RECORD, SHARD_METRICS, SHARD_R
 from smgicnet.core.tab_separated import read_tsv
 from smgicnet.imaging.field_formats import read_geometry
 from smgicnet.imaging.grids import Grid
-from smgicnet.jobs.code import registering_code, training_code
+from smgicnet.jobs.code import registering_code, scoring_codes, training_code
 from smgicnet.jobs.gather import gather_metrics
-from smgicnet.jobs.register import register_shard
+from smgicnet.jobs.register import ShardOutputs, register_shard
+from smgicnet.jobs.registering import MethodFiles
 from smgicnet.jobs.study import Study
 from smgicnet.jobs.train import train_stage, training_identity
 from smgicnet.scoring.evaluation import require_ndv
@@ -187,16 +188,12 @@ def _scored(
     shard, record = Path(run.shard("all", SHARD_METRICS)), Path(run.shard("all", SHARD_RECORD))
     metrics = Path(run.file(METRICS))
     register_shard(
-        registering_block(block),
-        weights,
+        MethodFiles(registering_block(block), weights, registering_code(block["type"]), threads),
         unordered_pairs([subject.name for subject in test]),
         {subject.name: subject for subject in test},
+        ShardOutputs(columns, shard, record),
         alignments=[],
-        columns=columns,
-        metrics=shard,
-        record=record,
-        code=registering_code(block["type"]),
-        threads=threads,
+        scoring=scoring_codes(),
     )
     gather_metrics([shard], [record], metrics=metrics, record=run.file(METRICS_RECORD))
     rows = read_metrics([metrics])

@@ -40,6 +40,11 @@ class RunPaths:
         """The folder of the pairs that figures show."""
         return f"{self.folder}/shown"
 
+    @property
+    def fields(self) -> str:
+        """The folder in which the displacements of its pairs are kept."""
+        return f"{self.folder}/fields"
+
     def file(self, name: str) -> str:
         """A file of the whole run, such as `METRICS`."""
         return f"{self.folder}/{name}"

@@ -12,5 +12,10 @@ def training_code(kind: str) -> str:
 
 
 def registering_code(kind: str) -> str:
-    """Digest of what registers with a method of this type, and of what scores."""
-    return code_digest("smgicnet.jobs.register", METHODS.module(kind), beside=PREPARED)
+    """Digest of what registers with a method of this type."""
+    return code_digest("smgicnet.jobs.registering", METHODS.module(kind), beside=PREPARED)
+
+
+def scoring_codes() -> dict[str, str]:
+    """Digest of what computes each metric."""
+    return {"every": code_digest("smgicnet.scoring.evaluation", beside=PREPARED)}

@@ -11,7 +11,7 @@ from typing import Any
 
 from smgicnet.config.building import build
 from smgicnet.jobs.costs import memory_mb, runtime_minutes
-from smgicnet.jobs.study import ALIGNMENTS
+from smgicnet.jobs.study import ALIGNMENTS, KEPT_BYTES
 from smgicnet.jobs.study_files import StudyFiles
 from smgicnet.methods.stage import Stage
 
@@ -76,7 +76,8 @@ class StudyNeeds:
     def registering_kb(self, w: Any) -> int:
         """Disk of the metrics of a job's pairs, or of the pairs that figures show, with warped images."""
         if hasattr(w, "shard"):
-            return PAIR_KB * self.pairs(w)
+            kept = 2 * KEPT_BYTES * self._voxels(w) // 1000 if self.study.keeps_fields(w.method) else 0
+            return (PAIR_KB + kept) * self.pairs(w)
         return 2 * FIELD_BYTES * self.pairs(w) * self._voxels(w) // 1000
 
     def aligning_ms(self, w: Any) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache, cached_property
+from math import prod
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +21,8 @@ from smgicnet.jobs.decisions import Decisions
 from smgicnet.preparation.tools import needed_tools
 
 ALIGNMENTS = "affine"  # the name under which alignments have costs and jobs, as if they were a method
+KEPT_BYTES = 2 * 3 * 2  # a voxel: a displacement and its inverse, float16
+KEPT_BY_DEFAULT = 10**9  # bytes of displacements
 Pair = tuple[str, str]
 Run = tuple[str, str]
 
@@ -232,6 +235,25 @@ class Study:
     def aligned_in(self, dataset: str) -> dict[Pair, int]:
         """The number of the job that aligns each test pair."""
         return {pair: number for number, pairs in enumerate(self.shards(dataset, ALIGNMENTS)) for pair in pairs}
+
+    def keeps_fields(self, method: str) -> bool:
+        """Whether the displacements of a method's pairs are kept: as the config says, or where all of them are few.
+
+        A method that moves nothing keeps none.
+        """
+        if self.methods[method]["type"] == "initial":
+            return False
+        wanted = self.config["evaluation"]["keep_fields"]
+        return self.fields_bytes < KEPT_BY_DEFAULT if wanted is None else wanted
+
+    @cached_property
+    def fields_bytes(self) -> int:
+        """The size of all kept displacements before compression, of every run: both ways, with their inverses."""
+        runs = sum(len(self.seeds(method)) for method, _ in self.registering)
+        voxels = sum(
+            2 * len(self.pairs(name)) * prod(dataset["grid"]["shape"]) for name, dataset in self.datasets.items()
+        )
+        return KEPT_BYTES * runs * voxels
 
     # What is looked at when a run starts
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from smgicnet.config.blocks import learns_from_labels, stage_block
 from smgicnet.config.schemas import schema
-from smgicnet.core.layout import METRICS, PREPARED, TABLE_FORMS
+from smgicnet.core.layout import METRICS, PREPARED, SHARD_RECORD, TABLE_FORMS
 from smgicnet.jobs.study import ALIGNMENTS, Pair, Run, Study
 
 STEP_RECORDS = {  # a step of preprocessing: its value where it is not done, and the record that it writes
@@ -140,6 +140,14 @@ class StudyFiles:
         """A file of every job of a run."""
         run = self.study.paths(w.dataset).run(w.arm, w.method, w.seed)
         return [run.shard(shard, name) for shard in range(len(self.study.shards(w.dataset, w.method)))]
+
+    def shown_pairs_if_kept(self, w: Any) -> list[str]:
+        """Which pairs figures show, where a job keeps displacements: it keeps theirs in full precision."""
+        return [self.study.paths(w.dataset).shown_pairs] if self.study.keeps_fields(w.method) else []
+
+    def shards_with_fields(self, w: Any) -> list[str]:
+        """A file of every job of a run beside which displacements are kept, or nothing."""
+        return self.shards(w, SHARD_RECORD) if self.study.keeps_fields(w.method) else []
 
     def environment(self, w: Any) -> str:
         """The conda environment in which a method registers, by its schema."""

@@ -102,7 +102,7 @@ def training_identity(
 ) -> dict:
     """What a stage's training depends on, as it stands in its checkpoint and its record."""
     identity = {
-        "method": {**config, "stages": config["stages"][:stage]},
+        "block": {**config, "stages": config["stages"][:stage]},
         "stage": stage,
         "seed": seed,
         "code": code,

@@ -7,7 +7,7 @@ fixed subject has a label.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -186,6 +186,7 @@ def score_pair(
     registration: Registration,
     reverse: Registration | None,
     rois: Mapping[int, str],
+    only: Collection[str] | None = None,
 ) -> list[dict]:
     """All metrics of one ordered pair.
 

@@ -34,6 +34,11 @@ def initial_overlaps(labels: Mapping[str, Path], pairs: Sequence[Pair]) -> dict[
     return {(a, b): float(dice(maps[a], maps[b], [roi for roi in rois[a] if roi in rois[b]]).mean()) for a, b in pairs}
 
 
+def read_shown_pairs(path: str | Path) -> list[Pair]:
+    """The pairs, (fixed, moving), that `write_shown_pairs` wrote."""
+    return [(fixed, moving) for fixed, moving in json.loads(Path(path).read_text()).values()]
+
+
 def write_shown_pairs(labels: Mapping[str, Path], pairs: Sequence[Pair], rules: Sequence[str], out: Path) -> None:
     """Write ``{rule: [fixed, moving]}`` as JSON."""
     write_text(out, json.dumps(choose_pairs(initial_overlaps(labels, pairs), rules), indent=1) + "\n")

@@ -114,7 +114,7 @@ def test_weights_that_were_made_with_anything_else_are_not_taken(prepared, capsy
         prepared, lambda config: config["methods"]["net"].update(stages=[{"iterations": 2}] * 2 + [{"iterations": 3}])
     )
     assert run(prepared) == 2
-    assert "level-3/weights.pt: these weights are made with another method." in capsys.readouterr().err
+    assert "level-3/weights.pt: these weights are made with another block." in capsys.readouterr().err
     shutil.rmtree(level / "level-3")
     assert run(prepared) == 0
     path = prepared[1] / "raw/subjects/a/image.nii"

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,8 @@ from smgicnet.jobs import align as align_job
 from smgicnet.jobs import register as register_job
 from smgicnet.jobs.align import align_pairs
 from smgicnet.jobs.kept_pairs import NAME, KeptPairs, identity
-from smgicnet.jobs.register import register_shard
+from smgicnet.jobs.register import ShardOutputs, register_shard
+from smgicnet.jobs.registering import MethodFiles, PairRegistration
 from smgicnet.preparation.affine import AffineConfig
 from smgicnet.preparation.alignments import Alignment, read_alignments
 from tests.compare import timeless
@@ -134,25 +136,33 @@ def subjects(tmp_path):
     return files
 
 
-def register(folder, subjects, names, config=None, code="x"):
-    pairs = unordered_pairs(list(names))
-    outputs = {"metrics": folder / "0/metrics.csv", "record": folder / "0/registration.json"}
+SCORING = {"every": "1"}
+
+
+def register(folder, subjects, names, config=None, code="x", scoring=None, *, fields=False):
     columns = {"dataset": "d", "arm": "raw", "method": "initial", "seed": "0"}
-    config = config or block("initial")
-    register_shard(config, None, pairs, subjects, alignments=[], columns=columns, code=code, **outputs)
-    return timeless(outputs["metrics"])
+    outputs = ShardOutputs(columns, folder / "0/metrics.csv", folder / "0/registration.json", folder / "fields")
+    register_shard(
+        MethodFiles(config or block("initial"), None, code),
+        unordered_pairs(list(names)),
+        subjects,
+        outputs if fields else replace(outputs, fields=None),
+        alignments=[],
+        scoring=scoring or SCORING,
+    )
+    return timeless(outputs.metrics)
 
 
 @pytest.fixture
 def registered(monkeypatch):
     """The pairs that were really registered, one direction each."""
-    done, real = [], register_job.score_pair
+    done, real = [], PairRegistration.register
 
-    def counted(fixed, moving, *rest):
-        done.append((fixed.name, moving.name))
-        return real(fixed, moving, *rest)
+    def counted(self, fixed, moving):
+        done.append((fixed, moving))
+        return real(self, fixed, moving)
 
-    monkeypatch.setattr(register_job, "score_pair", counted)
+    monkeypatch.setattr(PairRegistration, "register", counted)
     return done
 
 
@@ -189,19 +199,21 @@ def test_another_subject_registers_only_the_pairs_with_it(tmp_path, subjects, re
     assert not registered
 
 
-@pytest.mark.parametrize("what", ["code", "image", "labels", "config"])
+@pytest.mark.parametrize("what", ["code", "image", "labels", "config", "scoring"])
 def test_what_results_depend_on_registers_again(tmp_path, subjects, registered, what):
     register(tmp_path / "run", subjects, ["s1", "s2", "s3"])
     registered.clear()
-    config, code = block("initial"), "x"
+    config, code, scoring = block("initial"), "x", SCORING
     if what == "config":
         config["label"] = "another"
     elif what == "code":
         code = "y"
+    elif what == "scoring":
+        scoring = {"every": "2"}
     else:
         other = {"image": blobs(9)[0, 0].numpy(), "labels": np.full(SHAPE, 3, np.uint8)}
         write_volume(getattr(subjects["s3"], what), other[what], np.eye(4))
-    register(tmp_path / "run", subjects, ["s1", "s2", "s3"], config, code)
+    register(tmp_path / "run", subjects, ["s1", "s2", "s3"], config, code, scoring)
     assert len(registered) == (4 if what in ("image", "labels") else 6)
 
 

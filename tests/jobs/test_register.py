@@ -9,7 +9,7 @@ import torch
 from smgicnet.config.completion import complete_method
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.grids import Grid
-from smgicnet.jobs.register import _register
+from smgicnet.jobs.registering import register_aligned
 from smgicnet.methods.contract import Method
 from smgicnet.methods.loading import load_method
 from smgicnet.methods.weights import Weights, write_weights
@@ -48,7 +48,7 @@ def pair():
 def test_affine_and_deformation_are_one_map(pair):
     fixed, moving, alignment = pair
     method, images = Known(), {"f": blobs(1), "m": blobs(2)}
-    result = _register(method, images["f"], images["m"], fixed, moving, alignment)
+    result = register_aligned(method, images["f"], images["m"], (fixed, moving), alignment)
     # a fixed voxel, in mm: deformed first, then through the affine into the moving world and its voxels
     voxel = np.array([7.0, 16, 8])
     u = exp(method.velocity)[0, :, 7, 16, 8].numpy()
@@ -71,7 +71,9 @@ def test_affine_and_deformation_are_one_map(pair):
 def test_without_alignment_the_method_is_run_as_it_is(pair):
     fixed, moving, _ = pair
     method, images = Known(), {"f": blobs(1), "m": blobs(2)}
-    assert torch.equal(_register(method, images["f"], images["m"], fixed, moving, None).forward, exp(method.velocity))
+    assert torch.equal(
+        register_aligned(method, images["f"], images["m"], (fixed, moving), None).forward, exp(method.velocity)
+    )
     assert torch.equal(method.shown, images["m"])
 
 

@@ -3,23 +3,29 @@ from pathlib import Path
 from smgicnet.cohort.participants import pairs_without, read_excluded
 from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.core.logs import job_log
-from smgicnet.jobs.register import register_shard
+from smgicnet.jobs.register import ShardOutputs, register_shard
+from smgicnet.jobs.registering import MethodFiles
+from smgicnet.scoring.shown_pairs import read_shown_pairs
 
 with job_log(snakemake.log[0]):
-    names, truth = snakemake.params.subjects, [Path(path) for path in snakemake.input.truth]
+    given, params, output = snakemake.input, snakemake.params, snakemake.output
+    names, truth = params.subjects, [Path(path) for path in given.truth]
     subjects = {
         name: SubjectFiles(name, Path(image), Path(labels), tuple(truth[index :: len(names)]))
-        for index, (name, image, labels) in enumerate(zip(names, snakemake.input.images, snakemake.input.labels))
+        for index, (name, image, labels) in enumerate(zip(names, given.images, given.labels))
     }
+    weights = Path(given.weights[0]) if given.weights else None
     register_shard(
-        snakemake.params.method,
-        Path(snakemake.input.weights[0]) if snakemake.input.weights else None,
-        pairs_without(snakemake.params.pairs, read_excluded(snakemake.input.excluded)),
+        MethodFiles(params.block, weights, params.code, snakemake.resources.torch_threads),
+        pairs_without(params.pairs, read_excluded(given.excluded)),
         subjects,
-        alignments=[Path(path) for path in snakemake.input.alignments],
-        columns={key: snakemake.wildcards[key] for key in ("dataset", "arm", "method", "seed")},
-        metrics=Path(snakemake.output.metrics),
-        record=Path(snakemake.output.record),
-        code=snakemake.params.code,
-        threads=snakemake.resources.torch_threads,
+        ShardOutputs(
+            {key: snakemake.wildcards[key] for key in ("dataset", "arm", "method", "seed")},
+            Path(output.metrics),
+            Path(output.record),
+            fields=Path(params.fields) if given.shown else None,
+            exact=frozenset(read_shown_pairs(given.shown[0])) if given.shown else frozenset(),
+        ),
+        alignments=[Path(path) for path in given.alignments],
+        scoring=params.scoring,
     )

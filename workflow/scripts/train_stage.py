@@ -20,7 +20,7 @@ with job_log(snakemake.log[0]):
         train_stage,
         snakemake.resources.gpu,  # a process each
         snakemake.log[0],
-        snakemake.params.method,
+        snakemake.params.block,
         int(snakemake.wildcards.stage),
         seed=int(snakemake.wildcards.seed),
         grid=build(Grid, snakemake.params.grid),

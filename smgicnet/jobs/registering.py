@@ -1,0 +1,123 @@
+"""Registration of ordered pairs of prepared images by one method, in native poses or after an affine alignment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from smgicnet.core.provenance import files_digest
+from smgicnet.imaging.images import Volume, read_image
+from smgicnet.jobs.kept_pairs import identity
+from smgicnet.methods.contract import Method, Registration
+from smgicnet.methods.device import image_tensor, peak_memory
+from smgicnet.methods.loading import load_method
+from smgicnet.preparation.alignments import Alignment, read_alignments, voxel_matrix
+from smgicnet.registration.fields import affine_field, compose, compose_affine, warp
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class MethodFiles:
+    """What registers.
+
+    ``config``: the completed block of a method. ``weights``: its file of weights, or None.
+    ``code``: the digest of its source. ``threads``: how many torch uses; 1 by default.
+    """
+
+    config: Mapping
+    weights: Path | None
+    code: str
+    threads: int = 1
+
+    def facts(self) -> dict[str, object]:
+        """What a record says of it."""
+        weights = files_digest([self.weights]) if self.weights else None
+        return {"weights": weights, "code": self.code, "threads": self.threads}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A registration with what a job measures beside it, by metric: peak memory in MiB, the alignment's seconds."""
+
+    registration: Registration
+    beside: Mapping[str, float]
+
+
+class PairRegistration:
+    """Registers pairs of ``images`` (a prepared image by subject) with one method, which is loaded once.
+
+    ``alignments`` are files of alignments, of the affine arm: a moving image is aligned before it is registered, and
+    affine and deformation are one field. Images are read when they are first needed, and kept.
+    """
+
+    def __init__(self, files: MethodFiles, images: Mapping[str, Path], alignments: Sequence[Path]):
+        torch.set_num_threads(files.threads)
+        self._files, self._images = files, images
+        self._affine = {pair: one for path in alignments for pair, one in read_alignments(path).items()}
+        self._volumes: dict[str, Volume] = {}
+        spacing = self.volume(next(iter(images))).spacing[0]
+        self._method, self.block = load_method(files.config, files.weights, spacing)  # the block as it was trained
+        self._warm = False
+
+    def volume(self, name: str) -> Volume:
+        """The prepared image of a subject."""
+        if name not in self._volumes:
+            self._volumes[name] = read_image(self._images[name])
+        return self._volumes[name]
+
+    def register(self, fixed: str, moving: str) -> Measured:
+        """Register one ordered pair; the very first is registered once more before it, which loads what is lazy."""
+        tensors = {name: image_tensor(self.volume(name).data, self._method.device) for name in (fixed, moving)}
+        if not self._warm:
+            self._method.warm_up(tensors[fixed], tensors[moving])
+            self._warm = True
+        alignment = self._affine[fixed, moving] if self._affine else None
+        affines = self.volume(fixed).affine, self.volume(moving).affine
+        with peak_memory(self._method.device) as peak:
+            result = register_aligned(self._method, tensors[fixed], tensors[moving], affines, alignment)
+        beside = {"peak_memory_mib": peak.mib}
+        if alignment:
+            beside["affine_seconds"] = alignment.seconds
+        return Measured(result, beside)
+
+    def warped(self, moving: str, displacement: torch.Tensor) -> torch.Tensor:
+        """The image of ``moving`` pulled back by ``displacement (1, 3, D, H, W)``; ``(D, H, W)`` on the processor."""
+        image = image_tensor(self.volume(moving).data, self._method.device)
+        return warp(image, displacement.to(image))[0, 0].cpu()
+
+    def identities(self, pairs: Sequence[Pair], versions: Mapping) -> dict[Pair, str]:
+        """What identifies the registrations of each unordered pair: both images, alignments, method, software."""
+        digests = {name: files_digest([self._images[name]]) for name in {name for pair in pairs for name in pair}}
+        facts = {**self._files.facts(), "versions": versions}
+        found = {}
+        for pair in pairs:
+            both = [one for one in map(self._affine.get, (pair, pair[::-1])) if one]
+            aligned = [[one.matrix.tolist(), one.seconds] for one in both]
+            found[pair] = identity([digests[name] for name in pair], aligned, self._files.config, facts)
+        return found
+
+
+def register_aligned(
+    method: Method,
+    fixed: torch.Tensor,
+    moving: torch.Tensor,
+    affines: Sequence[np.ndarray],
+    alignment: Alignment | None,
+) -> Registration:
+    """Register after an alignment, if there is one; its time is added, its map composed with the fields.
+
+    ``fixed``, ``moving``: ``(1, 1, D, H, W)``; ``affines``: of both, ``(4, 4)`` from voxels to RAS mm.
+    """
+    if alignment is None:
+        return method.register(fixed, moving)
+    matrix = torch.from_numpy(voxel_matrix(alignment.matrix, *affines))
+    result = method.register(fixed, warp(moving, affine_field(matrix, fixed.shape[2:], method.device)))
+    inverse = result.inverse
+    if inverse is not None:
+        inverse = compose(inverse, affine_field(matrix.inverse(), moving.shape[2:], method.device))
+    return Registration(compose_affine(matrix, result.forward), inverse, result.seconds + alignment.seconds)
