@@ -20,15 +20,15 @@ class Listed(Source):
     """A source whose files are there, but for the labels that a test leaves out."""
 
     def plan(self, folder, *, segmented):
-        table = numbered(self.block["subjects"])
-        return with_files(table, "given", {"image": "i.nii", "labels": self.block["labels"]})
+        table = with_files(numbered(self.block["subjects"]), "given", {"image": "i.nii", "labels": "l.nii"})
+        return table if self.block["labels"] else table.assign(labels="")
 
 
 @pytest.fixture
 def listed(monkeypatch):
     """A block of a source that is registered for one test, and asks for no rule and no other module."""
     monkeypatch.setitem(SOURCES._entries, "listed", f"{__name__}:Listed")
-    return {"kind": "listed", "subjects": {"train": 2, "val": 0, "test": 2}, "labels": "l.nii"}
+    return {"kind": "listed", "subjects": {"train": 2, "val": 0, "test": 2}, "labels": True}
 
 
 def test_every_schema_of_a_source_has_its_class():
@@ -77,11 +77,11 @@ def test_a_new_source_needs_an_entry_alone(listed):
     assert table.at["sub-003", "labels"] == "given/sub-003/l.nii"
     source = SOURCES["listed"](listed)
     assert source.to_open(table).equals(table)
-    assert recipe(listed) == {"kind": "listed", "labels": "l.nii"}
+    assert recipe(listed) == {"kind": "listed", "labels": True}
 
 
 def test_what_lacks_labels_cannot_be_planned_and_says_why_once(listed):
-    dataset = {"source": listed | {"labels": ""}, "preprocessing": PREPROCESSING}
+    dataset = {"source": listed | {"labels": False}, "preprocessing": PREPROCESSING}
     with pytest.raises(InputError, match="listed: there are no label maps to score with"):
         plan_cohort(dataset, "x")
     table, problems = inspect_cohort(dataset, "x")

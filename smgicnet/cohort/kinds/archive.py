@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 
@@ -15,6 +16,7 @@ from smgicnet.core.errors import InputError
 class Archive(Source):
     """Numbers for names: the index of the archive will say which of its subjects each is."""
 
+    files: ClassVar = {"image": "scan.nii.gz", "labels": "scan-labels.nii.gz"}
     made = "come out of the archive, which is fetched first"
 
     @property
@@ -25,5 +27,5 @@ class Archive(Source):
         require_license(self.block)
         if self.block["url"] is None and not os.path.isfile(self.place):
             raise InputError(self.place, "there is no such archive", "Put it there, or give source.url in the config")
-        files = {"image": "scan.nii.gz", "labels": "scan-labels.nii.gz" if self.block["labels"] else ""}
-        return with_files(numbered(self.block["subjects"]), folder, files)
+        table = with_files(numbered(self.block["subjects"]), folder, self.files)
+        return table if self.block["labels"] else table.assign(labels="")

@@ -18,7 +18,9 @@ class Source(ABC):
 
     # The keys of the block that say who is in the cohort, and on which no file of one subject depends.
     cohort_keys: ClassVar[tuple[str, ...]] = ("subjects", "path")
-    # How the workflow comes by the images, after "they"; empty where they are there before it runs.
+    # The names of the files that the workflow makes for each subject, by column; none where they are there before.
+    files: ClassVar[Mapping[str, str]] = {}
+    # How the workflow comes by the images, after "they"; empty where something is there to be opened before it runs.
     made: ClassVar[str] = ""
     # The first id of a label map that is known to lie outside the brain; None where an id that is unknown is reported.
     first_id_outside: ClassVar[int | None] = None
@@ -66,13 +68,10 @@ def numbered(counts: Mapping[str, int]) -> pd.DataFrame:
 
 
 def with_files(table: pd.DataFrame, folder: str | Path, files: Mapping[str, str]) -> pd.DataFrame:
-    """The table, indexed by subject, with the files that will be made for each in a folder of its own in ``folder``.
+    """The table, indexed by subject, with the ``files`` that will be made in a folder of each subject's in ``folder``.
 
-    ``files`` gives a file's name by column, or "" for none. Raises `InputError` for a name that no folder can have.
+    Raises `InputError` for a name of a subject that no folder can have.
     """
     check_subjects(table["subject"], folder)
-    made = {
-        column: [f"{folder}/{name}/{file}" if file else "" for name in table["subject"]]
-        for column, file in files.items()
-    }
+    made = {column: [f"{folder}/{name}/{file}" for name in table["subject"]] for column, file in files.items()}
     return table.assign(**made).set_index("subject")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 
@@ -10,7 +11,6 @@ from smgicnet.cohort.kinds.contract import Source, with_files
 from smgicnet.cohort.participants import check_sizes, draw_splits
 from smgicnet.core.errors import InputError
 
-FILES = {"image": "rendered.nii.gz", "labels": "rois.nii.gz"}
 RENDERING = "-rendering-"  # and a number: in the names of a person's second image and on
 
 
@@ -20,6 +20,7 @@ class LabelMaps(Source):
     The map that an image is rendered from is in the column ``label_map``.
     """
 
+    files: ClassVar = {"image": "rendered.nii.gz", "labels": "rois.nii.gz"}
     cohort_keys = (*Source.cohort_keys, "maps", "renderings")
     first_id_outside = 500  # of the maps of whole heads that `smgicnet.cohort.label_maps` is made for
 
@@ -31,7 +32,7 @@ class LabelMaps(Source):
         training = table[table["split"] == "train"]
         numbers = range(2, self.block["renderings"] + 1)
         more = [training.assign(subject=training["subject"] + f"{RENDERING}{number}") for number in numbers]
-        return with_files(pd.concat([table[table["split"] != ""], *more], ignore_index=True), folder, FILES)
+        return with_files(pd.concat([table[table["split"] != ""], *more], ignore_index=True), folder, self.files)
 
     def _maps(self) -> list[Path]:
         """The label maps that take part, by name. Raises `InputError` for none, or fewer than the config takes."""
