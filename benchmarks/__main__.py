@@ -25,8 +25,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from smgicnet import config  # TODO config
-from smgicnet.cohort.phantom import load_template
 from smgicnet.cohort.rendering import to_rois
+from smgicnet.cohort.template import load_template
 from smgicnet.core.provenance import hardware
 from smgicnet.imaging.foreground import brain_centre
 from smgicnet.imaging.grids import Grid

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from smgicnet.cohort.sources import RENDERING
+from smgicnet.cohort.kinds.label_maps import RENDERING
 from smgicnet.commands.train import prepared_subjects
 from smgicnet.core.provenance import hardware
 from smgicnet.imaging.images import read_image, read_labels

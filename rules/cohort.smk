@@ -1,95 +1,23 @@
-from smgicnet.cohort.sources import recipe
-
-# Where subjects come from: rendered, or out of a published archive; who is in which split, and the pairs to test.
-
-
-rule render_phantom:
-    output:
-        image="results/{dataset}/cohort/{subject}/T1w.nii.gz",
-        labels="results/{dataset}/cohort/{subject}/labels.nii.gz",
-        to_template="results/{dataset}/cohort/{subject}/to_template.nii",
-        from_template="results/{dataset}/cohort/{subject}/from_template.nii",
-    log:
-        "results/{dataset}/logs/cohort/{subject}.log",
-    wildcard_constraints:
-        dataset=names(study.of_kind("phantom")),
-    conda:
-        environment("torch")
-    params:
-        source=lambda w: recipe(study.datasets[w.dataset]["source"]),
-        index=lambda w: study.cohort(w.dataset).index.get_loc(w.subject),
-        code=code("render_phantom"),
-    script:
-        "../workflow/scripts/render_phantom.py"
+# Who is in a cohort: where its subjects come from, who is in which split, and the pairs to test.
+from smgicnet.cohort.sources import SOURCES, recipe
 
 
-rule render_label_map:
-    input:
-        lambda w: study.cohort(w.dataset).at[w.subject, "label_map"],
-    output:
-        image="results/{dataset}/cohort/{subject}/rendered.nii.gz",
-        labels="results/{dataset}/cohort/{subject}/rois.nii.gz",
-    log:
-        "results/{dataset}/logs/cohort/{subject}.log",
-    wildcard_constraints:
-        dataset=names(study.of_kind("label-maps")),
-    conda:
-        environment("analysis")
-    params:
-        source=lambda w: recipe(study.datasets[w.dataset]["source"]),
-        code=code("render_label_map"),
-    script:
-        "../workflow/scripts/render_label_map.py"
+def made(kind):
+    """The files that a kind of source makes for each subject, by column of the participants."""
+    return {column: paths.cohort_file("{subject}", name) for column, name in SOURCES[kind].files.items()}
 
 
-rule fetch_archive:
-    output:
-        "results/{dataset}/cohort/archive.tsv",
-    log:
-        "results/{dataset}/logs/archive.log",
-    wildcard_constraints:
-        dataset=names(study.of_kind("archive")),
-    localrule: True
-    conda:
-        environment("analysis")
-    params:
-        source=lambda w: study.datasets[w.dataset]["source"],
-        code=code("fetch_archive"),
-    script:
-        "../workflow/scripts/fetch_archive.py"
-
-
-rule extract_scan:
-    input:
-        "results/{dataset}/cohort/archive.tsv",
-    output:
-        image="results/{dataset}/cohort/{subject}/scan.nii.gz",
-    log:
-        "results/{dataset}/logs/cohort/{subject}.log",
-    wildcard_constraints:
-        dataset=names([name for name in study.of_kind("archive") if not study.datasets[name]["source"]["labels"]]),
-    conda:
-        environment("analysis")
-    params:
-        archive=lambda w: study.datasets[w.dataset]["source"]["file"],
-    script:
-        "../workflow/scripts/extract_scan.py"
-
-
-use rule extract_scan as extract_labelled_scan with:
-    output:
-        image="results/{dataset}/cohort/{subject}/scan.nii.gz",
-        labels="results/{dataset}/cohort/{subject}/scan-labels.nii.gz",
-    wildcard_constraints:
-        dataset=names([name for name in study.of_kind("archive") if study.datasets[name]["source"]["labels"]]),
+include: "sources/phantom.smk"
+include: "sources/label_maps.smk"
+include: "sources/archive.smk"
 
 
 rule write_cohort:
     output:
-        participants="results/{dataset}/cohort/participants.tsv",
-        pairs="results/{dataset}/cohort/pairs.tsv",
+        participants=paths.participants,
+        pairs=paths.pairs,
     log:
-        "results/{dataset}/logs/cohort.log",
+        paths.log("cohort"),
     localrule: True
     conda:
         environment("analysis")
@@ -102,8 +30,4 @@ rule write_cohort:
 
 rule cohorts:
     input:
-        expand(
-            "results/{dataset}/cohort/{table}.tsv",
-            dataset=study.datasets,
-            table=["participants", "pairs"],
-        ),
+        for_datasets([paths.participants, paths.pairs]),

@@ -18,8 +18,9 @@ import torch
 import yaml
 from numpy.random import Generator
 
-from smgicnet import config  # TODO config
 from smgicnet.cohort.archive import choose_subjects, extract, index_archive, read_index
+from smgicnet.config.completion import complete, load
+from smgicnet.config.schemas import choices
 from smgicnet.imaging.grids import Grid
 from smgicnet.methods.shipped import find_weights
 from smgicnet.methods.weights import Weights, read_weights, write_weights
@@ -111,10 +112,10 @@ HOSTILE += [99999, "sform"]
 @cache
 def blocks() -> dict:
     """A completed config of each kind of source that needs no file, and of each method."""
-    methods = {name: {"type": name} for name in config.choices("methods")}
+    methods = {name: {"type": name} for name in choices("methods")}
     grid = {"shape": [64, 64, 64], "spacing": 4.0}
     raw = {"datasets": {"d": {"source": {"kind": "phantom"}, "grid": grid}}, "methods": methods}
-    return config.complete(raw)
+    return complete(raw)
 
 
 def config_base(folder: Path, random: Generator) -> str:
@@ -156,7 +157,7 @@ def mutate_config(path: Path, random: Generator) -> str:
 
 def run_config(folder: Path, name: str, random: Generator) -> object:
     if random.random() < 0.6:
-        return config.load(folder / name)
+        return load(folder / name)
     return command("check", folder / name, "--jobs", 1).replace(str(folder), "")
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -18,7 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from smgicnet.cohort.participants import FILE_COLUMNS
-from smgicnet.core.errors import InputError
+from smgicnet.core.errors import InputError, attempt
 from smgicnet.imaging.foreground import foreground
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.headers import header_form
@@ -42,15 +41,6 @@ class SubjectCheck:
     ids_unknown: tuple[int, ...] = ()  # of the label map, that the protocol lacks
     digest: str | None = None  # of the voxels, whatever the compression
     problems: tuple[InputError, ...] = ()
-
-
-def attempt(problems: list[InputError], function: Callable, *arguments: Any) -> Any:
-    """The function's result, or None after adding its `InputError` to ``problems``."""
-    try:
-        return function(*arguments)
-    except InputError as error:
-        problems.append(error)
-        return None
 
 
 def check_cohort_files(table: pd.DataFrame, preprocessing: Mapping, grid: Grid | None, jobs: int) -> list[SubjectCheck]:

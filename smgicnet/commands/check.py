@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 
 from smgicnet.cohort.bids import read_bids
-from smgicnet.cohort.files import SubjectCheck, attempt, check_cohort_files
-from smgicnet.cohort.participants import FILE_COLUMNS, SPLITS, check_cohort, check_subjects
-from smgicnet.cohort.sources import plan_cohort
+from smgicnet.cohort.files import SubjectCheck, check_cohort_files
+from smgicnet.cohort.kinds.contract import Source
+from smgicnet.cohort.kinds.participants import Participants
+from smgicnet.cohort.participants import SPLITS
+from smgicnet.cohort.sources import SOURCES, inspect_cohort
 from smgicnet.config.completion import load
 from smgicnet.config.schemas import schema
-from smgicnet.core.errors import InputError, printable
-from smgicnet.core.tab_separated import read_tsv
+from smgicnet.core.errors import InputError, attempt, printable
 from smgicnet.imaging.grids import Grid
 from smgicnet.preparation.label_protocols import label_table
 from smgicnet.preparation.preprocessing import read_intensities
@@ -26,20 +27,19 @@ from smgicnet.preparation.tools import needed_tools, require_tools
 
 MAX_JOBS = 4  # by default: each holds a scan and what becomes of it, about 1 GB at 256 cubed
 LISTED = 5  # names in a line
-HEAD_TISSUE = 500  # the first id, of label maps of whole heads, that lies outside the brain
 
 
 @dataclass
 class Cohort:
-    """One dataset to check: its files in ``table``, indexed by subject; None where it could not be planned."""
+    """One dataset to check."""
 
-    name: str
-    kind: str
-    preprocessing: Mapping
-    grid: Grid | None
-    table: pd.DataFrame | None = None
+    name: str  # of the dataset in the config, or of the file or folder
+    source: Source
+    preprocessing: Mapping  # a completed block of the config
+    grid: Grid | None  # the common grid; None where there is no config
+    table: pd.DataFrame | None = None  # the participants, indexed by subject; None where they cannot be read
     problems: list[InputError] = field(default_factory=list)
-    checks: list[SubjectCheck] = field(default_factory=list)
+    checks: list[SubjectCheck] = field(default_factory=list)  # what the files of each subject hold
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,9 @@ def check(path: str | Path, jobs: int | None = None, header: str | None = None) 
         if header:
             cohort.preprocessing = {**cohort.preprocessing, "header": header}
         if cohort.table is not None:
-            cohort.checks = check_cohort_files(_to_open(cohort), cohort.preprocessing, cohort.grid, jobs)
+            cohort.checks = check_cohort_files(
+                cohort.source.to_open(cohort.table), cohort.preprocessing, cohort.grid, jobs
+            )
             problems += [problem for one in cohort.checks for problem in one.problems]
     unique = tuple({str(problem): problem for problem in problems}.values())
     return CheckReport(printable("\n".join([*map(_describe, cohorts), _verdict(path, unique)])), unique)
@@ -85,8 +87,7 @@ def _cohorts(path: Path, problems: list[InputError]) -> list[Cohort]:
         kinds = "a config (.yaml), a participants table (.tsv) or a BIDS folder"
         raise InputError(path, "no such file or folder", f"Give {kinds}")
     if path.suffix not in (".yaml", ".yml"):
-        source = {"kind": "participants", "path": str(path), "splits": None, "seed": 0}
-        return [_table_of_ones_own(path.name, source, _default_preprocessing(), None)]
+        return [_participants_table(path)]
     config = load(path)
     for method in config["methods"].values():
         if method.get("weights"):
@@ -107,13 +108,11 @@ def _default_preprocessing() -> dict:
 
 
 def _dataset(name: str, dataset: Mapping) -> Cohort:
-    source, preprocessing = dataset["source"], dataset["preprocessing"]
+    """A dataset of a config."""
+    preprocessing = dataset["preprocessing"]
     grid = Grid(tuple(dataset["grid"]["shape"]), dataset["grid"]["spacing"])
-    if source["kind"] == "participants":
-        cohort = _table_of_ones_own(name, source, preprocessing, grid)
-    else:
-        cohort = Cohort(name, source["kind"], preprocessing, grid)
-        cohort.table = attempt(cohort.problems, plan_cohort, dataset, f"results/{name}/cohort")
+    source = SOURCES[dataset["source"]["kind"]](dataset["source"])
+    cohort = Cohort(name, source, preprocessing, grid, *inspect_cohort(dataset, f"results/{name}/cohort"))
     if preprocessing["histogram_reference"]:
         attempt(cohort.problems, read_intensities, preprocessing["histogram_reference"])
     if attempt(cohort.problems, label_table, preprocessing["labels"]) is None:
@@ -121,100 +120,59 @@ def _dataset(name: str, dataset: Mapping) -> Cohort:
     return cohort
 
 
-def _table_of_ones_own(name: str, source: Mapping, preprocessing: Mapping, grid: Grid | None) -> Cohort:
-    """A participants table, whose files are opened even when its rows have faults."""
-    cohort = Cohort(name, "participants", preprocessing, grid)
-    rows = _rows(Path(source["path"]))
-    if rows is not None and grid is None and "split" not in rows:
-        cohort.table = rows.set_index("subject")
-        cohort.problems = _name_problems(rows, source["path"])
-        return cohort
-    cohort.table = attempt(
-        cohort.problems, plan_cohort, {"source": source, "preprocessing": preprocessing}, f"results/{name}/cohort"
-    )
-    if cohort.table is None and rows is not None:
-        cohort.table = rows.set_index("subject")
-        files = [file for column in FILE_COLUMNS for file in rows[column] if not os.path.isfile(file)]
-        if any(repr(file) in cohort.problems[0].problem for file in files if file):
-            cohort.problems = []  # opening the files says it of each
-        cohort.problems += _name_problems(rows, source["path"])
+def _participants_table(path: Path) -> Cohort:
+    """A participants table without a config, which need not have splits yet."""
+    source = Participants({"kind": "participants", "path": str(path), "splits": None, "seed": 0})
+    cohort = Cohort(path.name, source, _default_preprocessing(), None)
+    rows = source.rows()
+    if rows is not None and "split" not in rows:
+        cohort.table, cohort.problems = rows.set_index("subject"), source.name_problems(rows)
+    else:
+        dataset = {"source": source.block, "preprocessing": cohort.preprocessing}
+        cohort.table, cohort.problems = inspect_cohort(dataset, f"results/{path.name}/cohort")
     return cohort
 
 
-def _rows(path: Path) -> pd.DataFrame | None:
-    """The rows of a participants table as they are; None for what is no such table."""
-    try:
-        rows = read_tsv(path)
-    except InputError:
-        return None  # reading it again, as a cohort, says why
-    if not {"subject", "image"} <= set(rows.columns):
-        return None
-    for column in FILE_COLUMNS:
-        values = rows[column] if column in rows else [""] * len(rows)
-        rows[column] = [str(path.parent / value) if value else "" for value in values]
-    return rows
-
-
-def _name_problems(rows: pd.DataFrame, path: str | Path) -> list[InputError]:
-    problems: list[InputError] = []
-    for name in rows["subject"].unique():
-        attempt(problems, check_subjects, [name], path)
-    for _, same in rows[rows["subject"].duplicated(keep=False)].groupby("subject"):
-        attempt(problems, check_cohort, same if "split" in same else same.assign(split=""), path)
-    return problems
-
-
 def _bids_folder(path: Path) -> Cohort:
-    """A BIDS dataset with the label maps that its derivatives hold, if any."""
+    """A BIDS dataset without a config, with the label maps that its derivatives hold, if any."""
     keys = schema("sources/bids")["properties"]
-    source = {key: part.get("default") for key, part in keys.items()} | {"kind": "bids", "path": str(path)}
+    block = {key: part.get("default") for key, part in keys.items()} | {"kind": "bids", "path": str(path)}
     if any(not one.name.startswith(".") for one in path.glob("derivatives/*/sub-*/**/anat/*_dseg.nii*")):
-        source["derivatives"] = str(path / "derivatives")
-    cohort = Cohort(path.name, "bids", _default_preprocessing(), None)
-    table = attempt(cohort.problems, read_bids, source)
+        block["derivatives"] = str(path / "derivatives")
+    cohort = Cohort(path.name, SOURCES["bids"](block), _default_preprocessing(), None)
+    table = attempt(cohort.problems, read_bids, block)
     if table is not None and "split" in table:
-        dataset = {"source": source, "preprocessing": cohort.preprocessing}
-        attempt(cohort.problems, plan_cohort, dataset, f"results/{path.name}/cohort")
+        dataset = {"source": block, "preprocessing": cohort.preprocessing}
+        cohort.problems += inspect_cohort(dataset, f"results/{path.name}/cohort")[1]
     cohort.table = None if table is None else table.set_index("subject")
     return cohort
 
 
-def _to_open(cohort: Cohort) -> pd.DataFrame:
-    """The files that are there before the workflow runs: none of a cohort that it makes, label maps to render once."""
-    table = cohort.table
-    if cohort.kind == "label-maps":
-        maps = table["label_map"].drop_duplicates()
-        return pd.DataFrame({"image": "", "labels": list(maps)}, index=[Path(one).name for one in maps])
-    if cohort.kind in ("phantom", "archive"):
-        return table.iloc[:0]
-    return table[table["split"] != ""] if "split" in table else table
-
-
 def _describe(cohort: Cohort) -> str:
     """A paragraph on one dataset."""
-    lines = [f"{cohort.name} ({cohort.kind})"]
+    kind = cohort.source.block["kind"]
+    lines = [f"{cohort.name} ({kind})"]
     if cohort.table is None:
         return f"{lines[0]}\n  cannot be read: see below\n"
     lines.append(_subjects_line(cohort.table))
     steps = cohort.preprocessing
     stripping = {True: "stripped", False: "with skull"}
     read = [one for one in cohort.checks if one.shape]
-    if cohort.kind in ("phantom", "archive"):
-        made = {"phantom": "are generated", "archive": "come out of the archive, which is fetched first"}[cohort.kind]
-        lines.append(f"files: none to open, they {made} when the workflow runs")
+    if cohort.source.made:
+        lines.append(f"files: none to open, they {cohort.source.made} when the workflow runs")
     else:
         lines += [
             f"files read: {len(read)} of {len(cohort.checks)}",
             "shapes: " + _counts(" x ".join(map(str, one.shape)) for one in read),
             "spacings in mm: " + _counts(" x ".join(f"{step:g}" for step in one.spacing) for one in read),
             "orientations: " + _counts(one.orientation for one in read),
-            *_contents(cohort.checks, HEAD_TISSUE if cohort.kind == "label-maps" else None),
+            *_contents(cohort.checks, cohort.source.first_id_outside),
         ]
     if images := [one for one in read if one.stripped is not None]:
         lines.append("images: " + _counts(stripping[one.stripped] for one in images))
     if volumes := [one.brain_ml for one in read if one.brain_ml is not None]:
         lines.append(f"brain volume: {min(volumes):.0f} to {max(volumes):.0f} ml, median {np.median(volumes):.0f} ml")
-    if cohort.kind not in ("phantom", "label-maps"):
+    if not schema(f"sources/{kind}").get("images_come_stripped"):
         lines.append(
             f"steps: skull strip {steps['skull_strip']}, bias field {steps['bias_field']}, "
             f"segmentation {steps['segmentation']}, labels by {steps['labels']}"

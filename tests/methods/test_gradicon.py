@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from smgicnet import config as configuration  # TODO config
+from smgicnet.config.completion import complete_method
 from smgicnet.core.errors import InputError
 from smgicnet.methods.contract import NativeGrid
 from smgicnet.methods.gradicon import GradICON, clip_and_rescale, scale_to_brightest
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(
 
 def block(**changes):
     grid = {"shape": list(SHAPE), **changes.pop("grid", {})}
-    return configuration.complete_method({"type": "gradicon", "grid": grid, **changes}, "test")
+    return complete_method({"type": "gradicon", "grid": grid, **changes}, "test")
 
 
 @pytest.fixture
@@ -302,7 +302,7 @@ def test_the_model_decides_how_intensities_are_prepared(narrow):
 
 
 def test_the_defaults_are_those_of_the_brain_model():
-    part = configuration.complete_method({"type": "gradicon"}, "test")
+    part = complete_method({"type": "gradicon"}, "test")
     assert part["grid"] == {"shape": [130, 155, 130], "spacing": 1.4, "orientation": "SAL"}
     assert part["published"]["file"] == "resources/weights/brain_model_weights_step_2.trch"
     assert part["published"]["url"].endswith("/brain_model_weights_step_2.trch")

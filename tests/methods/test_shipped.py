@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from smgicnet import cli
-from smgicnet.cohort.phantom import load_template, make_phantom
+from smgicnet.cohort.phantom import make_phantom
 from smgicnet.cohort.rendering import to_rois
+from smgicnet.cohort.template import load_template
 from smgicnet.commands.score import score_transforms
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import Volume, read_image, write_volume

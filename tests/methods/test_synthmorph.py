@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.ndimage import correlate
 
-from smgicnet import config as configuration  # TODO config
+from smgicnet.config.completion import complete_method
 from smgicnet.core.errors import InputError
 from smgicnet.methods.native_grid import OnNativeGrid
 from smgicnet.methods.synthmorph import FLOW, SynthMorph, enlarge, layer_channels, normalise
@@ -52,7 +52,7 @@ def write(path, arrays, nesting="{layer}/{layer}/{weight}"):
 
 def build(features=4, **changes):
     torch.manual_seed(0)
-    block = configuration.complete_method({"type": "synthmorph", "features": features, **changes}, "test")
+    block = complete_method({"type": "synthmorph", "features": features, **changes}, "test")
     return SynthMorph.from_config(block)
 
 
@@ -200,7 +200,7 @@ def test_on_a_common_grid_the_displacement_is_the_same_in_mm():
 
 
 def test_defaults_are_those_of_the_brains_file():
-    block = configuration.complete_method({"type": "synthmorph"}, "test")
+    block = complete_method({"type": "synthmorph"}, "test")
     method = SynthMorph.from_config(block)
     assert (method.grid.shape, method.grid.spacing, method.grid.orientation) == ((160, 160, 192), 1.0, "LIA")
     assert block["published"]["url"].endswith(block["published"]["file"].removeprefix("resources/weights"))
@@ -208,7 +208,7 @@ def test_defaults_are_those_of_the_brains_file():
     assert block["published"]["sha256"] is None
     for wrong in ({"grid": {"shape": [160, 160, 200]}}, {"feature": 3}, {"weights": "w.pt"}, {"stages": [{}]}):
         with pytest.raises(InputError):
-            configuration.complete_method({"type": "synthmorph", **wrong}, "test")
+            complete_method({"type": "synthmorph", **wrong}, "test")
 
 
 def reversed_decoder(arrays):

@@ -78,8 +78,7 @@ def test_what_is_done_needs_no_tool(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     datasets = {"d": {"preprocessing": {**PLAIN, "segmentation": "recon-all"}}}
     cohorts = {"d": pd.DataFrame({"split": ["train", ""]}, index=["s1", "s2"])}
-    assert tools_to_come(datasets, cohorts) == {"recon-all": ["datasets.d.preprocessing.segmentation"]}
-    image = tmp_path / "results/d/raw/subjects/s1/image.nii"
-    image.parent.mkdir(parents=True)
-    image.touch()
-    assert tools_to_come(datasets, cohorts) == {}
+    prepared = "{}-{}.nii".format
+    assert tools_to_come(datasets, cohorts, prepared) == {"recon-all": ["datasets.d.preprocessing.segmentation"]}
+    (tmp_path / "d-s1.nii").touch()
+    assert tools_to_come(datasets, cohorts, prepared) == {}

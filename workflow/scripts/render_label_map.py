@@ -1,6 +1,6 @@
 from zlib import crc32
 
-from smgicnet.cohort.phantom import LabelMapConfig, make_from_label_map
+from smgicnet.cohort.label_maps import LabelMapConfig, make_from_label_map
 from smgicnet.config.building import build
 from smgicnet.core.logs import job_log
 from smgicnet.imaging.images import write_volume

@@ -1,0 +1,77 @@
+"""What the workflow and ``smgicnet check`` ask of every source of subjects."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import pandas as pd
+
+from smgicnet.cohort.participants import SPLITS, check_subjects
+from smgicnet.core.errors import InputError
+
+
+class Source(ABC):
+    """Where the subjects of a dataset come from; ``block`` is the completed ``source`` block of the config."""
+
+    # The keys of the block that say who is in the cohort, and on which no file of one subject depends.
+    cohort_keys: ClassVar[tuple[str, ...]] = ("subjects", "path")
+    # The names of the files that the workflow makes for each subject, by column; none where they are there before.
+    files: ClassVar[Mapping[str, str]] = {}
+    # How the workflow comes by the images, after "they"; empty where something is there to be opened before it runs.
+    made: ClassVar[str] = ""
+    # The first id of a label map that is known to lie outside the brain; None where an id that is unknown is reported.
+    first_id_outside: ClassVar[int | None] = None
+
+    def __init__(self, block: Mapping):
+        self.block = block
+
+    @property
+    def place(self) -> str:
+        """The file or folder that messages name."""
+        return self.block.get("path", self.block["kind"])
+
+    @abstractmethod
+    def plan(self, folder: str | Path, *, segmented: bool) -> pd.DataFrame:
+        """The participants, indexed by subject, with their ``split`` and their files, before anything is made.
+
+        Parameters
+        ----------
+        folder : the folder of what the workflow makes or fetches
+        segmented : whether label maps will be made, so that none have to be given
+
+        The columns are ``image`` and ``labels``, where there are any ``mask``, ``to_template`` and ``from_template``,
+        and what the rules of the source need. Raises `InputError` for a source that cannot be used.
+        """
+
+    def in_spite_of(self, error: InputError) -> tuple[pd.DataFrame | None, list[InputError]]:
+        """What ``smgicnet check`` opens and reports where a cohort cannot be planned for this ``error``.
+
+        Returns the participants as far as they can be read, or None, and the problems.
+        """
+        return None, [error]
+
+    def to_open(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows of ``table`` whose files are there before the workflow runs."""
+        if self.made:
+            return table.iloc[:0]
+        return table[table["split"] != ""] if "split" in table else table
+
+
+def numbered(counts: Mapping[str, int]) -> pd.DataFrame:
+    """A row with ``subject`` and ``split`` for each of the ``counts`` of the splits, named ``sub-001`` and on."""
+    splits = [split for split in SPLITS for _ in range(counts[split])]
+    names = [f"sub-{number:03d}" for number in range(1, 1 + len(splits))]
+    return pd.DataFrame({"subject": names, "split": splits})
+
+
+def with_files(table: pd.DataFrame, folder: str | Path, files: Mapping[str, str]) -> pd.DataFrame:
+    """The table, indexed by subject, with the ``files`` that will be made in a folder of each subject's in ``folder``.
+
+    Raises `InputError` for a name of a subject that no folder can have.
+    """
+    check_subjects(table["subject"], folder)
+    made = {column: [f"{folder}/{name}/{file}" for name in table["subject"]] for column, file in files.items()}
+    return table.assign(**made).set_index("subject")

