@@ -16,25 +16,20 @@ from smgicnet.cohort import phantom
 from smgicnet.cohort.phantom import LabelMapConfig, PhantomConfig, VelocityScale
 from smgicnet.cohort.sources import recipe
 from smgicnet.config.building import build
-from smgicnet.config.completion import _check
+from smgicnet.config.validation import validated
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import Volume, write_volume
 from smgicnet.preparation.label_protocols import label_table, map_labels, roi_names
 from smgicnet.preparation.preprocessing import to_canonical
+from tests.support.phantoms import phantom_config
 
 FIELD_TOLERANCE = 0.1  # mm, in the brain
 AXCODES = ["".join(c) for order in permutations(("LR", "PA", "IS")) for c in product(*order)]
 
 
-def phantom_config(**changes) -> PhantomConfig:
-    """The defaults on a coarse grid."""
-    small = {"kind": "phantom", "shape": [60, 68, 60], "spacing": 4}
-    return build(PhantomConfig, recipe(_check({**small, **changes}, "sources/phantom", "", "test")))
-
-
 def label_map_config(**changes) -> LabelMapConfig:
     needed = {"kind": "label-maps", "path": "maps", "subjects": {"val": 2, "test": 2}}
-    return build(LabelMapConfig, recipe(_check({**needed, **changes}, "sources/label-maps", "", "test")))
+    return build(LabelMapConfig, recipe(validated({**needed, **changes}, "sources/label-maps", "", "test")))
 
 
 @cache
@@ -76,7 +71,7 @@ def test_label_table_is_identity_on_the_rois_and_maps_the_aliases():
 
 
 def test_schemas_and_config_classes_agree():
-    complete = _check({"kind": "phantom"}, "sources/phantom", "", "test")
+    complete = validated({"kind": "phantom"}, "sources/phantom", "", "test")
     assert complete["subjects"] == {"train": 16, "val": 2, "test": 6}
     assert build(PhantomConfig, recipe(complete)).shape == (120, 136, 120)
     assert label_map_config().spacing == 2

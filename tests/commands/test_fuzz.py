@@ -9,10 +9,8 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from smgicnet import (
-    cli,
-    config,  # TODO config
-)
+from smgicnet import cli
+from smgicnet.config.completion import load
 from smgicnet.core.errors import InputError
 from smgicnet.core.tab_separated import read_tsv
 from smgicnet.imaging.displacements import read_vectors
@@ -20,9 +18,9 @@ from smgicnet.imaging.headers import open_image, read_voxels
 from smgicnet.imaging.transform_chain import read_affine
 from smgicnet.methods.weights import export_weights, read_weights
 from tests import fuzz
-from tests.fuzz_files import small_weights
-from tests.imaging.test_headers import oblique
-from tests.imaging.test_headers import save as save_exactly
+from tests.support.fuzz_files import small_weights
+from tests.support.headers import oblique
+from tests.support.headers import save as save_exactly
 
 AFFINE = np.diag([2.0, 2, 2, 1])
 
@@ -150,13 +148,13 @@ BOMB = "l0: &l0 [x]\n" + "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]
 def test_configs_that_would_take_for_ever(tmp_path, text, problem):
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(InputError, match=problem):
-        config.load(tmp_path / "c.yaml")
+        load(tmp_path / "c.yaml")
 
 
 def test_a_message_does_not_repeat_a_whole_file(tmp_path):
     (tmp_path / "c.yaml").write_text(f"seeds: {'x' * 100_000}\n")
     with pytest.raises(InputError, match=r"seeds: 'xxx.* \.\.\. .*xxx' is not") as caught:
-        config.load(tmp_path / "c.yaml")
+        load(tmp_path / "c.yaml")
     assert len(str(caught.value)) < 2000
     assert len(str(InputError("x" * 10**6, "y" * 10**6, "Do it"))) < 20_000
 

@@ -20,8 +20,9 @@ from smgicnet.jobs.kept_pairs import NAME, KeptPairs, identity
 from smgicnet.jobs.register import register_shard
 from smgicnet.preparation.affine import AffineConfig
 from smgicnet.preparation.alignments import Alignment, read_alignments
-from tests.compare import timeless
-from tests.helpers import SHAPE, blobs, block
+from tests.support.compare import timeless
+from tests.support.images import SHAPE, blobs
+from tests.support.methods import block
 
 PAIRS = {("a", "b"): "1", ("a", "c"): "2", ("b", "c"): "3"}
 

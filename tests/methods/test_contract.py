@@ -3,13 +3,15 @@
 import pytest
 import torch
 
-from smgicnet import config as configuration  # TODO config
+from smgicnet.config.completion import complete, complete_method
+from smgicnet.config.consistency import grid_stride
 from smgicnet.core.errors import InputError
 from smgicnet.methods import METHODS
 from smgicnet.methods.contract import LearnedMethod
 from smgicnet.registration.fields import compose, jacobian_determinant, warp
 from smgicnet.training.loop import weighted_total
-from tests.helpers import LEARNED, SHAPE, blobs, block, build
+from tests.support.images import SHAPE, blobs
+from tests.support.methods import LEARNED, block, build
 
 WITHOUT_INVERSE = {"icnet", "gradicon"}
 
@@ -77,7 +79,7 @@ def test_overfits_one_pair(kind, network, rate):
 
 @pytest.mark.parametrize("kind", METHODS)
 def test_the_schema_builds_the_method(kind):
-    part = configuration.complete_method({"type": kind}, "test")
+    part = complete_method({"type": kind}, "test")
     method = METHODS[kind].from_config(part, len(part["stages"]))
     assert isinstance(method, LearnedMethod) == bool(part["stages"])
     assert {"label", "arms", "weights", "stages"} <= part.keys()
@@ -103,10 +105,10 @@ def test_a_grid_that_does_not_fit_says_what_would(kind, changes, stride):
         "datasets": {"d": {"source": {"kind": "phantom"}, "grid": {"shape": shape}}},
         "methods": {"m": {"type": kind, **changes}},
     }
-    assert configuration.grid_stride(configuration.complete(config)["methods"]["m"]) == stride
+    assert grid_stride(complete(config)["methods"]["m"]) == stride
     config["datasets"]["d"]["grid"]["shape"] = [shape[0], shape[1] - 3, shape[2]]
     with pytest.raises(InputError, match=rf"not divisible by {stride}, as methods\.m needs") as error:
-        configuration.complete(config)
+        complete(config)
     assert str(shape) in str(error.value)
 
 

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from smgicnet import config as configuration  # TODO config
+from smgicnet.config import building
+from smgicnet.config.blocks import registering_block, stage_block
+from smgicnet.config.completion import complete
 from smgicnet.core.errors import InputError
 from smgicnet.methods import METHODS
 from smgicnet.methods.smgicnet import FinestLevel, NetworkConfig, difference_map
@@ -14,7 +16,8 @@ from smgicnet.registration.losses import both_directions, local_ncc, soft_dice
 from smgicnet.registration.networks import AttentionGate, Block, GatedEncoderDecoder, ResidualBlock
 from smgicnet.registration.wavelets import PyramidLevel
 from smgicnet.training.loop import weighted_total
-from tests.helpers import SHAPE, blobs, block, build
+from tests.support.images import SHAPE, blobs
+from tests.support.methods import block, build
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3, 4])
@@ -214,7 +217,7 @@ def test_a_stage_beyond_the_levels_trains_them_all():
     part = block()
     part["stages"].append({**part["stages"][-1], "frozen_iterations": 0})
     part["network"] |= {"depth": 2, "finest_passes": 2}
-    stages = [configuration.stage_block(part, stage) for stage in (3, 4, 5)]
+    stages = [stage_block(part, stage) for stage in (3, 4, 5)]
     assert [one["network"]["depth"] for one in stages] == [3, 2, 2]
     assert [one["network"]["finest_passes"] for one in stages] == [1, 2, 2]
     methods = [METHODS["smgicnet"].from_config(one, len(one["stages"])) for one in stages]
@@ -225,14 +228,14 @@ def test_a_stage_beyond_the_levels_trains_them_all():
     part["stages"] = part["stages"][:3]
     whole = {"datasets": {"d": {"source": {"kind": "phantom"}}}, "methods": {"m": part}}
     with pytest.raises(InputError, match=r"stages has 3 entries.*4 at least"):
-        configuration.complete(whole)
+        complete(whole)
 
 
 def test_labels_count_from_the_stage_that_the_config_says():
     part = block(weights={"labels": 1.0})
     part["objective"]["labels_from"] = 3
-    stages = [configuration.stage_block(part, stage) for stage in (1, 2, 3, 4)]
-    assert stages[1] == configuration.stage_block(block(), 2)
+    stages = [stage_block(part, stage) for stage in (1, 2, 3, 4)]
+    assert stages[1] == stage_block(block(), 2)
     methods = [METHODS["smgicnet"].from_config(one, len(one["stages"])) for one in stages]
     assert [method.uses_labels for method in methods] == [False, False, True, True]
 
@@ -241,11 +244,11 @@ def test_labels_count_from_the_stage_that_the_config_says():
 def test_a_network_of_two_directions_that_sees_one_is_refused(key, needed):
     part = {"datasets": {"d": {"source": {"kind": "phantom"}}}, "methods": {"smgicnet": {"type": "smgicnet"}}}
     part["methods"]["smgicnet"]["network"] = {**BOTH}
-    assert "smgicnet-no-symmetry" not in configuration.complete(part)["ablations"]["variants"]
+    assert "smgicnet-no-symmetry" not in complete(part)["ablations"]["variants"]
     part["methods"]["smgicnet"]["network"] = {key: True, needed: False}
     part["methods"]["smgicnet"]["objective"] = {"weights": {"symmetric": 0, "inverse": 0, "gradient_inverse": 0}}
     with pytest.raises(InputError, match=f"{key} needs .*, and {needed} is false"):
-        configuration.complete(part)
+        complete(part)
 
 
 def test_an_antisymmetric_network_has_no_inverse_error_but_integration():
@@ -287,8 +290,8 @@ def test_refinement_has_windows_of_its_own():
 def test_what_comes_after_the_network_is_no_matter_of_training(key):
     part, other = block(), block()
     other[key][{"refinement": "iterations", "views": "shift"}[key]] = 3
-    assert configuration.stage_block(part, 4) == configuration.stage_block(other, 4)
-    assert configuration.registering_block(part) != configuration.registering_block(other)
+    assert stage_block(part, 4) == stage_block(other, 4)
+    assert registering_block(part) != registering_block(other)
 
 
 def test_velocity_is_bounded_in_voxels():
@@ -326,6 +329,6 @@ def test_gates_and_depth_are_switchable():
 
 
 def test_dataclass_and_schema_agree():
-    configuration.build(NetworkConfig, block()["network"])
+    building.build(NetworkConfig, block()["network"])
     with pytest.raises(TypeError, match="NetworkConfig"):
-        configuration.build(NetworkConfig, {"levels": 4})
+        building.build(NetworkConfig, {"levels": 4})

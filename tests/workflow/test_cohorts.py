@@ -22,11 +22,12 @@ from smgicnet import cli
 from smgicnet.cohort.phantom import PhantomConfig, make_phantom
 from smgicnet.cohort.sources import require_training_labels
 from smgicnet.config.building import build
-from smgicnet.config.completion import _check
+from smgicnet.config.validation import validated
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import read_image, read_labels
 from smgicnet.preparation.label_protocols import label_table
-from tests.helpers import ROOT, snakemake
+from tests.support import ROOT
+from tests.support.snakemake import snakemake
 
 TRAINED = {
     "type": "smgicnet",
@@ -51,7 +52,7 @@ nib.save(nib.Nifti1Image(labels, image.affine), sys.argv[sys.argv.index("--o") +
 def subjects(count):
     """Scans and label maps of generated subjects: NIfTI images in memory."""
     source = {"kind": "phantom", "shape": [60, 70, 60], "spacing": 4}
-    complete = _check(source, "sources/phantom", "", "test")
+    complete = validated(source, "sources/phantom", "", "test")
     config = build(PhantomConfig, {key: value for key, value in complete.items() if key != "subjects"})
     made = [make_phantom(index, config) for index in range(count)]
     return [

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from smgicnet.core.code import TRAINING, own_files
-from tests.helpers import LEARNED
-from tests.imports import imported as named_imports
-from tests.imports import module_file
+from tests.support.imports import imported as named_imports
+from tests.support.imports import module_file
+from tests.support.methods import LEARNED
 
 PACKAGE = Path(__file__).parents[2] / "smgicnet"
 JOBS = ("train_job", "register_job", "register_pair", "align_job")

@@ -8,9 +8,12 @@ import subprocess
 import pytest
 import yaml
 
-from smgicnet import config as configuration  # TODO config
+from smgicnet.config.completion import complete
+from smgicnet.config.origin import Origin, given_to
+from smgicnet.config.schemas import merge
 from smgicnet.core.errors import InputError
-from tests.helpers import ROOT, snakemake
+from tests.support import ROOT
+from tests.support.snakemake import snakemake
 
 CONFIG = {
     "datasets": {
@@ -176,7 +179,7 @@ def test_values_of_a_file_and_of_a_profile_are_named_as_theirs(tmp_path):
 
 def merged(given):
     """The config with what was given beside it, as Snakemake merges them, and where it came from."""
-    return configuration._merge(CONFIG, given), configuration.Origin("my.yaml", given)
+    return merge(CONFIG, given), Origin("my.yaml", given)
 
 
 def test_text_is_read_as_yaml_where_no_text_is_wanted():
@@ -191,7 +194,7 @@ def test_text_is_read_as_yaml_where_no_text_is_wanted():
         "evaluation": {"shard_size": "null", "figure_pairs": "[best]"},
         "ablations": {"variants": {"small": {"label": "1", "change": {"network": {"channels": "4"}}}}},
     }
-    config = configuration.complete(*merged(given))
+    config = complete(*merged(given))
     assert config["seeds"] == [1, 2]
     assert config["datasets"]["mini"]["grid"] == {"shape": [16, 16, 16], "spacing": 13.0}
     method = config["methods"]["smgicnet"]
@@ -204,7 +207,7 @@ def test_text_is_read_as_yaml_where_no_text_is_wanted():
     assert config["evaluation"]["figure_pairs"] == ["best"]
     assert config["ablations"]["variants"]["smgicnet-small"]["method"]["network"]["channels"] == 4
     with pytest.raises(InputError, match=r"^my.yaml: seeds.0: '1' is not of type 'integer'"):
-        configuration.complete({**CONFIG, "seeds": ["1"]}, "my.yaml")
+        complete({**CONFIG, "seeds": ["1"]}, "my.yaml")
 
 
 @pytest.mark.parametrize(
@@ -223,11 +226,11 @@ def test_text_is_read_as_yaml_where_no_text_is_wanted():
 )
 def test_errors_name_where_the_value_came_from(given, source):
     with pytest.raises(InputError) as error:
-        configuration.complete(*merged(given))
+        complete(*merged(given))
     assert error.value.source == source
 
 
 def test_a_modules_config_may_be_a_block_of_the_outer_one():
     config = {"seeds": ["1"], "methods": {"a": {"label": "b"}}}
-    assert configuration.given_to(config, {"registration": {"seeds": ["1"]}, "other": "1"}) == {"seeds": ["1"]}
-    assert configuration.given_to({**config, "c": 1}, config) == config
+    assert given_to(config, {"registration": {"seeds": ["1"]}, "other": "1"}) == {"seeds": ["1"]}
+    assert given_to({**config, "c": 1}, config) == config

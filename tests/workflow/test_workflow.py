@@ -28,75 +28,16 @@ from smgicnet.imaging.displacements import apply_field, grid_points, read_itk, s
 from smgicnet.imaging.images import Volume, read_image, read_labels
 from smgicnet.preparation.alignments import read_alignments
 from smgicnet.preparation.flirt import find_flirt
-from tests import compare
-from tests.helpers import snakemake
-from tests.methods.test_baselines import published_lapirn
-from tests.methods.test_synthmorph import keras
-from tests.methods.test_synthmorph import write as write_h5
+from tests.support import ROOT, compare
+from tests.support.miniature import CONFIG, FULL, PUBLISHED, write_config, write_published
+from tests.support.published import published_lapirn
+from tests.support.published_synthmorph import keras, write_h5
+from tests.support.snakemake import snakemake
 
-ROOT = Path(__file__).parents[2]
 RUN = Path("results/mini/raw/smgicnet/seed-1")
-CONFIG = {
-    "datasets": {
-        "mini": {
-            "source": {
-                "kind": "phantom", "subjects": {"train": 3, "val": 2, "test": 3}, "shape": [60, 70, 60], "spacing": 4,
-            },
-            "grid": {"shape": [16, 16, 16], "spacing": 13},
-        }
-    },
-    "methods": {
-        "initial": {"type": "initial", "arms": ["raw"]},
-        "smgicnet": {
-            "type": "smgicnet",
-            "network": {"channels": 4, "blocks": 1},
-            "stages": [{"iterations": n, "frozen_iterations": 2, "learning_rate": 1e-3} for n in (6, 6, 40, 4)],
-            "training": {"checkpoint_every": 5, "validate_every": 20},
-        },
-    },
-    "evaluation": {"shard_size": 2, "figure_pairs": ["median", "worst"]},
-}  # fmt: skip
-BASELINES = {
-    "initial": {"type": "initial"},
-    "syn": {"type": "syn", "iterations": [4, 2]},
-    "icnet": {"type": "icnet", "network": {"channels": 2}, "stages": [{"iterations": 4}]},
-    "lapirn": {"type": "lapirn", "network": {"channels": 4}, "stages": [{"iterations": 3}] * 3},
-    "lapirn-disp": {
-        "type": "lapirn", "label": "LapIRN disp", "arms": ["raw"], "network": {"channels": 4, "variant": "disp"},
-        "stages": [{"iterations": 2}] * 3,
-    },
-}  # fmt: skip
-PUBLISHED = {
-    "synthmorph": {
-        "type": "synthmorph", "features": 2, "grid": {"shape": [32, 32, 32], "spacing": 6},
-        "published": {"file": "resources/weights/brains.h5"},
-    },
-    "gradicon": {"type": "gradicon"},  # its weights are not there
-}  # fmt: skip
-ABLATIONS = {
-    "variants": {
-        "no-gate": {"label": "without gate", "change": {"network": {"attention_gate": False}}},
-        "one-level": {
-            "label": "one level",
-            "change": {
-                "network": {"levels": 1, "channels": 6}, "stages": [{"iterations": 3}],
-                "objective": {"windows": [5], "alpha": [1.0], "beta": [1.0], "weights": {"labels": 1.0}},
-            },
-        },
-    }
-}  # fmt: skip
-FULL = {**CONFIG, "methods": CONFIG["methods"] | BASELINES | PUBLISHED, "affine": {"engine": "ants"}}
-FULL["evaluation"] = {"shard_size": 3, "figure_pairs": ["median", "worst"]}  # one shard: fewer jobs
-FULL["ablations"] = ABLATIONS
 TABLE1 = ["syn", "icnet", "icnet w.affine", "lapirn", "lapirn w.affine", "smgicnet", "initial", "initial w.affine"]
 TABLE1 += ["lapirn-disp"]
 RUNS = [*TABLE1, "synthmorph", "synthmorph w.affine"]
-
-
-def write_config(folder, content=CONFIG):
-    path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -106,13 +47,6 @@ def finished(tmp_path_factory):
     write_published(folder)
     snakemake(folder, "--configfile", write_config(folder, FULL))
     return folder
-
-
-def write_published(folder):
-    """A miniature of SynthMorph's published file, where the config expects it."""
-    path = folder / PUBLISHED["synthmorph"]["published"]["file"]
-    path.parent.mkdir(parents=True)
-    write_h5(path, keras(PUBLISHED["synthmorph"]["features"]))
 
 
 def metrics_of(folder, run=RUN):

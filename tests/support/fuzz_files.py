@@ -18,14 +18,16 @@ import torch
 import yaml
 from numpy.random import Generator
 
-from smgicnet import config  # TODO config
 from smgicnet.cohort.archive import choose_subjects, extract, index_archive, read_index
+from smgicnet.config.completion import complete, load
+from smgicnet.config.schemas import choices
 from smgicnet.imaging.grids import Grid
 from smgicnet.methods.shipped import find_weights
 from smgicnet.methods.weights import Weights, read_weights, write_weights
-from tests.cohort.test_archive import header, write_tar
-from tests.fuzz_images import Fault, append, command, cut, flip, insert, move, one_of, pair, scores
-from tests.helpers import SHAPE, block, build, label_blobs
+from tests.support.archives import header, write_tar
+from tests.support.fuzz_images import Fault, append, command, cut, flip, insert, move, one_of, pair, scores
+from tests.support.images import SHAPE, label_blobs
+from tests.support.methods import block, build
 
 # --- tables
 
@@ -111,10 +113,10 @@ HOSTILE += [99999, "sform"]
 @cache
 def blocks() -> dict:
     """A completed config of each kind of source that needs no file, and of each method."""
-    methods = {name: {"type": name} for name in config.choices("methods")}
+    methods = {name: {"type": name} for name in choices("methods")}
     grid = {"shape": [64, 64, 64], "spacing": 4.0}
     raw = {"datasets": {"d": {"source": {"kind": "phantom"}, "grid": grid}}, "methods": methods}
-    return config.complete(raw)
+    return complete(raw)
 
 
 def config_base(folder: Path, random: Generator) -> str:
@@ -156,7 +158,7 @@ def mutate_config(path: Path, random: Generator) -> str:
 
 def run_config(folder: Path, name: str, random: Generator) -> object:
     if random.random() < 0.6:
-        return config.load(folder / name)
+        return load(folder / name)
     return command("check", folder / name, "--jobs", 1).replace(str(folder), "")
 
 
