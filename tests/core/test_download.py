@@ -190,7 +190,7 @@ def test_what_was_ended_during_the_check_is_not_fetched_again(server, path, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_digests", ended)
+        patch.setattr(module, "digests", ended)
         with pytest.raises(KeyboardInterrupt):
             download(server.url, path)
     assert download(server.url, path, sha256=digest(OLD)).read_bytes() == OLD
