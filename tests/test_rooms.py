@@ -134,11 +134,24 @@ commands.check commands.verify
 """.split()  # noqa: SIM905
 
 
+def said_by(*lines):
+    """What a new process with these lines of Python prints."""
+    command = [sys.executable, "-c", "\n".join(lines)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()
+
+
 def test_statistics_tables_figures_and_help_do_not_import_torch():
     modules = ", ".join(f"smgicnet.{name}" for name in WITHOUT_TORCH)
-    code = f"import sys, {modules}; print(*sorted({{'torch', 'ants'}} & sys.modules.keys()))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
+    assert said_by(f"import sys, {modules}", "print(*sorted({'torch', 'ants'} & sys.modules.keys()))") == ""
+
+
+def test_importing_sets_nothing_in_the_process():
+    modules = ", ".join(sorted(FILES))
+    lines = ["import os, signal, torch, ants", "before = dict(os.environ), signal.getsignal(signal.SIGTERM)"]
+    lines += [f"import {modules}", "print((dict(os.environ), signal.getsignal(signal.SIGTERM)) == before)"]
+    assert said_by(*lines) == "True"
 
 
 def test_no_file_imports_a_test_file():

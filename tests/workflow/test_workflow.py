@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 from nibabel.affines import apply_affine
 
 from smgicnet import cli
