@@ -27,7 +27,7 @@ import torch
 from tqdm import tqdm
 
 from smgicnet.core.errors import InputError
-from tests.fuzz_files import (
+from tests.support.fuzz_files import (
     archive_base,
     config_base,
     copy_archive,
@@ -45,7 +45,16 @@ from tests.fuzz_files import (
     table_base,
     weights_base,
 )
-from tests.fuzz_images import Fault, Kind, copy_image, field_base, image_base, mutate_image, run_field, run_image
+from tests.support.fuzz_images import (
+    Fault,
+    Kind,
+    copy_image,
+    field_base,
+    image_base,
+    mutate_image,
+    run_field,
+    run_image,
+)
 
 SECONDS = 20  # a mutation
 MEMORY = 8 * 2**30  # bytes of address space, beyond what is taken at the start

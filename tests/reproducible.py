@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from tests.compare import differences
+from tests.support import ROOT
+from tests.support.compare import differences
 
-ROOT = Path(__file__).parent.parent
 PROFILE = str(ROOT / "profiles/default")
 RUNS = {
     "2 cores": ["--cores", "2", "--workflow-profile", PROFILE],

@@ -1,5 +1,5 @@
 """Who is in a cohort, and where its files come from.
 
 Public: `participants`, `subjects`, `sources` (`SOURCES`), `bids`, `archive`, `phantom`, `files`. It may import core,
-config, registration, imaging and preparation.
+registration, imaging and preparation.
 """

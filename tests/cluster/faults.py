@@ -19,7 +19,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.compare import differences
+from tests.support.compare import differences
 
 ROOT = Path(__file__).resolve().parents[2]
 SLURM = ROOT / "tests/cluster/slurm.sh"

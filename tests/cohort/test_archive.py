@@ -1,7 +1,6 @@
 """Archives as IXI and neurite-OASIS publish them, and what else one may be given under their names."""
 
 import hashlib
-import io
 import json
 import tarfile
 from pathlib import Path
@@ -21,8 +20,8 @@ from smgicnet.cohort.archive import (
 from smgicnet.cohort.participants import SPLITS, draw_splits
 from smgicnet.core import download as downloading
 from smgicnet.core.errors import InputError
-from tests.core.test_download import Server, server  # noqa: F401
-from tests.helpers import ROOT
+from tests.support import ROOT
+from tests.support.archives import header, write_tar
 
 SOURCES = {
     name: yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())["datasets"][name]["source"]
@@ -31,15 +30,6 @@ SOURCES = {
 IXI = [f"IXI{number:03d}-{site}-{number + 700:04d}" for number, site in enumerate(["Guys", "HH", "IOP"] * 3)]
 OASIS = [f"OASIS_OAS1_{number:04d}_MR1" for number in (1, 2, 3, 5, 7)]
 KINDS = ("orig", "norm", "aligned_orig", "aligned_norm", "seg4", "seg35", "aligned_seg4", "aligned_seg35", "slice_norm")
-
-
-def write_tar(path, members, **options):
-    with tarfile.open(path, **{"mode": "w", **options}) as tar:
-        for name, content in members.items():
-            info = name if isinstance(name, tarfile.TarInfo) else tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return path
 
 
 def ixi_members():
@@ -112,17 +102,6 @@ def special(name, kind, target="", **pax_headers):
     info = tarfile.TarInfo(name)
     info.type, info.linkname, info.pax_headers = kind, target, pax_headers
     return {info: b""}
-
-
-def header(kind, size):
-    """A member's header that claims ``size`` bytes, which may be negative (base 256)."""
-    block = bytearray(tarfile.TarInfo("x").tobuf(tarfile.USTAR_FORMAT))
-    block[156:157], block[124:136] = kind, b"\xff" * 4 + size.to_bytes(8, "big", signed=True)
-    if size >= 0:
-        block[124:128] = b"\x80\0\0\0"
-    block[148:156] = b" " * 8
-    block[148:156] = b"%06o\0 " % sum(block)
-    return bytes(block)
 
 
 HOLES = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.size": "9", "GNU.sparse.map": "0,0"}
@@ -263,7 +242,7 @@ def test_who_is_drawn(tmp_path):
 
 
 @pytest.fixture
-def source(server, tmp_path):  # noqa: F811
+def source(server, tmp_path):
     """IXI's source block, its archive on the test's own server."""
     server.content = write_tar(tmp_path / "a.tar", ixi_members()).read_bytes()
     return {
@@ -277,7 +256,7 @@ def source(server, tmp_path):  # noqa: F811
     }
 
 
-def test_fetched_over_a_broken_line(source, server, tmp_path, caplog):  # noqa: F811
+def test_fetched_over_a_broken_line(source, server, tmp_path, caplog):
     caplog.set_level("INFO")
     server.breaks = [3000, 4000]
     fetch_and_index(source, tmp_path / "archive.tsv")
@@ -295,7 +274,7 @@ def test_fetched_over_a_broken_line(source, server, tmp_path, caplog):  # noqa: 
     assert not server.requests
 
 
-def test_put_there_by_hand(source, server, tmp_path):  # noqa: F811
+def test_put_there_by_hand(source, server, tmp_path):
     source = {**source, "url": None}
     with pytest.raises(InputError, match="there is no such archive"):
         fetch_and_index(source, tmp_path / "archive.tsv")
@@ -309,7 +288,7 @@ def test_put_there_by_hand(source, server, tmp_path):  # noqa: F811
     assert not server.requests
 
 
-def test_what_cannot_be_fetched(source, server, tmp_path, monkeypatch):  # noqa: F811
+def test_what_cannot_be_fetched(source, server, tmp_path, monkeypatch):
     out = tmp_path / "archive.tsv"
     with pytest.raises(InputError, match="its md5 is"):
         fetch_and_index({**source, "md5": "0" * 32}, out)
@@ -324,7 +303,7 @@ def test_what_cannot_be_fetched(source, server, tmp_path, monkeypatch):  # noqa:
     assert not out.exists()
 
 
-def test_terms_come_before_the_download(source, server, tmp_path):  # noqa: F811
+def test_terms_come_before_the_download(source, server, tmp_path):
     require_license(source)
     require_license({**source, "accept_license": True})
     with pytest.raises(InputError, match=r"CC BY-SA 3\.0, https://.*accept_license to true"):

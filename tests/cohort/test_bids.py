@@ -11,7 +11,7 @@ import pytest
 from smgicnet.cohort import bids
 from smgicnet.cohort.bids import read_bids
 from smgicnet.core.errors import InputError
-from tests.config.test_bad_input import Payload
+from tests.support.faults import Payload
 
 DEFAULTS = {"select": {}, "labels": {"suffix": "dseg", "desc": "aseg"}, "mask": {"suffix": "mask", "desc": "brain"}}
 

@@ -25,15 +25,10 @@ from smgicnet.imaging.displacements import apply_field, grid_points
 from smgicnet.imaging.images import Volume, reoriented, write_volume
 from smgicnet.preparation.label_protocols import label_table, map_labels, roi_names
 from smgicnet.preparation.preprocessing import to_canonical
+from tests.support.phantoms import phantom_config
 
 FIELD_TOLERANCE = 0.1  # mm, in the brain
 AXCODES = ["".join(c) for order in permutations(("LR", "PA", "IS")) for c in product(*order)]
-
-
-def phantom_config(**changes) -> PhantomConfig:
-    """The defaults on a coarse grid."""
-    small = {"kind": "phantom", "shape": [60, 68, 60], "spacing": 4}
-    return build(PhantomConfig, recipe(validated({**small, **changes}, "sources/phantom", "", "test")))
 
 
 def label_map_config(**changes) -> LabelMapConfig:

@@ -11,7 +11,7 @@ from smgicnet.cohort.sources import SOURCES, inspect_cohort, plan_cohort, recipe
 from smgicnet.config.schemas import choices, schema
 from smgicnet.core.code import PACKAGE, source_files
 from smgicnet.core.errors import InputError
-from tests.helpers import ROOT
+from tests.support import ROOT
 
 PREPROCESSING = {"skull_strip": "none", "segmentation": "given", "labels": "freesurfer", "histogram_reference": None}
 

@@ -8,8 +8,8 @@ import pytest
 from smgicnet.cohort.files import check_cohort_files
 from smgicnet.commands.check import check, main
 from smgicnet.imaging.grids import Grid
-from tests.config.test_bad_input import good_labels, write
-from tests.malformed import bids, cohort, config, folder_only, save_table, truncated
+from tests.support.cohorts import bids, cohort, config, folder_only, save_table
+from tests.support.scans import good_labels, truncated, write
 
 DEFAULT = {"header": "agree", "skull_strip": "auto", "segmentation": "given", "labels": "freesurfer"}
 

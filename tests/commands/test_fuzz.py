@@ -18,9 +18,9 @@ from smgicnet.imaging.headers import open_image, read_voxels
 from smgicnet.imaging.transform_chain import read_affine
 from smgicnet.methods.weights import export_weights, read_weights
 from tests import fuzz
-from tests.fuzz_files import small_weights
-from tests.imaging.test_headers import oblique
-from tests.imaging.test_headers import save as save_exactly
+from tests.support.fuzz_files import small_weights
+from tests.support.headers import oblique
+from tests.support.headers import save as save_exactly
 
 AFFINE = np.diag([2.0, 2, 2, 1])
 

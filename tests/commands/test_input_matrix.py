@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.input_matrix import CONTAINERS, KINDS, ORIENTATIONS, SIZES, TYPES, Bench, cases
+from tests.input_matrix import Bench
+from tests.support.input_kinds import CONTAINERS, KINDS, ORIENTATIONS, SIZES, TYPES, cases
 
 CHOSEN = [case for case in list(cases())[::17] if max(case.size) > 0.5 or case.kind.refused]
 

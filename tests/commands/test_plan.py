@@ -17,7 +17,7 @@ from smgicnet.jobs.decisions import decide
 from smgicnet.jobs.needs import StudyNeeds
 from smgicnet.jobs.study import Study
 from smgicnet.jobs.study_files import StudyFiles
-from tests.helpers import block
+from tests.support.methods import block
 
 
 @pytest.fixture

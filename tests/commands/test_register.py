@@ -13,8 +13,9 @@ from smgicnet.imaging.field_formats import read_fsl, read_geometry
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.images import read_image, write_volume
 from smgicnet.methods.weights import Weights, write_weights
-from tests.grids import affine, centred
-from tests.helpers import SHAPE, block, build
+from tests.support.grids import affine, centred
+from tests.support.images import SHAPE
+from tests.support.methods import block, build
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,10 @@ from smgicnet.methods.contract import Registration
 from smgicnet.methods.weights import Weights, write_weights
 from smgicnet.preparation.label_protocols import label_table, roi_names
 from smgicnet.scoring.evaluation import ScoredSubject, score_pair, warp_labels
-from tests.grids import affine, centred
-from tests.helpers import SHAPE as SMALL
-from tests.helpers import blobs, block, build
+from tests.support.grids import affine, centred
+from tests.support.images import SHAPE as SMALL
+from tests.support.images import blobs
+from tests.support.methods import block, build
 
 SHAPE = (24, 28, 26)
 METRICS = {"dice", "hd95_mm", "rois", "folds_percent", "folds_percent_grid", "sd_log_jacobian", "ndv_percent"}

@@ -21,7 +21,7 @@ from smgicnet.imaging.images import write_volume
 from smgicnet.methods.weights import read_weights
 from smgicnet.scoring import evaluation
 from smgicnet.training import loop as training
-from tests.helpers import SHAPE, blobs
+from tests.support.images import SHAPE, blobs
 
 SPLITS = {"a": "train", "b": "train", "c": "val", "d": "val", "e": "test", "f": "test"}
 CONFIG = {

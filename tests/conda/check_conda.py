@@ -25,7 +25,6 @@ import yaml
 from scipy import ndimage
 
 from smgicnet.imaging.images import read_image, write_volume
-from tests.compare import differences
 from tests.conda.shell import (
     FOLDER,
     MADE,
@@ -40,9 +39,10 @@ from tests.conda.shell import (
     snakemake,
     wanted,
 )
-from tests.methods.test_gradicon import CHANNELS, CHANNELS_UP, published
-from tests.workflow.test_environments import ENVIRONMENT_FILES, locked
-from tests.workflow.test_workflow import FULL, write_published
+from tests.support.compare import differences
+from tests.support.environments import ENVIRONMENT_FILES, locked
+from tests.support.miniature import FULL, write_published
+from tests.support.published_gradicon import CHANNELS, CHANNELS_UP, published
 
 REPORT = FOLDER / "report.md"
 ROWS: dict[str, dict] = {name: {} for name in ["snakemake", *RULE_ENVIRONMENTS]}

@@ -9,8 +9,8 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-from tests.imports import imported, module_file
-from tests.workflow.test_environments import ELSEWHERE, ENVIRONMENT_FILES, UNNAMED, imports_in, projects_of, scripts_of
+from tests.support.environments import ELSEWHERE, ENVIRONMENT_FILES, UNNAMED, imports_in, projects_of, scripts_of
+from tests.support.imports import imported, module_file
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".conda-test"

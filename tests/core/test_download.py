@@ -4,76 +4,18 @@ import hashlib
 import json
 import logging
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from smgicnet.core import download as module
 from smgicnet.core.download import download, download_all
 from smgicnet.core.errors import InputError
-
-OLD, NEW = (np.random.default_rng(seed).bytes(3_000_000) for seed in (0, 1))
+from tests.support.server import NEW, OLD
 
 
 def digest(content):
     return hashlib.sha256(content).hexdigest()
-
-
-class Server(ThreadingHTTPServer):
-    """Serves ``content``; ``breaks`` lists after how many bytes each of the next answers ends."""
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.content, self.tag, self.date = OLD, '"old"', None
-        self.ranges = self.if_range = self.length = True
-        self.short_ranges = False  # fewer bytes than asked for, as HTTP allows
-        self.breaks, self.statuses, self.requests = [], [], []
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}/weights.h5"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        server, asked, start = self.server, self.headers.get("Range"), 0
-        server.requests.append((asked, self.headers.get("If-Range")))
-        if server.statuses:
-            self.send_error(server.statuses.pop(0))
-            return
-        version = server.tag or server.date
-        if server.ranges and asked and (not server.if_range or self.headers.get("If-Range") == version):
-            start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1])
-            if start >= len(server.content):
-                self.send_error(416)
-                return
-        end = start + server.breaks.pop(0) if server.breaks else len(server.content)
-        promised = end if start and server.short_ranges else len(server.content)
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{promised - 1}/{len(server.content)}")
-        if server.length:
-            self.send_header("Content-Length", str(promised - start))
-        for name, value in (("ETag", server.tag), ("Last-Modified", server.date)):
-            if value:
-                self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(server.content[start:end])
-
-    def log_message(self, *arguments):
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setattr(module, "WAIT_S", 0.0)
-    with Server() as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield server
-        server.shutdown()
 
 
 @pytest.fixture
@@ -248,7 +190,7 @@ def test_what_was_ended_during_the_check_is_not_fetched_again(server, path, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_digests", ended)
+        patch.setattr(module, "digests", ended)
         with pytest.raises(KeyboardInterrupt):
             download(server.url, path)
     assert download(server.url, path, sha256=digest(OLD)).read_bytes() == OLD

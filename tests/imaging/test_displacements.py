@@ -17,7 +17,7 @@ from smgicnet.imaging.displacements import (
     write_itk,
 )
 from smgicnet.imaging.images import Volume
-from tests.grids import PAIRS, affine, make_pair, save, world_map
+from tests.support.grids import PAIRS, affine, make_pair, save, world_map
 
 SHAPE = (9, 10, 11)
 

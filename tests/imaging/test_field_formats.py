@@ -20,7 +20,7 @@ from smgicnet.imaging.field_formats import (
     write_fsl,
     write_learn2reg,
 )
-from tests.grids import PAIRS, affine, make_pair, save
+from tests.support.grids import PAIRS, affine, make_pair, save
 
 FIRST = next(iter(PAIRS))
 

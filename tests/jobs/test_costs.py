@@ -16,7 +16,7 @@ from smgicnet.jobs.costs import (
     read_costs,
     runtime_minutes,
 )
-from tests.helpers import LEARNED
+from tests.support.methods import LEARNED
 
 GRID = {"shape": [100, 100, 100], "spacing": 2.0}
 

@@ -12,8 +12,9 @@ from smgicnet.jobs.kept_fields import KeptFields, field_file
 from smgicnet.jobs.register import register_shown
 from smgicnet.jobs.registering import Measured, MethodFiles
 from smgicnet.methods.contract import Registration
-from tests.helpers import SHAPE, block
-from tests.jobs.test_kept_pairs import SCORING, register, registered, subjects  # noqa: F401
+from tests.support.images import SHAPE
+from tests.support.methods import block
+from tests.support.registering import SCORING, register
 
 NAMES = ["s1", "s2", "s3"]
 
@@ -65,7 +66,7 @@ def known_fields(folder):
 
 
 @pytest.mark.parametrize("what", ["scoring", "labels"])
-def test_a_finished_run_is_scored_again_without_registering(tmp_path, subjects, registered, what):  # noqa: F811
+def test_a_finished_run_is_scored_again_without_registering(tmp_path, subjects, registered, what):
     first = register(tmp_path / "run", subjects, NAMES, fields=True)
     assert len(registered) == len(known_fields(tmp_path / "run")) == 6
     registered.clear()
@@ -85,7 +86,7 @@ def test_a_finished_run_is_scored_again_without_registering(tmp_path, subjects, 
 
 
 @pytest.mark.parametrize("what", ["code", "config", "image"])
-def test_other_registrations_are_made_again(tmp_path, subjects, registered, what):  # noqa: F811
+def test_other_registrations_are_made_again(tmp_path, subjects, registered, what):
     register(tmp_path / "run", subjects, NAMES, fields=True)
     registered.clear()
     config, code = block("initial"), "x"
@@ -99,7 +100,7 @@ def test_other_registrations_are_made_again(tmp_path, subjects, registered, what
     assert len(registered) == (4 if what == "image" else 6)
 
 
-def test_a_shown_pair_is_drawn_from_what_is_kept(tmp_path, subjects, registered):  # noqa: F811
+def test_a_shown_pair_is_drawn_from_what_is_kept(tmp_path, subjects, registered):
     images = {name: files.image for name, files in subjects.items()}
     method = MethodFiles(block("initial"), None, "x")
     register(tmp_path / "run", subjects, NAMES, fields=True)

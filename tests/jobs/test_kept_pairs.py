@@ -4,26 +4,23 @@ import errno
 import json
 import math
 import os
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from smgicnet.cohort.participants import shards, unordered_pairs
-from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import write_volume
 from smgicnet.jobs import align as align_job
 from smgicnet.jobs import register as register_job
 from smgicnet.jobs.align import align_pairs
 from smgicnet.jobs.kept_pairs import NAME, KeptPairs, identity
-from smgicnet.jobs.register import ShardOutputs, register_shard
-from smgicnet.jobs.registering import MethodFiles, PairRegistration
 from smgicnet.preparation.affine import AffineConfig
 from smgicnet.preparation.alignments import Alignment, read_alignments
-from tests.compare import timeless
-from tests.helpers import SHAPE, blobs, block
+from tests.support.images import SHAPE, blobs
+from tests.support.methods import block
+from tests.support.registering import SCORING, register
 
 PAIRS = {("a", "b"): "1", ("a", "c"): "2", ("b", "c"): "3"}
 
@@ -121,49 +118,6 @@ def test_a_larger_cohort_does_its_new_pairs_alone_however_they_are_cut_into_jobs
 def test_an_identity_is_of_every_fact():
     assert identity(1, {"a": 2, "b": 3}) == identity(1, {"b": 3, "a": 2})
     assert len({identity(1, {"a": 2}), identity(2, {"a": 2}), identity(1, {"a": 3})}) == 3
-
-
-@pytest.fixture
-def subjects(tmp_path):
-    """Four subjects with images and label maps."""
-    files = {}
-    for number, name in enumerate(("s1", "s2", "s3", "s4")):
-        image, labels = tmp_path / f"{name}.nii", tmp_path / f"{name}_labels.nii"
-        data = blobs(number)[0, 0].numpy()
-        write_volume(image, data, np.eye(4))
-        write_volume(labels, np.where(data > 0.5, 2, 3).astype(np.uint8), np.eye(4))
-        files[name] = SubjectFiles(name, image, labels)
-    return files
-
-
-SCORING = {"every": "1"}
-
-
-def register(folder, subjects, names, config=None, code="x", scoring=None, *, fields=False):
-    columns = {"dataset": "d", "arm": "raw", "method": "initial", "seed": "0"}
-    outputs = ShardOutputs(columns, folder / "0/metrics.csv", folder / "0/registration.json", folder / "fields")
-    register_shard(
-        MethodFiles(config or block("initial"), None, code),
-        unordered_pairs(list(names)),
-        subjects,
-        outputs if fields else replace(outputs, fields=None),
-        alignments=[],
-        scoring=scoring or SCORING,
-    )
-    return timeless(outputs.metrics)
-
-
-@pytest.fixture
-def registered(monkeypatch):
-    """The pairs that were really registered, one direction each."""
-    done, real = [], PairRegistration.register
-
-    def counted(self, fixed, moving):
-        done.append((fixed, moving))
-        return real(self, fixed, moving)
-
-    monkeypatch.setattr(PairRegistration, "register", counted)
-    return done
 
 
 def test_an_interrupted_job_goes_on_with_the_pairs_that_are_left(tmp_path, subjects, registered, monkeypatch):

@@ -15,9 +15,9 @@ from smgicnet.methods.loading import load_method
 from smgicnet.methods.weights import Weights, write_weights
 from smgicnet.preparation.alignments import Alignment
 from smgicnet.registration.fields import compose, exp, warp
-from tests.helpers import SHAPE, blobs, block, build
-from tests.methods.test_synthmorph import keras
-from tests.methods.test_synthmorph import write as write_h5
+from tests.support.images import SHAPE, blobs
+from tests.support.methods import block, build
+from tests.support.published_synthmorph import keras, write_h5
 
 
 class Known(Method):

@@ -10,7 +10,8 @@ from smgicnet.methods import METHODS
 from smgicnet.methods.contract import LearnedMethod
 from smgicnet.registration.fields import compose, jacobian_determinant, warp
 from smgicnet.training.loop import weighted_total
-from tests.helpers import LEARNED, SHAPE, blobs, block, build
+from tests.support.images import SHAPE, blobs
+from tests.support.methods import LEARNED, block, build
 
 WITHOUT_INVERSE = {"icnet", "gradicon"}
 

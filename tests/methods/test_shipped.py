@@ -20,7 +20,7 @@ from smgicnet.methods.weights import read_weights
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.publication.examples import mean_dice
 from smgicnet.scoring.evaluation import dice, present_labels, warp_labels
-from tests.cohort.test_phantom import phantom_config
+from tests.support.phantoms import phantom_config
 
 FOLDER = Path(find_weights(DEFAULT)).parent
 SHIPPED = sorted(path.stem for path in FOLDER.glob("*.pt"))

@@ -16,7 +16,8 @@ from smgicnet.registration.losses import both_directions, local_ncc, soft_dice
 from smgicnet.registration.networks import AttentionGate, Block, GatedEncoderDecoder, ResidualBlock
 from smgicnet.registration.wavelets import PyramidLevel
 from smgicnet.training.loop import weighted_total
-from tests.helpers import SHAPE, blobs, block, build
+from tests.support.images import SHAPE, blobs
+from tests.support.methods import block, build
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3, 4])

@@ -11,43 +11,13 @@ from smgicnet.core.errors import InputError
 from smgicnet.methods.native_grid import OnNativeGrid
 from smgicnet.methods.synthmorph import FLOW, SynthMorph, enlarge, layer_channels, normalise
 from smgicnet.registration.fields import compose, exp
+from tests.support.published_synthmorph import DECODER, PUBLISHED, keras, write_h5
 
-DECODER = "vxm_dense_unet_dec_conv_{}_0"
-# in the order of the network: (layer, input, output channels), F for the features, as the published files have them
-PUBLISHED = [
-    ("vxm_dense_unet_enc_conv_0_0", 2, 256),
-    *((f"vxm_dense_unet_enc_conv_{level}_0", 256, 256) for level in (1, 2, 3)),
-    (DECODER.format(3), 256, 256),
-    *((DECODER.format(level), 512, 256) for level in (2, 1, 0)),
-    *((f"vxm_dense_unet_dec_final_conv_{k}", 256, 256) for k in (0, 1)),
-    ("vxm_dense_flow", 256, 3),
-]
 NESTINGS = {
     "model_weights/{layer}/{layer}/{weight}": "whole model",
     "{layer}/{layer}_1/{weight}": "weights alone",
     "vxm_dense/{layer}/{weight}": "one model layer",
 }
-
-
-def keras(features=256, seed=0):
-    """Random arrays of every layer: ``{layer: {"kernel:0": (3, 3, 3, in, out), "bias:0": (out,)}}``."""
-    rng, arrays = np.random.default_rng(seed), {}
-    for layer, channels_in, channels_out in PUBLISHED:
-        i, o = (channels if channels <= 3 else channels * features // 256 for channels in (channels_in, channels_out))
-        kernel = rng.standard_normal((3, 3, 3, i, o), dtype=np.float32) / np.sqrt(np.float32(10 * i))
-        arrays[layer] = {"kernel:0": kernel, "bias:0": rng.standard_normal(o, dtype=np.float32) / 10}
-    return arrays
-
-
-def write(path, arrays, nesting="{layer}/{layer}/{weight}"):
-    with h5py.File(path, "w") as file:
-        for layer, weights in arrays.items():
-            for weight, array in weights.items():
-                file[nesting.format(layer=layer, weight=weight)] = array
-        if nesting.startswith("model_weights"):  # Keras writes layers without weights too, and its optimiser beside
-            file.create_group("model_weights/vxm_dense_transformer")
-            file["optimizer_weights/Adam/iterations:0"] = 7
-    return path
 
 
 def build(features=4, **changes):
@@ -79,7 +49,7 @@ def full_size():
 def test_a_published_file_loads_whole(full_size, nesting, tmp_path):
     method = build(256)
     assert sum(p.numel() for p in method.network.parameters()) == 21_270_787
-    method.load(write(tmp_path / "w.h5", full_size, nesting))
+    method.load(write_h5(tmp_path / "w.h5", full_size, nesting))
     state = method.network.layers.state_dict()
     assert len(state) == 2 * len(full_size)
     for layer, weights in full_size.items():
@@ -122,7 +92,7 @@ def network_by_hand(arrays, moving, fixed):
 def test_the_loaded_network_is_the_published_one_computed_by_hand(tmp_path):
     """Kernels are random, so a transposed axis, another order of channels or of layers would each show."""
     arrays, method = keras(2), build(2)
-    method.load(write(tmp_path / "w.h5", arrays))
+    method.load(write_h5(tmp_path / "w.h5", arrays))
     moving, fixed = pair((16, 32, 48))
     first = "vxm_dense_unet_enc_conv_0_0"
     expected = conv_by_hand(torch.cat([moving, fixed], 1)[0].numpy(), *arrays[first].values())
@@ -138,7 +108,7 @@ def test_the_loaded_network_is_the_published_one_computed_by_hand(tmp_path):
 
 def test_fields_are_those_of_the_normalised_images_the_moving_one_first(tmp_path):
     method = build(2)
-    method.load(write(tmp_path / "w.h5", keras(2)))
+    method.load(write_h5(tmp_path / "w.h5", keras(2)))
     fixed, moving = pair()
     first = method.register(fixed, moving)
     scaled = method.register(fixed * 40 - 3, moving * 0.1 + 7)
@@ -235,13 +205,13 @@ def test_another_file_is_named_as_such(damage, problem, tmp_path):
     damage(arrays)
     before = [p.clone() for p in method.network.parameters()]
     with pytest.raises(InputError, match=rf"w\.h5: .*{problem}.*(published|fetch it)"):
-        method.load(write(tmp_path / "w.h5", arrays))
+        method.load(write_h5(tmp_path / "w.h5", arrays))
     assert all(map(torch.equal, method.network.parameters(), before))
 
 
 def test_other_features_and_a_layer_that_comes_twice(tmp_path):
     with pytest.raises(InputError, match="set features"):
-        build(3).load(write(tmp_path / "w.h5", keras(2)))
+        build(3).load(write_h5(tmp_path / "w.h5", keras(2)))
     with h5py.File(tmp_path / "w.h5", "a") as file:
         file[f"vxm_dense/{FLOW}/bias:0"] = np.zeros(3, np.float32)
     with pytest.raises(InputError, match="twice"):
@@ -255,7 +225,7 @@ def test_files_that_are_no_weights(tmp_path):
     path.write_bytes(b"<html>not found</html>")
     with pytest.raises(InputError, match=r"w\.h5: not a readable HDF5 file"):
         method.load(path)
-    whole = write(tmp_path / "whole.h5", keras(2)).read_bytes()
+    whole = write_h5(tmp_path / "whole.h5", keras(2)).read_bytes()
     for part in (0, 100, len(whole) // 2, len(whole) - 1000):
         path.write_bytes(whole[:part])
         with pytest.raises(InputError, match="not a readable HDF5 file"):

@@ -9,7 +9,8 @@ from smgicnet import cli
 from smgicnet.config.blocks import stage_block
 from smgicnet.imaging.grids import Grid
 from smgicnet.methods.weights import Weights, read_weights, write_weights
-from tests.helpers import LEARNED, SHAPE, blobs, block, build
+from tests.support.images import SHAPE, blobs
+from tests.support.methods import LEARNED, block, build
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from smgicnet.imaging.grids import Grid
 from smgicnet.preparation.label_protocols import LABEL_TABLE, label_table, unknown_labels, unknown_sentence
 from smgicnet.preparation.preprocessing import prepare
 from smgicnet.preparation.quality import assess, measure
-from tests.config.test_bad_input import good_labels, write
-from tests.malformed import rendered
-from tests.preparation.test_quality import CONFIG, rows, write_subject
+from tests.support.cohorts import rendered
+from tests.support.quality import CONFIG, rows, write_subject
+from tests.support.scans import good_labels, write
 
 CORTEX = {"freesurfer": (1000, 2000), "a2009s": (11100, 12100), "aparc.DKT": (1000, 2000)}
 PARCELS = {

@@ -14,7 +14,8 @@ from smgicnet.config.schemas import schema
 from smgicnet.core.errors import InputError
 from smgicnet.methods import METHODS
 from smgicnet.publication.tables.ablations import STUDIES, ablation_rows, ablation_table
-from tests.helpers import LEARNED, blobs
+from tests.support.images import blobs
+from tests.support.methods import LEARNED
 
 CONFIG = {
     "datasets": {"a": {"source": {"kind": "phantom", "subjects": {"train": 3, "val": 2, "test": 3}}}},

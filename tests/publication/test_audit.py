@@ -4,7 +4,6 @@ import copy
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +13,8 @@ import yaml
 from smgicnet.publication.audit import audit, claims, columns, effect_size, folding
 from smgicnet.publication.audit.text import DISAGREES, IN_ORDER, UNEXPLAINED
 from smgicnet.registration.fields import exp
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 D = {  # Cohen's d by hand from Table 1
     "IXI": {"ICNet w.affine": 0.738, "LapIRN w.affine": -0.055, "ICNet": 2.856, "LapIRN": 1.481, "SyN": 0.363},
     "OASIS": {"ICNet w.affine": 1.029, "LapIRN w.affine": 0.247, "ICNet": 3.728, "LapIRN": 2.311, "SyN": 0.468},

@@ -451,5 +451,6 @@ def test_missing_library_names_its_package(monkeypatch):
 
 
 def test_page_is_written_without_torch():
-    code = "import sys, smgicnet.publication.report, smgicnet.publication.report.screenshot; sys.exit('torch' in sys.modules)"
+    modules = "smgicnet.publication.report, smgicnet.publication.report.screenshot"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent).returncode == 0

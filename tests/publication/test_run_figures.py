@@ -13,7 +13,7 @@ from smgicnet.publication.figures.plotting import save
 from smgicnet.publication.figures.run_figures import ablation_figure, initial_scatter, time_figure
 from smgicnet.publication.figures.training_figures import POINTS, training_figure
 from smgicnet.scoring.statistics import COLUMNS
-from tests.publication.test_pair_figures import assert_legible
+from tests.support.figures import assert_legible
 
 TERMS = ("similarity", "energy_similarity", "symmetric", "inverse", "multi_level", "gradient_inverse", "smoothness")
 RUNS = [("initial", "raw"), ("initial", "affine"), ("syn", "raw"), ("icnet", "raw"), ("icnet", "affine"),
@@ -291,5 +291,6 @@ def test_the_same_runs_give_the_same_bytes(tmp_path, suffix):
 
 
 def test_drawing_runs_does_not_import_torch():
-    code = "import sys, smgicnet.publication.figures.run_figures, smgicnet.publication.figures.training_figures; sys.exit('torch' in sys.modules)"
+    modules = "smgicnet.publication.figures.run_figures, smgicnet.publication.figures.training_figures"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -2,7 +2,6 @@
 
 import io
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,8 +13,8 @@ from smgicnet.publication.tables.comparison_tables import comparison_table, roi_
 from smgicnet.publication.tables.paper_tables import table1, table2
 from smgicnet.publication.tables.table import Cell, Row, Table
 from smgicnet.scoring.statistics import summarise
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 CONTEXT = {"subjects": 30, "pairs": 435, "hardware": "1 CPU core"}
 METHODS = [
     ("mine_50%", "raw", "mine_50% & {co}"),

@@ -7,7 +7,8 @@ from smgicnet.methods import METHODS
 from smgicnet.registration.fields import resize
 from smgicnet.registration.losses import similarity_force
 from smgicnet.registration.views import Views, mean_velocity
-from tests.helpers import blobs, block, build
+from tests.support.images import blobs
+from tests.support.methods import block, build
 
 
 @pytest.mark.parametrize(("mirror", "shift"), [(True, 0), (False, 2), (True, 1)])

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,8 +20,8 @@ from smgicnet.scoring.comparisons import (
     smallest_p,
     subject_effects,
 )
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 OURS, OTHER = ("smgicnet", "raw"), ("icnet", "affine")
 OPTIONS = {"resamples": 200, "seed": 5}
 

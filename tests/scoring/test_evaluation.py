@@ -12,7 +12,7 @@ from smgicnet.methods.contract import Registration
 from smgicnet.registration import fields
 from smgicnet.scoring import evaluation
 from smgicnet.scoring.evaluation import ScoredSubject, score_pair
-from tests.helpers import label_blobs
+from tests.support.images import label_blobs
 
 SHAPE = (14, 16, 18)
 ROIS = {2: "white matter", 3: "cortex", 17: "hippocampus", 255: "lesion"}

@@ -6,7 +6,7 @@ from scipy.ndimage import binary_erosion, generate_binary_structure
 from scipy.spatial.distance import cdist
 
 from smgicnet.scoring.hausdorff import RADIUS, hausdorff95_mm, surface
-from tests.helpers import label_blobs
+from tests.support.images import label_blobs
 
 SHAPE = (14, 16, 18)
 

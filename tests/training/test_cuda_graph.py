@@ -1,4 +1,7 @@
-"""A step as a CUDA graph does what the step does. Needs a GPU: `python -m pytest tests/training/test_cuda_graph.py` on one."""
+"""A step as a CUDA graph does what the step does; most of it needs a GPU.
+
+On a machine with one: ``python -m pytest tests/training/test_cuda_graph.py``.
+"""
 
 from dataclasses import replace
 
@@ -9,8 +12,9 @@ import torch
 from smgicnet.methods import METHODS
 from smgicnet.training.cuda_graph import GraphedGradients, gradients
 from smgicnet.training.loop import Objective, train
-from tests.helpers import LEARNED, blobs, build
-from tests.training.test_loop import Killed, job, killer  # noqa: F401 (a fixture)
+from tests.support.images import blobs
+from tests.support.methods import LEARNED, build
+from tests.support.trainings import Killed, killer
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 CASES = [(kind, "float32", {}) for kind in LEARNED if METHODS[kind].same_steps] + [
@@ -49,7 +53,7 @@ def test_a_graph_finds_the_gradients_of_the_plain_step(kind, precision, network)
 
 
 @needs_gpu
-def test_a_training_by_graphs_is_one_by_plain_steps(job):  # noqa: F811
+def test_a_training_by_graphs_is_one_by_plain_steps(job):
     """Levels below learn from the third step on, a pair is registered between steps, and one training is resumed."""
 
     def trained(name, same_steps, on_log=None):

@@ -13,11 +13,12 @@ import pandas as pd
 import pytest
 import torch
 
-from smgicnet.core.interruption import REQUEUE, watch
+from smgicnet.core.interruption import REQUEUE
 from smgicnet.imaging.images import write_volume
 from smgicnet.methods.weights import read_weights
 from smgicnet.training.distributed import joined
-from tests.helpers import LEARNED, blobs, block
+from tests.support.images import blobs
+from tests.support.methods import LEARNED
 
 CHILD = """
 import sys
@@ -27,11 +28,11 @@ from smgicnet.training.distributed import run
 from smgicnet.imaging.grids import Grid
 from smgicnet.core.logs import job_log
 from smgicnet.jobs.train import train_stage
-from tests.training.test_distributed import method
+from tests.support.trainings import last_stage
 
 folder, images, kind = Path(sys.argv[1]), sorted(Path(sys.argv[2]).glob("*.nii")), sys.argv[3]
 processes, iterations, batch = map(int, sys.argv[4:])
-block = method(kind, iterations, batch)
+block = last_stage(kind, iterations, batch)
 with job_log(folder / "log"):
     run(
         train_stage, processes, folder / "log", block, len(block["stages"]), seed=1, grid=Grid((16, 32, 16), 4.0),
@@ -40,17 +41,6 @@ with job_log(folder / "log"):
         history=folder / "history.csv", record=folder / "training.json", code="x", threads=2,
     )
 """
-
-
-def method(kind, iterations, batch):
-    """The last stage, in which the levels below are frozen and then learn, with augmentation."""
-    part = block("smgicnet", weights={"labels": 1.0}) if kind == "labels" else block(kind)
-    part["stages"][-1] |= {"iterations": iterations, "epochs": None, "learning_rate": 1e-3}
-    if len(part["stages"]) > 1:
-        part["stages"][-1] |= {"frozen_iterations": 3, "earlier_rate": 0.5}
-    part["training"] |= {"checkpoint_every": 4, "validate_every": 1000, "batch_size": batch}
-    part["training"]["augmentation"] |= {"rotation": 10, "scale": 0.05, "translation": 0.05}
-    return part
 
 
 @pytest.fixture(scope="module")
@@ -146,22 +136,14 @@ def wait_for_checkpoint(folder, seconds=120):
     return folder / "checkpoint.pt"
 
 
-def slow_to_end(folder):
-    """As a last validation: it is asked to stop and comes to its end, after which nothing is left to go on with."""
-    with watch():
-        (folder / f"started-{os.environ['RANK']}").touch()
-        time.sleep(4)
-
-
-def killed_without_a_word():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def run_together(name, folder, *arguments):
     given = ", ".join([name, "2", "folder / 'log'", *arguments])
     code = (
-        f"from pathlib import Path; from smgicnet.training.distributed import run; from smgicnet.core.logs import job_log\n"
-        f"from tests.training.test_distributed import {name}\nfolder = Path({str(folder)!r})\n"
+        "from pathlib import Path\n"
+        "from smgicnet.core.logs import job_log\n"
+        "from smgicnet.training.distributed import run\n"
+        f"from tests.support.trainings import {name}\n"
+        f"folder = Path({str(folder)!r})\n"
         f"with job_log(folder / 'log'):\n    run({given})"
     )
     root = Path(__file__).parents[2]

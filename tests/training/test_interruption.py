@@ -19,9 +19,9 @@ from smgicnet.core.errors import InputError
 from smgicnet.core.files import atomic_path, require_room
 from smgicnet.core.interruption import REQUEUE, watch
 from smgicnet.imaging.images import write_volume
-from tests.helpers import blobs, block
+from tests.support.images import blobs
+from tests.support.trainings import LEVELS
 
-LEVELS = 4
 CHILD = """
 import sys
 from pathlib import Path
@@ -29,7 +29,7 @@ from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.imaging.grids import Grid
 from smgicnet.core.logs import job_log
 from smgicnet.jobs.train import train_stage
-from tests.training.test_interruption import LEVELS, method
+from tests.support.trainings import LEVELS, short_stages
 
 folder, images = Path(sys.argv[1]), sorted(Path(sys.argv[2]).glob("*.nii"))
 with job_log(folder / "log"):
@@ -38,19 +38,12 @@ with job_log(folder / "log"):
         if (out / "training.json").exists():
             continue
         train_stage(
-            method(), level, seed=1, grid=Grid((16, 32, 16), 4.0), training=[SubjectFiles(p.stem, p) for p in images],
-            validation=[], earlier=folder / f"level-{level - 1}/weights.pt" if level > 1 else None,
+            short_stages(), level, seed=1, grid=Grid((16, 32, 16), 4.0), validation=[],
+            training=[SubjectFiles(p.stem, p) for p in images],
+            earlier=folder / f"level-{level - 1}/weights.pt" if level > 1 else None,
             weights=out / "weights.pt", history=out / "history.csv", record=out / "training.json", code="x",
         )
 """
-
-
-def method():
-    """Four levels of some seconds in all, with a checkpoint every other step: many moments to be killed in writing."""
-    part = block()
-    part["stages"] = [{**stage, "iterations": 60, "epochs": None, "frozen_iterations": 8} for stage in part["stages"]]
-    part["training"] |= {"checkpoint_every": 2, "validate_every": 1000}
-    return part
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,9 @@ import torch
 from smgicnet.config.schemas import schema
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import write_volume
-from smgicnet.methods.stage import Stage
 from smgicnet.registration.fields import jacobian_determinant, warp
 from smgicnet.scoring.evaluation import dice
-from smgicnet.training.loop import Job, TrainingConfig, learning_rate, train
+from smgicnet.training.loop import learning_rate, train
 from smgicnet.training.sampling import (
     Augmentation,
     ImageSet,
@@ -24,40 +23,9 @@ from smgicnet.training.sampling import (
     draw_changes,
     smooth,
 )
-from tests.helpers import LEARNED, SHAPE, blobs, build
-
-STAGE = Stage(iterations=6, epochs=None, learning_rate=1e-3, frozen_iterations=2, earlier_rate=0.5)
-STILL = Augmentation(rotation=0, scale=0, translation=0, deformation=0, gamma=0, bias=0, noise=0, mirror=False)
-CONFIG = TrainingConfig(
-    batch_size=1,
-    decay_after=60000,
-    decay_every=50000,
-    decay_factor=0.5,
-    checkpoint_every=2,
-    validate_every=3,
-    precision="float32",
-    augmentation=replace(STILL, rotation=10, scale=0.1, translation=0.1),
-)
-
-
-@pytest.fixture
-def job(tmp_path):
-    paths = [tmp_path / f"{index}.nii" for index in range(3)]
-    for index, path in enumerate(paths):
-        write_volume(path, blobs(index)[0, 0].numpy(), np.eye(4))
-    return Job(STAGE, CONFIG, ImageSet(paths), 7, tmp_path, {"seed": 7, "code": "abc"}, lambda method: 0.5)
-
-
-class Killed(Exception):
-    """As SIGKILL: nothing after it runs."""
-
-
-def killer(at):
-    def on_log(step, row):
-        if step == at:
-            raise Killed
-
-    return on_log
+from tests.support.images import SHAPE, blobs
+from tests.support.methods import LEARNED, build
+from tests.support.trainings import CONFIG, STAGE, STILL, Killed, killer
 
 
 def state_of(method):

@@ -3,10 +3,8 @@
 import functools
 import gzip
 import hashlib
-import io
 import os
 import sys
-import tarfile
 import threading
 from contextlib import nullcontext
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -26,7 +24,9 @@ from smgicnet.config.validation import validated
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import read_image, read_labels
 from smgicnet.preparation.label_protocols import label_table
-from tests.helpers import ROOT, snakemake
+from tests.support import ROOT
+from tests.support.archives import write_tar
+from tests.support.snakemake import snakemake
 
 TRAINED = {
     "type": "smgicnet",
@@ -75,12 +75,7 @@ def packed(image):
     return gzip.compress(image.to_bytes(), mtime=0)
 
 
-def write_tar(path, members):
-    with tarfile.open(path, "w") as tar:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
+def md5(path):
     return hashlib.md5(path.read_bytes()).hexdigest()
 
 
@@ -94,7 +89,7 @@ def ixi_archive(path):
         "IXI600-HH-2345",
     ]
     scans = {f"{name}-T1.nii.gz": packed(one["scan"]) for name, one in zip(names, subjects(6))}
-    return write_tar(path, scans)
+    return md5(write_tar(path, scans))
 
 
 def oasis_archive(path):
@@ -104,7 +99,7 @@ def oasis_archive(path):
         members |= {f"{folder}/{name}.nii.gz": packed(one[kind]) for name, kind in NEVER.items()}
         members[f"{folder}/norm.nii.gz"] = packed(one["scan"])
         members[f"{folder}/seg35.nii.gz"] = packed(seg35(one["labels"]))
-    return write_tar(path, members)
+    return md5(write_tar(path, members))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from smgicnet.config.completion import complete
 from smgicnet.config.origin import Origin, given_to
 from smgicnet.config.schemas import merge
 from smgicnet.core.errors import InputError
-from tests.helpers import ROOT, snakemake
+from tests.support import ROOT
+from tests.support.snakemake import snakemake
 
 CONFIG = {
     "datasets": {

@@ -5,12 +5,14 @@ import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from tests.support import ROOT
 
 
 def imported(path):
-    """Pairs of a module's dotted name and whether it is imported later; ``find_spec("x")`` counts as later,
-    and so does an entry of a registry."""
+    """Pairs of a module's dotted name and whether it is imported later.
+
+    ``find_spec("x")`` and an entry of a registry count as later.
+    """
     text = Path(path).read_text()
     if Path(path).suffix != ".py":  # the rules are no Python
         text = _python_imports(text)

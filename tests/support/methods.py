@@ -1,21 +1,13 @@
-"""Small methods and images that several tests use."""
+"""Small methods, and completed config blocks of them."""
 
-import subprocess
-import sys
 from copy import deepcopy
-from pathlib import Path
 
-import numpy as np
 import torch
 
 from smgicnet.config.completion import complete_method
 from smgicnet.methods import METHODS
 from smgicnet.methods.contract import LearnedMethod, PublishedMethod
 from smgicnet.methods.native_grid import OnNativeGrid
-
-ROOT = Path(__file__).parent.parent
-SHAPE = (16, 32, 16)
-
 
 SMALL = {
     "smgicnet": {"network": {"channels": 4, "blocks": 1}},
@@ -53,32 +45,3 @@ def build(kind="smgicnet", stage=None, weights=None, **network):
         for level in method.network.levels:  # a fresh head is almost silent
             torch.nn.init.normal_(heads[kind](level).weight, std=0.05)
     return OnNativeGrid(method, 1.0) if isinstance(method, PublishedMethod) else method
-
-
-def blobs(seed, detail=(5, 6, 5)):
-    """A smooth random image in [0, 1]."""
-    generator = torch.Generator().manual_seed(seed)
-    coarse = torch.rand(1, 1, *detail, generator=generator)
-    return torch.nn.functional.interpolate(coarse, SHAPE, mode="trilinear")
-
-
-def snakemake(folder, *arguments, check=True):
-    """Run Snakemake as a user would, in another working folder and with one core; returns the code and all it said."""
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--workflow-profile", str(ROOT / "profiles/default"), "--directory", str(folder), *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder)
-    if check:
-        assert done.returncode == 0, done.stdout
-    return done
-
-
-def label_blobs(seed=0, shape=(14, 16, 18), labels=(2, 3, 17)):
-    """A label map of a few ragged regions, away from the border."""
-    labels_map = np.zeros(shape, dtype=np.uint8)
-    random = np.random.default_rng(seed)
-    for label in labels:
-        corner = random.integers(3, 7, size=3)
-        size = random.integers(3, 6, size=3)
-        box = tuple(slice(a, a + b) for a, b in zip(corner, size, strict=True))
-        labels_map[box] = np.where(random.random(size) < 0.8, label, labels_map[box])
-    return labels_map

@@ -24,9 +24,10 @@ from smgicnet.config.schemas import choices
 from smgicnet.imaging.grids import Grid
 from smgicnet.methods.shipped import find_weights
 from smgicnet.methods.weights import Weights, read_weights, write_weights
-from tests.cohort.test_archive import header, write_tar
-from tests.fuzz_images import Fault, append, command, cut, flip, insert, move, one_of, pair, scores
-from tests.helpers import SHAPE, block, build, label_blobs
+from tests.support.archives import header, write_tar
+from tests.support.fuzz_images import Fault, append, command, cut, flip, insert, move, one_of, pair, scores
+from tests.support.images import SHAPE, label_blobs
+from tests.support.methods import block, build
 
 # --- tables
 

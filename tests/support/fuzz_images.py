@@ -20,7 +20,7 @@ from smgicnet.core.errors import InputError
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.headers import MEANINGS
 from smgicnet.preparation.preprocessing import prepare
-from tests.helpers import label_blobs
+from tests.support.images import label_blobs
 
 
 class Fault(Exception):
