@@ -39,8 +39,10 @@ from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.preparation.preprocessing import common_affine
 from smgicnet.registration.fields import Flow, resample
 from smgicnet.registration.losses import local_ncc
-from smgicnet.scoring.evaluation import dice, jacobian_metrics, ndv_percent, present_labels, warp_labels
 from smgicnet.scoring.hausdorff import hausdorff95_mm
+from smgicnet.scoring.jacobian import jacobian_metrics
+from smgicnet.scoring.overlap import dice, present_labels, warp_labels
+from smgicnet.scoring.pair_metrics import ndv_percent
 from smgicnet.training.loop import step_gradients, weighted_total
 
 ROOT = Path(__file__).parent.parent

@@ -23,7 +23,8 @@ from smgicnet.methods.device import image_tensor, to_device
 from smgicnet.methods.weights import Weights, read_weights
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.scoring.comparisons import bootstrap_interval
-from smgicnet.scoring.evaluation import dice, jacobian_metrics, present_labels, warp_labels
+from smgicnet.scoring.jacobian import jacobian_metrics
+from smgicnet.scoring.overlap import dice, present_labels, warp_labels
 
 VIEWS = {"none": (False, 0), "mirror": (True, 0), "shift": (False, 1), "both": (True, 1)}
 

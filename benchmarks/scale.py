@@ -29,7 +29,7 @@ from smgicnet.methods import METHODS
 from smgicnet.methods.loading import load_method
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.preparation.preprocessing import prepare, write_prepared
-from smgicnet.scoring.evaluation import dice, present_labels, warp_labels
+from smgicnet.scoring.overlap import dice, present_labels, warp_labels
 from smgicnet.training.sampling import ImageSet, PairSampler
 
 BRAINS = 3

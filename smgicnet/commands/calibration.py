@@ -19,7 +19,8 @@ from smgicnet.methods.device import image_tensor, to_device
 from smgicnet.methods.loading import load_method
 from smgicnet.preparation.affine import AffineConfig, align
 from smgicnet.preparation.label_protocols import roi_names
-from smgicnet.scoring.evaluation import ScoredSubject, score_pair
+from smgicnet.scoring.evaluation import score_pair
+from smgicnet.scoring.pair import ScoredSubject
 from smgicnet.training.loop import step_gradients
 
 log = logging.getLogger(__name__)

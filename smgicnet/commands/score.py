@@ -18,7 +18,8 @@ from smgicnet.imaging.images import read_labels
 from smgicnet.imaging.transform_chain import displacement_of, read_transforms
 from smgicnet.methods.contract import Registration
 from smgicnet.preparation.label_protocols import label_file, map_labels, roi_names, unknown_labels, unknown_sentence
-from smgicnet.scoring.evaluation import ScoredSubject, score_pair
+from smgicnet.scoring.evaluation import score_pair
+from smgicnet.scoring.pair import ScoredSubject
 
 log = logging.getLogger(__name__)
 

@@ -29,8 +29,8 @@ from smgicnet.jobs.register import ShardOutputs, register_shard
 from smgicnet.jobs.registering import MethodFiles
 from smgicnet.jobs.study import Study
 from smgicnet.jobs.train import train_stage, training_identity
-from smgicnet.scoring.evaluation import require_ndv
-from smgicnet.scoring.statistics import read_metrics
+from smgicnet.scoring.pair_metrics import require_ndv
+from smgicnet.scoring.statistics import of_pairs, read_metrics
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ def _scored(
     )
     gather_metrics([shard], [record], metrics=metrics, record=run.file(METRICS_RECORD))
     rows = read_metrics([metrics])
-    means = rows[rows["roi"].isin(["mean", ""])].groupby("metric")["value"].agg(["mean", "std"])
+    means = of_pairs(rows).groupby("metric")["value"].agg(["mean", "std"])
     log.info("mean and SD over the %d ordered pairs:\n%s", len(test) * (len(test) - 1), means.round(4).to_string())
     log.info("done: %s", metrics)
     return metrics

@@ -70,6 +70,39 @@ def code_digest(*roots: str | Path, beside: Collection[str] = (), files: Iterabl
     return source_digest([*source_files(*roots, beside=beside), *files])
 
 
+def function_digest(where: str, beside: Collection[str] = ()) -> str:
+    """Digest of the function ``"module:name"``: of its text, what it names in its module, and what that one imports.
+
+    A function that is added beside it changes nothing.
+    """
+    module, _, name = where.partition(":")
+    path = _module_file(module)
+    content = path.read_text(encoding="utf-8")
+    defined = {one: node for node in ast.parse(content).body for one in _defined(node)}
+    todo, reached = [name], set()
+    while todo:
+        one = todo.pop()
+        if one in defined and one not in reached:
+            reached.add(one)
+            todo += [node.id for node in ast.walk(defined[one]) if isinstance(node, ast.Name)]
+    if name not in reached:
+        raise ModuleNotFoundError(f"there is no {name} in {path}", name=where)
+    digest = hashlib.sha256()
+    for text in sorted(ast.get_source_segment(content, defined[one]) or "" for one in reached):
+        digest.update(text.encode() + b"\0")
+    imported = [one for one in _imports(path) if not _is_among(one, {*BESIDE, *beside})]
+    digest.update(code_digest(*imported, beside=beside).encode())
+    return digest.hexdigest()[:16]
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    """The names that a statement of a module defines."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return [one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)]
+
+
 def source_digest(paths: Iterable[str | Path]) -> str:
     """Digest of files' contents and names as seen from the package. Raises ``FileNotFoundError`` for a wrong name."""
     named = {}

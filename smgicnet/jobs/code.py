@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from smgicnet.core.code import PREPARED, TRAINING, code_digest
+from smgicnet.core.code import PREPARED, TRAINING, code_digest, function_digest
 from smgicnet.methods import METHODS
+from smgicnet.scoring.metrics import SCORED
 
 
 def training_code(kind: str) -> str:
@@ -17,5 +18,5 @@ def registering_code(kind: str) -> str:
 
 
 def scoring_codes() -> dict[str, str]:
-    """Digest of what computes each metric."""
-    return {"every": code_digest("smgicnet.scoring.evaluation", beside=PREPARED)}
+    """Digest of what computes each metric of a registered pair."""
+    return {name: function_digest(metric.function, beside=PREPARED) for name, metric in SCORED.items()}

@@ -63,7 +63,7 @@ class KeptFields:
                 inverse = _read(kept["inverse"]) if "inverse" in kept else None
                 registration = Registration(_read(kept["displacement"]), inverse, facts["seconds"])
                 return Measured(registration, facts["beside"])
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             log.warning("%s cannot be read (%s): the pair is registered again", path, error)
             return None
 

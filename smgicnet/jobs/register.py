@@ -20,7 +20,8 @@ from smgicnet.jobs.kept_fields import KeptFields
 from smgicnet.jobs.kept_pairs import KeptPairs, identity
 from smgicnet.jobs.registering import Measured, MethodFiles, Pair, PairRegistration
 from smgicnet.preparation.label_protocols import roi_names
-from smgicnet.scoring.evaluation import ScoredSubject, score_pair
+from smgicnet.scoring.evaluation import score_pair
+from smgicnet.scoring.pair import ScoredSubject
 
 log = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pandas import DataFrame
@@ -86,15 +87,17 @@ def path_of(entry: Mapping[str, str], folder: Path) -> Path:
 def derive(record: Mapping, folder: Path) -> tuple[dict, dict[str, str]]:
     """What follows from the inputs that a table's JSON in ``folder`` names.
 
-    Returns the facts (``versions``, ``hardware`` and ``affine`` of the jobs, ``seeds`` by "method/arm"), and the text
-    of each form of the table.
+    Returns the facts (``versions``, ``hardware`` and ``affine`` of the jobs, ``seeds`` by "method/arm", ``page``: what
+    the page shows of it), and the text of each form of the table.
     """
     files = {
         role: [path_of(entry, base(role, folder)) for entry in entries] for role, entries in record["inputs"].items()
     }
     metrics = read_metrics(files["metrics"])
     facts = {**merged_records(files["records"]), "seeds": _seeds(metrics)}
-    return facts, KINDS[record["table"]]({**record, **facts}, metrics, files)
+    made = KINDS[record["table"]]({**record, **facts}, metrics, files)
+    facts["page"] = [table.to_data() for table in made.tables]
+    return facts, made.texts()
 
 
 def _seeds(metrics: DataFrame) -> dict[str, list[int]]:
@@ -102,8 +105,24 @@ def _seeds(metrics: DataFrame) -> dict[str, list[int]]:
     return {f"{method}/{arm}": sorted(map(int, seeds.unique())) for (method, arm), seeds in found}
 
 
-def _forms(table: Table) -> dict[str, str]:
-    return {"md": table.to_markdown(), "csv": table.to_csv(), "tex": table.to_latex()}
+@dataclass(frozen=True)
+class Made:
+    """A table that was made.
+
+    ``tables``: one, or several that stand below each other in its files. ``csv``: its CSV where that is not the first
+    one's own; None by default.
+    """
+
+    tables: Sequence[Table]
+    csv: str | None = None
+
+    def texts(self) -> dict[str, str]:
+        """The text of each form."""
+        return {
+            "md": "\n".join(table.to_markdown() for table in self.tables),
+            "csv": self.tables[0].to_csv() if self.csv is None else self.csv,
+            "tex": "\n".join(table.to_latex() for table in self.tables),
+        }
 
 
 def _labelled(metrics: DataFrame, labels: Mapping[str, str]) -> list[tuple[str, str, str]]:
@@ -114,52 +133,58 @@ def _context(record: Mapping, metrics: DataFrame) -> dict:
     return {**cohort_size(metrics), "affine": record.get("affine", [])}
 
 
-def _table1(record: Mapping, metrics: DataFrame, files: Files) -> dict[str, str]:
+def _table1(record: Mapping, metrics: DataFrame, files: Files) -> Made:
     threads = [method["threads"] for method in record["config"]["methods"].values() if method["type"] == "syn"]
     context = {"hardware": "; ".join(record["hardware"]), "threads": max(threads, default=0)}
-    return _forms(
-        table1(
-            summarise(metrics),
-            read_yaml(files["paper"][0]),
-            record["dataset"],
-            _labelled(metrics, record["parameters"]["labels"]),
-            {**_context(record, metrics), **context},
-        )
+    return Made(
+        [
+            table1(
+                summarise(metrics),
+                read_yaml(files["paper"][0]),
+                record["dataset"],
+                _labelled(metrics, record["parameters"]["labels"]),
+                {**_context(record, metrics), **context},
+            )
+        ]
     )
 
 
-def _table2(record: Mapping, metrics: DataFrame, files: Files) -> dict[str, str]:
-    return _forms(
-        table2(
-            summarise(metrics),
-            read_yaml(files["paper"][0]),
-            record["dataset"],
-            tuple(record["parameters"]["reference"]),
-            _labelled(metrics, record["parameters"]["labels"]),
-            _context(record, metrics),
-        )
+def _table2(record: Mapping, metrics: DataFrame, files: Files) -> Made:
+    return Made(
+        [
+            table2(
+                summarise(metrics),
+                read_yaml(files["paper"][0]),
+                record["dataset"],
+                tuple(record["parameters"]["reference"]),
+                _labelled(metrics, record["parameters"]["labels"]),
+                _context(record, metrics),
+            )
+        ]
     )
 
 
-def _table3(record: Mapping, metrics: DataFrame, files: Files) -> dict[str, str]:
+def _table3(record: Mapping, metrics: DataFrame, files: Files) -> Made:
     methods, parameters = record["config"]["methods"], record["parameters"]
     weights = {
         methods[name]["label"]: f"{weights['file']}, licence: {weights['licence']}"
         for name, weights in parameters["published"].items()
     }
-    return _forms(
-        table3(
-            summarise(metrics),
-            read_yaml(files["paper"][0]),
-            record["dataset"],
-            [(*run.split("/"), label) for run, label in parameters["labels"].items()],
-            [tuple(run) for run in parameters["absent"]],
-            {**_context(record, metrics), "weights": weights},
-        )
+    return Made(
+        [
+            table3(
+                summarise(metrics),
+                read_yaml(files["paper"][0]),
+                record["dataset"],
+                [(*run.split("/"), label) for run, label in parameters["labels"].items()],
+                [tuple(run) for run in parameters["absent"]],
+                {**_context(record, metrics), "weights": weights},
+            )
+        ]
     )
 
 
-def _comparisons(record: Mapping, metrics: DataFrame, files: Files) -> dict[str, str]:
+def _comparisons(record: Mapping, metrics: DataFrame, files: Files) -> Made:
     parameters = record["parameters"]
     labels, reference, resamples = parameters["labels"], tuple(parameters["reference"]), parameters["resamples"]
     comparisons = compare(
@@ -172,14 +197,10 @@ def _comparisons(record: Mapping, metrics: DataFrame, files: Files) -> dict[str,
     context = {"dataset": record["dataset"], "reference": labels["/".join(reference)], "resamples": resamples}
     context |= _context(record, metrics)
     tables = [comparison_table(comparisons, labels, context), *roi_tables(comparisons, labels, context)]
-    return {
-        "md": "\n".join(table.to_markdown() for table in tables),
-        "csv": _plain_csv(comparisons),
-        "tex": "\n".join(table.to_latex() for table in tables),
-    }
+    return Made(tables, _plain_csv(comparisons))
 
 
-def _ablations(record: Mapping, metrics: DataFrame, files: Files) -> dict[str, str]:
+def _ablations(record: Mapping, metrics: DataFrame, files: Files) -> Made:
     parameters = record["parameters"]
     records = iter([json.loads(path.read_text()) for path in files["trainings"]])
     rows = ablation_rows(
@@ -192,7 +213,7 @@ def _ablations(record: Mapping, metrics: DataFrame, files: Files) -> dict[str, s
     )
     context = {"hardware": "; ".join(record["hardware"]), "resamples": parameters["resamples"]}
     table = ablation_table(rows, record["dataset"], {**cohort_size(metrics), **context})
-    return {"md": table.to_markdown(), "csv": _plain_csv(rows), "tex": table.to_latex()}
+    return Made([table], _plain_csv(rows))
 
 
 def _plain_csv(rows: DataFrame) -> str:

@@ -24,7 +24,7 @@ from smgicnet.methods.stage import Stage
 from smgicnet.methods.weights import Weights, read_weights, write_weights
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.registration.fields import warp
-from smgicnet.scoring.evaluation import dice, present_labels, warp_labels
+from smgicnet.scoring.overlap import dice, present_labels, warp_labels
 from smgicnet.training.distributed import Group, joined
 from smgicnet.training.loop import Job, TrainingConfig, train
 from smgicnet.training.sampling import ImageSet

@@ -11,12 +11,12 @@ from smgicnet.core.errors import InputError
 from smgicnet.core.layout import shown_files
 from smgicnet.imaging.displacements import read_itk, to_voxels
 from smgicnet.imaging.images import read_image
+from smgicnet.scoring.statistics import pair_mean
 
 
 def mean_dice(metrics: pd.DataFrame, fixed: str, moving: str) -> float:
     """Mean Dice of one ordered pair."""
-    chosen = (metrics["fixed"] == fixed) & (metrics["moving"] == moving)
-    return float(metrics.loc[chosen & (metrics["metric"] == "dice") & (metrics["roi"] == "mean"), "value"].mean())
+    return pair_mean(metrics, "dice", fixed, moving)
 
 
 def load_example(

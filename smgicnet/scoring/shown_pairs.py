@@ -11,7 +11,7 @@ import numpy as np
 from smgicnet.core.provenance import write_text
 from smgicnet.imaging.images import read_labels
 from smgicnet.preparation.label_protocols import roi_names
-from smgicnet.scoring.evaluation import dice, present_labels
+from smgicnet.scoring.overlap import dice, present_labels
 
 Pair = tuple[str, str]
 

@@ -12,6 +12,7 @@ from smgicnet.core.errors import InputError
 from smgicnet.core.files import atomic_path
 
 COLUMNS = ("dataset", "arm", "method", "seed", "fixed", "moving", "metric", "roi", "value")
+OVER_ROIS = "mean"  # the ROI of a row that holds the mean over a pair's ROIs; empty where a pair has one number
 COMPARISON = ["dataset", "arm", "method", "metric"]
 
 
@@ -52,11 +53,23 @@ def summarise(metrics: DataFrame) -> DataFrame:
         seeds are not further subjects. NaN values are left out.
 
     Returns columns dataset, arm, method, metric, mean, sd (ddof = 1; NaN for one pair), n (ordered pairs with a value),
-    lowest (of a pair), sorted by the first four. Raises `InputError` when a column is missing.
+    lowest and highest (of a pair), sorted by the first four. Raises `InputError` when a column is missing.
     """
     missing = [column for column in COLUMNS if column not in metrics]
     if missing:
         raise InputError("metrics", f"columns {missing} are missing", f"Give a table with {list(COLUMNS)}")
-    summary_rows = metrics[metrics["roi"].isin(["mean", ""]) | metrics["roi"].isna()]
-    pairs = summary_rows.groupby([*COMPARISON, "fixed", "moving"])["value"].mean()
-    return pairs.groupby(level=COMPARISON).agg(mean="mean", sd="std", n="count", lowest="min").reset_index()
+    pairs = of_pairs(metrics).groupby([*COMPARISON, "fixed", "moving"])["value"].mean()
+    numbers = {"mean": "mean", "sd": "std", "n": "count", "lowest": "min", "highest": "max"}
+    return pairs.groupby(level=COMPARISON).agg(**numbers).reset_index()
+
+
+def of_pairs(metrics: DataFrame) -> DataFrame:
+    """The rows that stand for a whole pair: without a ROI, or the mean over ROIs."""
+    return metrics[metrics["roi"].isin([OVER_ROIS, ""]) | metrics["roi"].isna()]
+
+
+def pair_mean(metrics: DataFrame, metric: str, fixed: str, moving: str) -> float:
+    """A metric of one ordered pair as a whole, such as its mean Dice, averaged over seeds; NaN where it has none."""
+    rows = of_pairs(metrics)
+    chosen = (rows["metric"] == metric) & (rows["fixed"] == fixed) & (rows["moving"] == moving)
+    return float(rows.loc[chosen, "value"].mean())

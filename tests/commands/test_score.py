@@ -15,11 +15,15 @@ from smgicnet.imaging.displacements import to_world, write_itk
 from smgicnet.imaging.field_formats import read_geometry, write_fsl
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.images import write_volume
-from smgicnet.jobs.register import register_shard, register_shown
+from smgicnet.jobs.register import ShardOutputs, register_shard, register_shown
+from smgicnet.jobs.registering import MethodFiles
 from smgicnet.methods.contract import Registration
 from smgicnet.methods.weights import Weights, write_weights
 from smgicnet.preparation.label_protocols import label_table, roi_names
-from smgicnet.scoring.evaluation import ScoredSubject, score_pair, warp_labels
+from smgicnet.scoring.evaluation import score_pair
+from smgicnet.scoring.metrics import SCORED
+from smgicnet.scoring.overlap import warp_labels
+from smgicnet.scoring.pair import ScoredSubject
 from tests.support.grids import affine, centred
 from tests.support.images import SHAPE as SMALL
 from tests.support.images import blobs
@@ -98,13 +102,10 @@ def test_a_run_of_the_workflow_and_its_files_have_the_same_scores(tmp_path):
         write_volume(subjects[name].image, blobs(number)[0, 0].numpy(), matrix, unit=True)
         write_volume(subjects[name].labels, labels, matrix)
     metrics = tmp_path / "0/metrics.csv"
-    options = {"alignments": [], "threads": 1}
-    register_shard(
-        config, tmp_path / "w.pt", [("a", "b")], subjects,
-        columns={}, metrics=metrics, record=tmp_path / "record.json", code="", **options,
-    )  # fmt: skip
+    method, outputs = MethodFiles(config, tmp_path / "w.pt", ""), ShardOutputs({}, metrics, tmp_path / "record.json")
+    register_shard(method, [("a", "b")], subjects, outputs, alignments=[], scoring=dict.fromkeys(SCORED, ""))
     images = {name: files.image for name, files in subjects.items()}
-    register_shown(config, tmp_path / "w.pt", [("a", "b")], images, fields=tmp_path / "shown", **options)
+    register_shown(method, [("a", "b")], images, tmp_path / "shown", alignments=[])
     rows = pd.read_csv(metrics, keep_default_na=False)
     for fixed, moving in (("a", "b"), ("b", "a")):
         expected = rows[(rows["fixed"] == fixed) & rows["metric"].isin(METRICS)]

@@ -19,7 +19,7 @@ from smgicnet.core.interruption import REQUEUE
 from smgicnet.core.provenance import files_digest
 from smgicnet.imaging.images import write_volume
 from smgicnet.methods.weights import read_weights
-from smgicnet.scoring import evaluation
+from smgicnet.scoring import pair, pair_metrics
 from smgicnet.training import loop as training
 from tests.support.images import SHAPE, blobs
 
@@ -155,7 +155,7 @@ def test_a_stage_beyond_the_levels_goes_on_from_the_one_before(prepared):
 
 
 def test_a_region_that_warping_removes_has_no_hd95_and_does_not_end_it(prepared, monkeypatch, caplog):
-    monkeypatch.setattr(evaluation, "warp_labels", lambda labels, displacement: np.zeros_like(labels))
+    monkeypatch.setattr(pair, "warp_labels", lambda labels, displacement: np.zeros_like(labels))
     with caplog.at_level(logging.INFO):
         assert run(prepared) == 0
     assert "hd95_mm" in caplog.text
@@ -169,7 +169,7 @@ def test_numbers_that_cannot_be(prepared, option, value, least, capsys):
 
 
 def test_a_package_of_the_scores_is_missed_before_training(prepared, monkeypatch, capsys):
-    monkeypatch.setattr(evaluation, "find_spec", lambda name: None)
+    monkeypatch.setattr(pair_metrics, "find_spec", lambda name: None)
     assert run(prepared) == 2
     assert "digital-diffeomorphism: this package is not installed" in capsys.readouterr().err
     assert not (prepared[1] / "raw/net").exists()

@@ -101,10 +101,15 @@ def write_tables(results):
             del inputs["trainings"]
         if kind.startswith("table"):
             inputs["paper"] = str(PAPER)
-        sources = ["tables.py", "../config/paper.yaml"]
+        sources = ["publication/tables/table.py", "../config/paper.yaml"]
         forms = {"md": "md", "csv": "csv", "tex": "tex", "record": "json"}
         outputs = {key: str(results / f"tables/{kind}.{form}") for key, form in forms.items()}
-        given = {"config": CONFIG, "code": source_digest(*sources), "sources": sources, "labels": LABELS}
+        given = {
+            "config": CONFIG,
+            "code": source_digest(PACKAGE / name for name in sources),
+            "sources": sources,
+            "labels": LABELS,
+        }
         write_table(kind, "demo", inputs, outputs, given | PARAMETERS[kind])
 
 
@@ -331,7 +336,7 @@ def test_another_source_or_version_is_a_note_and_no_fault(results, said):
     record = json.loads(path.read_text())
     change(path, code="0123456789abcdef", made_with={**record["made_with"], "pandas": "1.0"})
     code, found, summary = said(path)
-    here = source_digest("tables.py", "../config/paper.yaml")
+    here = source_digest([PACKAGE / "publication/tables/table.py", PAPER])
     assert (code, summary) == (0, "1 table: 1 ok, 0 differ")
     state, source, package = found["table2"]
     assert state == "ok"

@@ -13,7 +13,7 @@ from smgicnet.core.errors import InputError
 from smgicnet.imaging.displacements import grid_points, read_itk, sample, to_voxels, write_itk
 from smgicnet.imaging.field_formats import read_geometry, write_fsl
 from smgicnet.imaging.transform_chain import convert_field, displacement_of, read_affine, read_transforms
-from smgicnet.scoring.evaluation import warp_labels
+from smgicnet.scoring.overlap import warp_labels
 from tests.support.grids import PAIRS, affine, bent, centred, make_pair, save, world_map
 
 POSITIVE = "oblique positive and negative"

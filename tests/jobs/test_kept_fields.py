@@ -12,6 +12,7 @@ from smgicnet.jobs.kept_fields import KeptFields, field_file
 from smgicnet.jobs.register import register_shown
 from smgicnet.jobs.registering import Measured, MethodFiles
 from smgicnet.methods.contract import Registration
+from smgicnet.scoring import pair_metrics
 from tests.support.images import SHAPE
 from tests.support.methods import block
 from tests.support.registering import SCORING, register
@@ -54,7 +55,8 @@ def test_a_damaged_file_is_no_displacement(tmp_path, caplog):
     kept.add("a", "b", measured())
     path = field_file(tmp_path, "a", "b")
     content = path.read_bytes()
-    for damaged in (b"", content[: len(content) // 2], content[:200] + b"\0" * 400 + content[600:]):
+    middle = len(content) // 2
+    for damaged in (b"", content[:middle], content[:middle] + b"\0" * 400 + content[middle + 400 :]):
         path.write_bytes(damaged)
         assert kept.get("a", "b") is None
         assert "registered again" in caplog.text
@@ -65,24 +67,32 @@ def known_fields(folder):
     return sorted(path.name for path in (folder / "fields").glob("*.npz"))
 
 
-@pytest.mark.parametrize("what", ["scoring", "labels"])
-def test_a_finished_run_is_scored_again_without_registering(tmp_path, subjects, registered, what):
+def ordered(metrics):
+    return metrics.sort_values(["fixed", "moving", "metric", "roi"]).reset_index(drop=True)
+
+
+def test_a_changed_metric_is_scored_again_without_registering(tmp_path, subjects, registered, monkeypatch):
     first = register(tmp_path / "run", subjects, NAMES, fields=True)
     assert len(registered) == len(known_fields(tmp_path / "run")) == 6
     registered.clear()
-    scoring = {**SCORING, "dice": "new"} if what == "scoring" else SCORING
-    if what == "labels":
-        write_volume(subjects["s3"].labels, np.where(np.indices(SHAPE)[0] > 7, 2, 3).astype(np.uint8), np.eye(4))
-    again = register(tmp_path / "run", subjects, NAMES, scoring=scoring, fields=True)
+    monkeypatch.setattr(pair_metrics, "rois", lambda pair: 77.0)
+    again = register(tmp_path / "run", subjects, NAMES, scoring=SCORING | {"rois": "2"}, fields=True)
     assert not registered
     record = json.loads((tmp_path / "run/0/registration.json").read_text())
     assert (record["registered"], record["pairs"]) == (0, 3)
-    key = ["fixed", "moving", "metric", "roi"]
-    same = again.sort_values(key).reset_index(drop=True).equals(first.sort_values(key).reset_index(drop=True))
-    assert same == (what == "scoring")
-    pd.testing.assert_frame_equal(
-        again.sort_values(key), register(tmp_path / "new", subjects, NAMES).sort_values(key), check_like=True
-    ) if what == "labels" else None
+    rois = again["metric"] == "rois"
+    assert set(again.loc[rois, "value"]) == {"77.0"}
+    pd.testing.assert_frame_equal(ordered(again[~rois]), ordered(first[first["metric"] != "rois"]))
+
+
+def test_other_label_maps_are_scored_without_registering(tmp_path, subjects, registered):
+    register(tmp_path / "run", subjects, NAMES, fields=True)
+    registered.clear()
+    halves = np.where(np.indices(SHAPE)[0] > 7, 2, 3).astype(np.uint8)
+    write_volume(subjects["s3"].labels, halves, np.eye(4))
+    again = register(tmp_path / "run", subjects, NAMES, fields=True)
+    assert not registered
+    pd.testing.assert_frame_equal(ordered(again), ordered(register(tmp_path / "new", subjects, NAMES)))
 
 
 @pytest.mark.parametrize("what", ["code", "config", "image"])

@@ -163,7 +163,7 @@ def test_what_results_depend_on_registers_again(tmp_path, subjects, registered, 
     elif what == "code":
         code = "y"
     elif what == "scoring":
-        scoring = {"every": "2"}
+        scoring = SCORING | {"dice": "2"}
     else:
         other = {"image": blobs(9)[0, 0].numpy(), "labels": np.full(SHAPE, 3, np.uint8)}
         write_volume(getattr(subjects["s3"], what), other[what], np.eye(4))

@@ -19,7 +19,7 @@ from smgicnet.methods.shipped import DEFAULT, find_weights
 from smgicnet.methods.weights import read_weights
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.publication.examples import mean_dice
-from smgicnet.scoring.evaluation import dice, present_labels, warp_labels
+from smgicnet.scoring.overlap import dice, present_labels, warp_labels
 from tests.support.phantoms import phantom_config
 
 FOLDER = Path(find_weights(DEFAULT)).parent

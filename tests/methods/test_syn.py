@@ -14,7 +14,7 @@ from smgicnet.methods.syn import SyN, SyNConfig
 from smgicnet.preparation.ants_affine import import_ants
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.registration.fields import compose, jacobian_determinant, warp
-from smgicnet.scoring.evaluation import dice, present_labels, warp_labels
+from smgicnet.scoring.overlap import dice, present_labels, warp_labels
 
 SHAPE = (32, 38, 32)
 

@@ -10,8 +10,11 @@ from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import Volume
 from smgicnet.methods.contract import Registration
 from smgicnet.registration import fields
-from smgicnet.scoring import evaluation
-from smgicnet.scoring.evaluation import ScoredSubject, score_pair
+from smgicnet.scoring.evaluation import score_pair
+from smgicnet.scoring.jacobian import jacobian_metrics
+from smgicnet.scoring.overlap import dice
+from smgicnet.scoring.pair import ScoredSubject
+from smgicnet.scoring.pair_metrics import endpoint_error_mm, ndv_percent, roundtrip_mm
 from tests.support.images import label_blobs
 
 SHAPE = (14, 16, 18)
@@ -53,13 +56,13 @@ def values_of(rows):
 def test_dice_by_hand():
     a = np.array([[[2, 2, 2, 3, 3, 0, 255]]], dtype=np.uint8)
     b = np.array([[[2, 2, 3, 3, 0, 0, 255]]], dtype=np.uint8)
-    result = evaluation.dice(a, b, [2, 3, 255, 9])
+    result = dice(a, b, [2, 3, 255, 9])
     np.testing.assert_allclose(result, [2 * 2 / 5, 2 * 1 / 4, 1, np.nan])
 
 
 def test_dice_is_zero_where_only_one_map_has_the_label():
     a, b = np.full((2, 2, 2), 2, dtype=np.uint8), np.zeros((2, 2, 2), dtype=np.uint8)
-    assert evaluation.dice(a, b, [2]) == [0]
+    assert dice(a, b, [2]) == [0]
 
 
 # --- fields
@@ -67,7 +70,7 @@ def test_dice_is_zero_where_only_one_map_has_the_label():
 
 def test_a_scaling_has_no_folds_and_an_even_jacobian():
     brain = np.ones(SHAPE, dtype=bool)
-    result = evaluation.jacobian_metrics(linear_field(1.3 * np.eye(3)), brain)
+    result = jacobian_metrics(linear_field(1.3 * np.eye(3)), brain)
     assert result["folds_percent"] == result["folds_percent_grid"] == 0
     assert result["sd_log_jacobian"] == pytest.approx(0, abs=1e-5)
 
@@ -82,7 +85,7 @@ def test_sd_log_jacobian_of_two_scalings_side_by_side():
     brain[12:] = False
     brain[:2] = False
     brain[:, :2] = False
-    result = evaluation.jacobian_metrics(forward, brain)
+    result = jacobian_metrics(forward, brain)
     expected = np.std(np.log([2] * 4 + [1] * 2))
     assert result["sd_log_jacobian"] == pytest.approx(expected, rel=1e-5)
 
@@ -93,11 +96,11 @@ def test_folds_are_counted_in_the_brain_and_in_the_grid():
     forward[:, 0] = torch.where(x < 7, -2 * x, -14).view(-1, 1, 1)  # J = -1 below 7, 0 at 7, 1 above
     brain = np.zeros(SHAPE, dtype=bool)
     brain[2:12] = True
-    result = evaluation.jacobian_metrics(forward, brain)
+    result = jacobian_metrics(forward, brain)
     assert result["folds_percent"] == pytest.approx(100 * 6 / 10)
     assert result["folds_percent_grid"] == pytest.approx(100 * 8 / 14)
     assert result["sd_log_jacobian"] == pytest.approx(0, abs=1e-6)  # of the voxels with J = 1: the folded ones are out
-    everywhere = evaluation.jacobian_metrics(linear_field(np.diag([-1.0, 1, 1])), brain)
+    everywhere = jacobian_metrics(linear_field(np.diag([-1.0, 1, 1])), brain)
     assert everywhere["folds_percent"] == 100
     assert math.isnan(everywhere["sd_log_jacobian"])
 
@@ -105,10 +108,10 @@ def test_folds_are_counted_in_the_brain_and_in_the_grid():
 def test_ndv_of_known_fields():
     brain = np.zeros(SHAPE, dtype=bool)
     brain[3:9, 4:10, 5:11] = True
-    assert evaluation.ndv_percent(zero_field(), brain) == 0
-    assert evaluation.ndv_percent(linear_field(1.2 * np.eye(3)), brain) == 0
+    assert ndv_percent(zero_field(), brain) == 0
+    assert ndv_percent(linear_field(1.2 * np.eye(3)), brain) == 0
     # a reflection turns the whole volume over: eight corner tetrahedra of 1/12 and two central ones of 2/12
-    mirrored = evaluation.ndv_percent(linear_field(np.diag([-1.0, 1, 1])), brain)
+    mirrored = ndv_percent(linear_field(np.diag([-1.0, 1, 1])), brain)
     assert mirrored == pytest.approx(100, rel=1e-4)
 
 
@@ -123,7 +126,7 @@ def test_ndv_of_the_brains_box_is_that_of_the_grid_and_leaves_the_field_alone(se
     brain[0, 0, 0] = brain[3, SHAPE[1] - 1, 4] = True  # up to the border of the grid
     if seed:
         brain[:4] = brain[-4:] = False
-    result = evaluation.ndv_percent(forward, brain)
+    result = ndv_percent(forward, brain)
     assert torch.equal(forward, before)
     whole = ndv(np.ascontiguousarray(before[0].numpy().transpose(1, 2, 3, 0)), brain, is_disp=True)[1]
     assert result == pytest.approx(float(whole), rel=1e-4)
@@ -133,7 +136,7 @@ def test_ndv_of_the_brains_box_is_that_of_the_grid_and_leaves_the_field_alone(se
 def test_ndv_leaves_a_channels_last_field_alone():
     forward = torch.randn(1, *SHAPE, 3, generator=torch.Generator().manual_seed(0)).movedim(-1, 1)
     before = forward.clone()
-    evaluation.ndv_percent(forward, np.ones(SHAPE, dtype=bool))
+    ndv_percent(forward, np.ones(SHAPE, dtype=bool))
     assert torch.equal(forward, before)
 
 
@@ -163,9 +166,9 @@ def test_endpoint_error_of_a_known_translation(flips):
     world = np.einsum("ij,jdhw->idhw", fixed_affine[:3, :3], x) + fixed_affine[:3, 3].reshape(3, 1, 1, 1)
     target = world + np.array([5.0, 1, 3]).reshape(3, 1, 1, 1) - moving_affine[:3, 3].reshape(3, 1, 1, 1)
     true = torch.from_numpy(np.einsum("ij,jdhw->idhw", np.linalg.inv(moving_affine[:3, :3]), target) - x)[None].float()
-    assert evaluation.endpoint_error_mm(true, fixed, moving) == pytest.approx(0, abs=1e-4)
+    assert endpoint_error_mm(true, fixed, moving) == pytest.approx(0, abs=1e-4)
     off = true + torch.tensor([1.0, 1, 2]).view(1, 3, 1, 1, 1)  # voxels of moving: 1, 2 and 6 mm
-    assert evaluation.endpoint_error_mm(off, fixed, moving) == pytest.approx(math.sqrt(1 + 4 + 36), rel=1e-4)
+    assert endpoint_error_mm(off, fixed, moving) == pytest.approx(math.sqrt(1 + 4 + 36), rel=1e-4)
 
 
 def test_endpoint_error_samples_the_second_field_where_the_first_one_leads():
@@ -177,19 +180,19 @@ def test_endpoint_error_samples_the_second_field_where_the_first_one_leads():
     moving = subject("m", from_template=Volume(data, grid))
     true = constant_field((10.0, 10.0, 0.0))
     true[:, 1] += torch.arange(SHAPE[0]).view(-1, 1, 1)
-    assert evaluation.endpoint_error_mm(true, fixed, moving) == pytest.approx(0, abs=1e-4)
+    assert endpoint_error_mm(true, fixed, moving) == pytest.approx(0, abs=1e-4)
     # beyond its border, at x = 100, the field keeps its value
     far = subject("f", affine=affine_of((1, 1, 1), (1, 1, 1), (500, 0, 0)), to_template=constant_world_field((0, 0, 0)))
     moving = subject("m", affine=far.affine, from_template=Volume(data, grid))
-    assert evaluation.endpoint_error_mm(constant_field((0.0, 100.0, 0.0)), far, moving) == pytest.approx(0, abs=1e-4)
+    assert endpoint_error_mm(constant_field((0.0, 100.0, 0.0)), far, moving) == pytest.approx(0, abs=1e-4)
 
 
 def test_roundtrip_is_measured_in_mm_of_the_fixed_grid():
     fixed = subject(affine=affine_of((2, 3, 1), (-1, 1, 1), (0, 0, 0)))
     out = constant_field((1.0, 0.0, -1.0))
-    assert evaluation.roundtrip_mm(-out, out, fixed) == pytest.approx(0, abs=1e-5)
+    assert roundtrip_mm(-out, out, fixed) == pytest.approx(0, abs=1e-5)
     back = constant_field((0.0, 1.0, 1.0))
-    assert evaluation.roundtrip_mm(back, out, fixed) == pytest.approx(math.hypot(2, 3), rel=1e-5)
+    assert roundtrip_mm(back, out, fixed) == pytest.approx(math.hypot(2, 3), rel=1e-5)
 
 
 def test_roundtrip_goes_out_first():
@@ -199,8 +202,8 @@ def test_roundtrip_goes_out_first():
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[2:6, 5, 5] = 2
     fixed = subject(labels=labels)
-    assert evaluation.roundtrip_mm(back, constant_field((7.0, 0.0, 0.0)), fixed) == pytest.approx(12)
-    assert evaluation.roundtrip_mm(constant_field((7.0, 0.0, 0.0)), back, fixed) == pytest.approx(7)
+    assert roundtrip_mm(back, constant_field((7.0, 0.0, 0.0)), fixed) == pytest.approx(12)
+    assert roundtrip_mm(constant_field((7.0, 0.0, 0.0)), back, fixed) == pytest.approx(7)
 
 
 # --- a pair

@@ -5,10 +5,11 @@ from dataclasses import replace
 from smgicnet.cohort.participants import unordered_pairs
 from smgicnet.jobs.register import ShardOutputs, register_shard
 from smgicnet.jobs.registering import MethodFiles
+from smgicnet.scoring.metrics import SCORED
 from tests.support.compare import timeless
 from tests.support.methods import block
 
-SCORING = {"every": "1"}
+SCORING = dict.fromkeys(SCORED, "1")
 
 
 def register(folder, subjects, names, config=None, code="x", scoring=None, *, fields=False):

@@ -11,7 +11,7 @@ from smgicnet.config.schemas import schema
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import write_volume
 from smgicnet.registration.fields import jacobian_determinant, warp
-from smgicnet.scoring.evaluation import dice
+from smgicnet.scoring.overlap import dice
 from smgicnet.training.loop import learning_rate, train
 from smgicnet.training.sampling import (
     Augmentation,

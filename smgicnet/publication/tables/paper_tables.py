@@ -15,13 +15,18 @@ from smgicnet.publication.audit.effect_size import Effect, effects
 from smgicnet.publication.audit.text import OURS
 from smgicnet.publication.tables.table import Cell, Row, Table, cell_text
 from smgicnet.scoring.comparisons import cohens_d
+from smgicnet.scoring.metrics import METRICS
 
 BEYOND_HEADING = "beyond the paper"
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A row of the table: ``name`` in the metrics, ``paper_name`` in config/paper.yaml (None: not in the paper)."""
+class TableRow:
+    """A row of the table.
+
+    ``name``, ``label``, ``decimals``: of its metric. ``paper_name``: in config/paper.yaml; None, the default, where the
+    paper has no such row. ``paper_unit``: the paper's unit, where it differs; empty by default.
+    """
 
     name: str
     label: str
@@ -30,25 +35,37 @@ class Metric:
     paper_unit: str = ""
 
 
+def _row_of(name: str, paper_name: str | None = None, paper_unit: str = "") -> TableRow:
+    metric = METRICS[name]
+    return TableRow(name, metric.label, metric.decimals, paper_name, paper_unit)
+
+
+WORST = "lowest_"  # before the name of a metric: the value of its worst pair
 PAPER_METRICS = (
-    Metric("dice", "DSC", 3, "dice"),
-    Metric("folds_percent", "|J| ≤ 0 (%)", 3, "folds_fraction", " (fraction)"),
-    Metric("seconds", "Time (s)", 3, "seconds"),
+    _row_of("dice", "dice"),
+    _row_of("folds_percent", "folds_fraction", " (fraction)"),
+    _row_of("seconds", "seconds"),
 )
+# those of the paper's pairs first, then in this order, then all others of `METRICS`
+_ORDER = (
+    "affine_seconds",
+    "hd95_mm",
+    "endpoint_error_mm",
+    "inverse_consistency_mm",
+    "ndv_percent",
+    "sd_log_jacobian",
+    "peak_memory_mib",
+    "rois",
+)
+_NAMED = {*_ORDER, *(row.name for row in PAPER_METRICS)}
+_OTHERS = [name for name, metric in METRICS.items() if metric.in_tables and name not in _NAMED]
 FURTHER_METRICS = (
-    Metric("lowest_dice", "DSC of the worst pair", 3),
-    Metric("affine_seconds", "of which affine (s)", 3),
-    Metric("hd95_mm", "HD95 (mm)", 2),
-    Metric("endpoint_error_mm", "Endpoint error (mm)", 2),
-    Metric("inverse_consistency_mm", "Inverse consistency (mm)", 3),
-    Metric("ndv_percent", "NDV (%)", 3),
-    Metric("sd_log_jacobian", "SD log J", 3),
-    Metric("peak_memory_mib", "Peak memory (MiB)", 0),
-    Metric("rois", "ROIs scored", 1),
+    *(TableRow(WORST + one.name, one.worst_label, one.decimals) for one in METRICS.values() if one.worst_label),
+    *(_row_of(name) for name in (*_ORDER, *_OTHERS)),
 )
 
 
-def _measured_row(metric: Metric, values: DataFrame, columns: Sequence[tuple[str, str]]) -> Row:
+def _measured_row(metric: TableRow, values: DataFrame, columns: Sequence[tuple[str, str]]) -> Row:
     """``values`` has the index (method, arm, metric) and the columns mean, sd (NaN: none), n."""
     cells = []
     for method, arm in columns:
@@ -62,7 +79,7 @@ def _measured_row(metric: Metric, values: DataFrame, columns: Sequence[tuple[str
     return Row(metric.label, tuple(cells))
 
 
-def _paper_row(metric: Metric, paper: Mapping, dataset: str, columns: Sequence[tuple[str, str]]) -> Row:
+def _paper_row(metric: TableRow, paper: Mapping, dataset: str, columns: Sequence[tuple[str, str]]) -> Row:
     """What the paper prints for ``dataset`` in Table 1 or, for the methods of its appendix, in Table 3."""
     labels = {(entry["method"], entry["arm"]): entry["label"] for entry in paper["methods"]}
     printed = {**paper["table3"][dataset].get(metric.paper_name, {}), **paper["table1"][dataset][metric.paper_name]}
@@ -79,7 +96,7 @@ def _paper_row(metric: Metric, paper: Mapping, dataset: str, columns: Sequence[t
 
 
 def _rows(
-    metrics: Sequence[Metric], values: DataFrame, paper: Mapping, columns: Sequence[tuple[str, str]]
+    metrics: Sequence[TableRow], values: DataFrame, paper: Mapping, columns: Sequence[tuple[str, str]]
 ) -> list[Row]:
     """Each metric that any method has, followed by the paper's rows for it."""
     rows = []
@@ -153,6 +170,16 @@ def _affine_times(rows: Sequence[Row], labels: Sequence[str], paper: Mapping) ->
     return text
 
 
+def _worst_pairs(values: DataFrame) -> list[DataFrame]:
+    """Rows of the worst pair of each metric whose worst pair has a row in the table."""
+    found = []
+    for name, metric in METRICS.items():
+        if metric.worst_label:
+            worst = values[values.index.get_level_values("metric") == name].rename(index={name: WORST + name})
+            found.append(worst.assign(mean=worst["lowest" if metric.better == "higher" else "highest"], sd=math.nan))
+    return found
+
+
 def table1(
     summary: DataFrame, paper: Mapping, dataset: str, methods: Sequence[tuple[str, str, str]], context: Mapping
 ) -> Table:
@@ -174,8 +201,7 @@ def table1(
     order = {(entry["method"], entry["arm"]): place for place, entry in enumerate(paper["methods"])}
     ordered = sorted(methods, key=lambda entry: order.get(entry[:2], len(order)))
     columns, labels = [entry[:2] for entry in ordered], [entry[2] for entry in ordered]
-    worst = values[values.index.get_level_values("metric") == "dice"].rename(index={"dice": "lowest_dice"})
-    values = pd.concat([values, worst.assign(mean=worst["lowest"], sd=math.nan)])
+    values = pd.concat([values, *_worst_pairs(values)])
     blocks = [
         ("", _rows(PAPER_METRICS, values, paper, columns)),
         (BEYOND_HEADING, _rows(FURTHER_METRICS, values, paper, columns)),

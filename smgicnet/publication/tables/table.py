@@ -82,6 +82,12 @@ class Table:
         notes = "\n".join(f"- {note}".replace("|", r"\|") for note in self.notes)
         return f"{self.caption}\n\n{table}\n\n{notes}\n"
 
+    def to_data(self) -> dict:
+        """All of it as JSON has it, cells as text: what the page shows."""
+        blocks = [{"heading": heading, "rows": [row.texts for row in rows]} for heading, rows in self.blocks]
+        columns, notes = list(self.columns), list(self.notes)
+        return {"caption": self.caption, "corner": self.corner, "columns": columns, "blocks": blocks, "notes": notes}
+
     def to_csv(self) -> str:
         """One line a value: metric, method, arm, source, mean, sd, n. Units are in the metric's name."""
         cells = [cell for _, rows in self.blocks for row in rows for cell in row.cells if isinstance(cell, Cell)]

@@ -1,0 +1,80 @@
+"""METRICS: one entry for each number that a registered pair is scored by.
+
+To add one, write a function of a `smgicnet.scoring.pair.PairToScore`, in a module of its own or in `pair_metrics`, and
+its entry here: scores, tables and figures take it from there, and a finished run is scored without registering again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+FUNCTIONS = "smgicnet.scoring.pair_metrics"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of an ordered pair.
+
+    ``name``: in the rows of metrics. ``label``: in tables and figures, with the unit. ``unit``: empty by default.
+    ``decimals``: in tables; 3 by default. ``regional``: whether each ROI has one, and the pair their mean; false by
+    default. ``better``: which way is better; neither by default. ``function``: "module:function" that computes it from
+    a pair; empty, the default, for what a job measures. ``worst_label``: of the row of its worst pair in tables, which
+    have none by default. ``in_tables``: whether tables have a row of it; true by default.
+    """
+
+    name: str
+    label: str
+    unit: str = ""
+    decimals: int = 3
+    regional: bool = False
+    better: Literal["higher", "lower", ""] = ""
+    function: str = ""
+    worst_label: str = ""
+    in_tables: bool = True
+
+
+_ALL = (  # in the order of the rows of a pair
+    Metric(
+        "dice",
+        "DSC",
+        regional=True,
+        better="higher",
+        function=f"{FUNCTIONS}:dice_of_rois",
+        worst_label="DSC of the worst pair",
+    ),
+    Metric("hd95_mm", "HD95 (mm)", "mm", 2, regional=True, better="lower", function=f"{FUNCTIONS}:hd95_of_rois"),
+    Metric("rois", "ROIs scored", decimals=1, function=f"{FUNCTIONS}:rois"),
+    Metric("folds_percent", "|J| ≤ 0 (%)", "%", better="lower", function=f"{FUNCTIONS}:folds_percent"),
+    Metric(
+        "folds_percent_grid",
+        "|J| ≤ 0 (% of the grid)",
+        "%",
+        better="lower",
+        function=f"{FUNCTIONS}:folds_percent_grid",
+        in_tables=False,
+    ),
+    Metric("sd_log_jacobian", "SD log J", better="lower", function=f"{FUNCTIONS}:sd_log_jacobian"),
+    Metric("ndv_percent", "NDV (%)", "%", better="lower", function=f"{FUNCTIONS}:ndv"),
+    Metric(
+        "inverse_consistency_mm",
+        "Inverse consistency (mm)",
+        "mm",
+        better="lower",
+        function=f"{FUNCTIONS}:inverse_consistency",
+    ),
+    Metric(
+        "integration_error_mm",
+        "Integration error (mm)",
+        "mm",
+        better="lower",
+        function=f"{FUNCTIONS}:integration_error",
+        in_tables=False,
+    ),
+    Metric("endpoint_error_mm", "Endpoint error (mm)", "mm", 2, better="lower", function=f"{FUNCTIONS}:endpoint_error"),
+    Metric("seconds", "Time (s)", "s", better="lower", function=f"{FUNCTIONS}:seconds"),
+    Metric("peak_memory_mib", "Peak memory (MiB)", "MiB", 0, better="lower"),
+    Metric("affine_seconds", "of which affine (s)", "s", better="lower"),
+)
+METRICS = {metric.name: metric for metric in _ALL}
+SCORED = {metric.name: metric for metric in _ALL if metric.function}

@@ -1,0 +1,114 @@
+"""A registered pair as its metrics see it.
+
+Every subject lives on one common grid shape with its own affine (voxel -> RAS mm). Fields are as in
+`smgicnet.registration.fields`: ``(1, 3, D, H, W)`` in voxels, pull-back. Distances are in mm of the fixed subject's
+grid; "the brain" is where the fixed subject has a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smgicnet.core.errors import InputError
+from smgicnet.imaging.images import Volume
+from smgicnet.methods.contract import Registration
+from smgicnet.registration import fields
+from smgicnet.scoring.jacobian import jacobian_metrics
+from smgicnet.scoring.overlap import present_labels, warp_labels
+
+
+@dataclass(frozen=True)
+class ScoredSubject:
+    """What scoring needs of a subject.
+
+    ``labels (D, H, W)`` uint8 FreeSurfer ids, 0 is background; ``affine (4, 4)`` voxel -> RAS mm. The truth, where
+    there is one, is a pair of displacement fields in RAS mm, data ``(X, Y, Z, 3)``: ``T(x) = x + d(x)`` from the
+    subject's world to the template's, and back.
+    """
+
+    name: str
+    labels: np.ndarray
+    affine: np.ndarray
+    to_template: Volume | None
+    from_template: Volume | None
+
+
+class PairToScore:
+    """All that the metrics of one ordered pair are computed from; what is costly is computed once, when asked for.
+
+    Parameters
+    ----------
+    registration : of ``moving`` to ``fixed``; its ``forward`` is scored
+    reverse : the independent registration of ``fixed`` to ``moving``, or None
+    rois : label -> name; scored are those that both subjects have before any warping
+
+    Raises `InputError` when the fixed subject has no label or the field is not finite.
+    """
+
+    def __init__(
+        self,
+        fixed: ScoredSubject,
+        moving: ScoredSubject,
+        registration: Registration,
+        reverse: Registration | None,
+        rois: Mapping[int, str],
+    ):
+        self.fixed, self.moving, self.registration, self._reverse = fixed, moving, registration, reverse
+        self.brain = fixed.labels > 0
+        if not self.brain.any():
+            problem, remedy = "the label map is empty", "Check its file and that its labels are FreeSurfer ids"
+            raise InputError(fixed.name, problem, remedy)
+        self.forward = _checked(registration.forward, f"{moving.name} to {fixed.name}")
+        present = present_labels(moving.labels, present_labels(fixed.labels, list(rois)))
+        self.scored = {label: rois[label] for label in present}
+
+    @cached_property
+    def warped(self) -> np.ndarray:
+        """The moving label map pulled onto the fixed grid, ``(D, H, W)`` uint8."""
+        return warp_labels(self.moving.labels, self.forward)
+
+    @cached_property
+    def deformation(self) -> Tensor:
+        """The displacement with both of its ends in voxels of the fixed grid's size and axes, for Jacobians.
+
+        Between voxels of another volume or handedness det(I + Du) would not be that of the deformation. As it is where
+        they agree, as on a cohort's common grids.
+        """
+        linear = np.linalg.inv(self.fixed.affine[:3, :3]) @ self.moving.affine[:3, :3]
+        if np.isclose(np.linalg.det(linear), 1, rtol=1e-3):
+            return self.forward
+        matrix = torch.eye(4, dtype=torch.float64)
+        matrix[:3, :3] = torch.from_numpy(linear)
+        return fields.compose_affine(matrix, self.forward)
+
+    @cached_property
+    def jacobian(self) -> dict[str, float]:
+        """What `jacobian_metrics` says of the deformation."""
+        return jacobian_metrics(self.deformation, self.brain)
+
+    @cached_property
+    def back(self) -> Tensor | None:
+        """The displacement of the reverse registration, or None."""
+        pair = f"{self.fixed.name} to {self.moving.name}"
+        return None if self._reverse is None else _checked(self._reverse.forward, pair)
+
+    @cached_property
+    def inverse(self) -> Tensor | None:
+        """The inverse that the method itself gives, or None."""
+        pair = f"{self.moving.name} to {self.fixed.name}"
+        return None if self.registration.inverse is None else _checked(self.registration.inverse, pair)
+
+
+def _checked(displacement: Tensor, name: str) -> Tensor:
+    displacement = displacement.detach().to("cpu", torch.float32)
+    if not torch.isfinite(displacement).all():
+        raise InputError(
+            name, "the displacement field holds values that are not finite", "Train or configure the method anew"
+        )
+    return displacement

@@ -1,0 +1,126 @@
+"""What computes each metric of a registered pair; `smgicnet.scoring.metrics` names these functions.
+
+A function takes a `PairToScore`. It returns a number, None where the metric does not apply to the pair, or an array
+with a number for each of the pair's scored ROIs, NaN where there is none.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
+from torch import Tensor
+
+from smgicnet.core.errors import InputError
+from smgicnet.imaging.displacements import apply_field
+from smgicnet.registration import fields
+from smgicnet.scoring.hausdorff import hausdorff95_mm
+from smgicnet.scoring.overlap import dice
+from smgicnet.scoring.pair import PairToScore, ScoredSubject
+
+
+def dice_of_rois(pair: PairToScore) -> np.ndarray:
+    """Dice of each scored ROI."""
+    return dice(pair.fixed.labels, pair.warped, list(pair.scored))
+
+
+def hd95_of_rois(pair: PairToScore) -> np.ndarray:
+    """The 95th percentile Hausdorff distance of each scored ROI, in mm; a ROI that vanished in warping has none."""
+    return hausdorff95_mm(pair.fixed.labels, pair.warped, list(pair.scored), voxel_sizes(pair.fixed.affine))
+
+
+def rois(pair: PairToScore) -> float:
+    """How many ROIs are scored."""
+    return float(len(pair.scored))
+
+
+def folds_percent(pair: PairToScore) -> float:
+    """Percent of the brain's voxels that are folded, see `smgicnet.scoring.jacobian.jacobian_metrics`."""
+    return pair.jacobian["folds_percent"]
+
+
+def folds_percent_grid(pair: PairToScore) -> float:
+    """Percent of all voxels of the grid that are folded, see `smgicnet.scoring.jacobian.jacobian_metrics`."""
+    return pair.jacobian["folds_percent_grid"]
+
+
+def sd_log_jacobian(pair: PairToScore) -> float:
+    """Unevenness of the deformation in the brain, see `smgicnet.scoring.jacobian.jacobian_metrics`."""
+    return pair.jacobian["sd_log_jacobian"]
+
+
+def ndv(pair: PairToScore) -> float:
+    """Non-diffeomorphic volume, see `ndv_percent`."""
+    return ndv_percent(pair.deformation, pair.brain)
+
+
+def inverse_consistency(pair: PairToScore) -> float | None:
+    """How far there and back by the two independent registrations misses, see `roundtrip_mm`."""
+    return None if pair.back is None else roundtrip_mm(pair.back, pair.forward, pair.fixed)
+
+
+def integration_error(pair: PairToScore) -> float | None:
+    """How far there and back by the method's own inverse misses, see `roundtrip_mm`."""
+    return None if pair.inverse is None else roundtrip_mm(pair.inverse, pair.forward, pair.fixed)
+
+
+def endpoint_error(pair: PairToScore) -> float | None:
+    """See `endpoint_error_mm`; where both subjects' truth is known."""
+    if pair.fixed.to_template is None or pair.moving.from_template is None:
+        return None
+    return endpoint_error_mm(pair.forward, pair.fixed, pair.moving)
+
+
+def seconds(pair: PairToScore) -> float:
+    """The time of the registration alone, as it was measured."""
+    return float(pair.registration.seconds)
+
+
+def require_ndv() -> None:
+    """Raise `InputError` where the package of `ndv_percent` is missing: to be asked before hours are spent."""
+    if find_spec("digital_diffeomorphism") is None:
+        problem = "this package is not installed, and a metric, NDV, is computed by it"
+        raise InputError(
+            "digital-diffeomorphism", problem, "Install it: `pip install --no-deps digital-diffeomorphism`"
+        )
+
+
+def ndv_percent(displacement: Tensor, brain: np.ndarray) -> float:
+    """Non-diffeomorphic volume of ``displacement (1, 3, D, H, W)`` in percent of ``brain (D, H, W)`` bool.
+
+    Liu et al., "On finite difference Jacobian computation in deformable image registration" (IJCV 2024), by the
+    authors' own package, as the LUMIR challenge scores it.
+    """
+    require_ndv()
+    from digital_diffeomorphism import ndv  # here only: no other metric should need the package
+
+    # a voxel's value depends on its direct neighbours alone: the brain's box and one voxel around it are enough
+    ends = [(axis.min(), axis.max()) for axis in np.nonzero(brain)]
+    box = tuple(slice(max(low - 1, 0), high + 2) for low, high in ends)
+    # a copy: `ndv` adds the identity to its argument in place
+    field = np.array(displacement[0].numpy()[(slice(None), *box)].transpose(1, 2, 3, 0), dtype=np.float32, order="C")
+    _, percent, *_ = ndv(field, brain[box], is_disp=True)
+    return float(percent)
+
+
+def roundtrip_mm(back: Tensor, out: Tensor, fixed: ScoredSubject) -> float:
+    """Mean over the fixed brain of ``|phi_back(phi_out(x)) - x|`` in mm.
+
+    ``out`` and ``back`` are ``(1, 3, D, H, W)`` in voxels, from the fixed grid to the moving one and back.
+    """
+    error = fields.compose(back, out)[0].numpy()[:, fixed.labels > 0]
+    return float(np.linalg.norm(fixed.affine[:3, :3] @ error, axis=0).mean())
+
+
+def endpoint_error_mm(displacement: Tensor, fixed: ScoredSubject, moving: ScoredSubject) -> float:
+    """Mean distance in mm, over the fixed brain, between where a voxel was sent and where it truly belongs.
+
+    ``displacement (1, 3, D, H, W)`` in voxels. The truth goes from the fixed world through the template to the moving
+    world: it needs ``fixed.to_template`` and ``moving.from_template``.
+    """
+    brain = fixed.labels > 0
+    voxels = np.argwhere(brain)
+    truth = apply_field(moving.from_template, apply_field(fixed.to_template, apply_affine(fixed.affine, voxels)))
+    predicted = apply_affine(moving.affine, voxels + displacement[0].numpy()[:, brain].T)
+    return float(np.linalg.norm(predicted - truth, axis=1).mean())
