@@ -1,10 +1,11 @@
 # Who is in a cohort: where its subjects come from, who is in which split, and the pairs to test.
 from smgicnet.cohort.sources import SOURCES, recipe
 
-
-def made(kind):
-    """The files that a kind of source makes for each subject, by column of the participants."""
-    return {column: paths.cohort_file("{subject}", name) for column, name in SOURCES[kind].files.items()}
+# the files that each kind of source makes for a subject, by column of the participants
+made = {
+    kind: {column: paths.cohort_file("{subject}", name) for column, name in source.files.items()}
+    for kind, source in SOURCES.items()
+}
 
 
 include: "sources/phantom.smk"

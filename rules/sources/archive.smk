@@ -1,14 +1,7 @@
 # Scans out of a published archive, which is fetched once and never unpacked as a whole.
 
 
-def of_archives(labelled):
-    """A constraint to the datasets from an archive with label maps, or without."""
-    return names([name for name in study.of_kind("archive") if bool(archive(name)["labels"]) == labelled])
-
-
-def archive(dataset):
-    """The source of a dataset from an archive."""
-    return study.datasets[dataset]["source"]
+archives = {name: study.datasets[name]["source"] for name in study.of_kind("archive")}
 
 
 rule fetch_archive:
@@ -17,7 +10,7 @@ rule fetch_archive:
     log:
         paths.log("archive"),
     wildcard_constraints:
-        dataset=names(study.of_kind("archive")),
+        dataset=names(archives),
     localrule: True
     conda:
         f"../{environment('analysis')}"
@@ -25,7 +18,7 @@ rule fetch_archive:
         expected_ms=needs.without_torch(600),
         guessed=1,
     params:
-        source=lambda w: archive(w.dataset),
+        source=lambda w: archives[w.dataset],
         code=code("fetch_archive"),
     script:
         "../../workflow/scripts/fetch_archive.py"
@@ -35,24 +28,24 @@ rule extract_scan:
     input:
         rules.fetch_archive.output,
     output:
-        image=made("archive")["image"],
+        image=made["archive"]["image"],
     log:
         paths.log("cohort/{subject}"),
     wildcard_constraints:
-        dataset=of_archives(labelled=False),
+        dataset=names([name for name, source in archives.items() if not source["labels"]]),
     conda:
         f"../{environment('analysis')}"
     resources:
         expected_ms=needs.without_torch(1),
         kilobytes=SCAN_KB,
     params:
-        archive=lambda w: archive(w.dataset)["file"],
+        archive=lambda w: archives[w.dataset]["file"],
     script:
         "../../workflow/scripts/extract_scan.py"
 
 
 use rule extract_scan as extract_labelled_scan with:
     output:
-        **made("archive"),
+        **made["archive"],
     wildcard_constraints:
-        dataset=of_archives(labelled=True),
+        dataset=names([name for name, source in archives.items() if source["labels"]]),

@@ -5,7 +5,7 @@ rule render_label_map:
     input:
         lambda w: study.cohort(w.dataset).at[w.subject, "label_map"],
     output:
-        **made("label-maps"),
+        **made["label-maps"],
     log:
         paths.log("cohort/{subject}"),
     wildcard_constraints:

@@ -4,7 +4,7 @@ from math import prod
 
 rule render_phantom:
     output:
-        **made("phantom"),
+        **made["phantom"],
     log:
         paths.log("cohort/{subject}"),
     wildcard_constraints:

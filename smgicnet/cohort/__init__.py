@@ -1,5 +1,6 @@
 """Who is in a cohort, and where its files come from.
 
-Public: `participants`, `subjects`, `sources` (`SOURCES`), `bids`, `archive`, `phantom`, `files`. It may import core,
-registration, imaging and preparation.
+Public: `sources` (`SOURCES`, `plan_cohort`), `kinds` (a module a kind of source), `participants`, `subjects`, `bids`,
+`archive`, `phantom`, `label_maps`, `template`, `rendering`, `files`. It may import core, registration, imaging and
+preparation.
 """

@@ -137,7 +137,7 @@ def _as_present(given: Mapping[str, Any], artifacts: list[Any], where: str) -> d
             meant[name] = value
             continue
         present = _values(name, artifacts)
-        fitting = [text for text in present if _can_be(text, int(value))]
+        fitting = [text for text in present if can_be(text, int(value))]
         if len(fitting) != 1:
             shown = ", ".join(fitting or present) or "none"
             problem = f"several values of {name} fit {value}" if fitting else f"no {name} is {value}"
@@ -153,7 +153,7 @@ def _values(name: str, artifacts: list[Any]) -> list[str]:
     return sorted({str(one.entities[short]) for one in artifacts if short in one.entities})
 
 
-def _can_be(text: str, number: int) -> bool:
+def can_be(text: str, number: int) -> bool:
     """Whether YAML may have read ``text`` as ``number``: in decimal, or in octal for a leading zero (YAML 1.1)."""
     if not text.isascii() or not text.isdigit():
         return False

@@ -94,18 +94,8 @@ def _check_subject(subject: str, files: Mapping[str, str], preprocessing: Mappin
         return SubjectCheck(subject, problems=tuple(problems))
     stripped, brain_ml = None, None
     if image is not None:
-        stripped = is_stripped(image)
-        if not stripped and preprocessing["skull_strip"] == "none":
-            problems.append(
-                InputError(
-                    files["image"],
-                    "it seems to have its skull, and preprocessing.skull_strip is none",
-                    "Set preprocessing.skull_strip: auto, or strip it",
-                )
-            )
-        if stripped or preprocessing["skull_strip"] == "none":
-            usable = given if missing is not None and not problems else None
-            brain_ml = attempt(problems, _brain_ml, image, files["image"], usable, grid, preprocessing)
+        usable = given if missing is not None else None
+        stripped, brain_ml = _check_brain(image, files["image"], usable, grid, preprocessing, problems)
     return SubjectCheck(
         subject,
         volume.data.shape,
@@ -118,6 +108,28 @@ def _check_subject(subject: str, files: Mapping[str, str], preprocessing: Mappin
         hashlib.blake2b(np.ascontiguousarray(image.data), digest_size=16).hexdigest() if image is not None else None,
         tuple(problems),
     )
+
+
+def _check_brain(
+    image: Volume,
+    path: str,
+    labels: str | None,
+    grid: Grid | None,
+    preprocessing: Mapping,
+    problems: list[InputError],
+) -> tuple[bool, float | None]:
+    """Whether an image is stripped of its skull, and the volume of its brain in ml, or None for one with skull.
+
+    ``labels`` is the path of a label map that can be used. What is wrong is added to ``problems``.
+    """
+    stripped = is_stripped(image)
+    if not stripped and preprocessing["skull_strip"] == "none":
+        problem = "it seems to have its skull, and preprocessing.skull_strip is none"
+        problems.append(InputError(path, problem, "Set preprocessing.skull_strip: auto, or strip it"))
+    if not stripped and preprocessing["skull_strip"] != "none":
+        return stripped, None
+    usable = labels if not problems else None
+    return stripped, attempt(problems, _brain_ml, image, path, usable, grid, preprocessing)
 
 
 def _missing_rois(labels: np.ndarray, mapping: str, path: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +11,6 @@ import pandas as pd
 from smgicnet.core.errors import InputError
 from smgicnet.core.registry import Registry
 from smgicnet.preparation.label_protocols import label_table
-from smgicnet.preparation.tools import needed_tools
 
 SOURCES = Registry(
     {
@@ -79,20 +78,3 @@ def require_training_labels(cohorts: Mapping[str, pd.DataFrame], datasets: Mappi
                 f"{without[0]} has no label map, and {methods[0]} learns from those of the split train",
                 f"Give each one, choose a preprocessing.segmentation, or set {methods[0]}'s weight of labels to 0",
             )
-
-
-def tools_to_come(
-    datasets: Mapping[str, Mapping], cohorts: Mapping[str, pd.DataFrame], prepared: Callable[[str, str], str | Path]
-) -> dict[str, list[str]]:
-    """The tools that a workflow has still to run, and for each the config keys that ask for it.
-
-    ``prepared`` gives the path of the prepared image of a dataset's subject. What is done needs no tool: a table can be
-    made where FreeSurfer is not.
-    """
-    wanted: dict[str, list[str]] = {}
-    for name, dataset in datasets.items():
-        used = cohorts[name].index[cohorts[name]["split"] != ""]
-        done = all(Path(prepared(name, subject)).is_file() for subject in used)
-        for key, tool in {} if done else needed_tools(dataset["preprocessing"]).items():
-            wanted.setdefault(tool, []).append(f"datasets.{name}.preprocessing.{key}")
-    return wanted

@@ -20,6 +20,7 @@ from smgicnet.cohort.sources import SOURCES, inspect_cohort
 from smgicnet.config.completion import load
 from smgicnet.config.schemas import schema
 from smgicnet.core.errors import InputError, attempt, printable
+from smgicnet.core.layout import DatasetPaths
 from smgicnet.imaging.grids import Grid
 from smgicnet.preparation.label_protocols import label_table
 from smgicnet.preparation.preprocessing import read_intensities
@@ -112,7 +113,7 @@ def _dataset(name: str, dataset: Mapping) -> Cohort:
     preprocessing = dataset["preprocessing"]
     grid = Grid(tuple(dataset["grid"]["shape"]), dataset["grid"]["spacing"])
     source = SOURCES[dataset["source"]["kind"]](dataset["source"])
-    cohort = Cohort(name, source, preprocessing, grid, *inspect_cohort(dataset, f"results/{name}/cohort"))
+    cohort = Cohort(name, source, preprocessing, grid, *inspect_cohort(dataset, DatasetPaths.of(name).cohort))
     if preprocessing["histogram_reference"]:
         attempt(cohort.problems, read_intensities, preprocessing["histogram_reference"])
     if attempt(cohort.problems, label_table, preprocessing["labels"]) is None:
@@ -129,7 +130,7 @@ def _participants_table(path: Path) -> Cohort:
         cohort.table, cohort.problems = rows.set_index("subject"), source.name_problems(rows)
     else:
         dataset = {"source": source.block, "preprocessing": cohort.preprocessing}
-        cohort.table, cohort.problems = inspect_cohort(dataset, f"results/{path.name}/cohort")
+        cohort.table, cohort.problems = inspect_cohort(dataset, DatasetPaths.of(path.name).cohort)
     return cohort
 
 
@@ -143,7 +144,7 @@ def _bids_folder(path: Path) -> Cohort:
     table = attempt(cohort.problems, read_bids, block)
     if table is not None and "split" in table:
         dataset = {"source": block, "preprocessing": cohort.preprocessing}
-        cohort.problems += inspect_cohort(dataset, f"results/{path.name}/cohort")[1]
+        cohort.problems += inspect_cohort(dataset, DatasetPaths.of(path.name).cohort)[1]
     cohort.table = None if table is None else table.set_index("subject")
     return cohort
 

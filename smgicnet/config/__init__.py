@@ -1,5 +1,5 @@
 """What a config file says, completed and checked.
 
 Public: `completion` (`load`, `complete`), `blocks` (what of a method's block training and registering depend on),
-`building` (frozen dataclasses), `origin`, `schemas`. It may import core.
+`building` (frozen dataclasses), `consistency` (`grid_stride`), `validation`, `origin`, `schemas`. It may import core.
 """

@@ -11,14 +11,14 @@ WITH_WEIGHTS = {"type", "label", "arms", "weights"}  # all that a method says wh
 
 
 def with_defaults(block: Mapping) -> dict:
-    """One method's block with every default, as it is else: a weights file has the stages as far as it is trained."""
+    """A copy of one method's block with every default, unchecked: a weights file may lack later stages."""
     filled = deepcopy(dict(block))
     fill(filled, schema(f"methods/{block['type']}"))
     return filled
 
 
 def own_settings(method: Mapping) -> dict:
-    """What a completed block says of its method alone: without what any method has."""
+    """The part of a completed block that its method alone has, without the keys of every method."""
     return {key: value for key, value in method.items() if key not in WITH_WEIGHTS | {"stages", "published"}}
 
 
@@ -28,7 +28,7 @@ def learns_from_labels(method: Mapping) -> bool:
 
 
 def registering_keys(method: Mapping) -> set[str]:
-    """What of a method's block changes how it registers and not how it is trained: its schema says so."""
+    """The keys of a method's block that change how it registers and not how it is trained, as its schema says."""
     parts = schema(f"methods/{method['type']}").get("properties", {})
     return {key for key, part in parts.items() if part.get("registering_only")}
 

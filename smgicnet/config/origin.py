@@ -58,7 +58,7 @@ def given_to(config: Mapping, given: Mapping) -> dict:
 
 
 def take_as_meant(config: dict, given: Any, part: Mapping) -> None:
-    """Read what was given as text as `_as_meant` does, in place."""
+    """Replace, in place, what was ``given`` as text by what the schema ``part`` wants there, where YAML reads it so."""
     if not isinstance(given, Mapping):
         return
     known, rest = part.get("properties", {}), part.get("additionalProperties")

@@ -75,13 +75,17 @@ def test_schemas_name_checks_and_strides_that_there_are(kind):
     assert stride in STRIDES or isinstance(stride, int)
 
 
-@pytest.mark.parametrize("kind", choices("sources"))
-def test_only_images_that_come_stripped_are_not_stripped_by_default(kind):
-    keys = {"path": "p", "file": "f", "image": "(?P<subject>.)", "subjects": {"train": 2, "val": 0, "test": 2}}
-    known = schema(f"sources/{kind}")
-    source = {"kind": kind} | {key: keys[key] for key in known["required"] if key != "kind"}
+@pytest.mark.parametrize(
+    ("source", "stripped"),
+    [
+        ({"kind": "phantom"}, True),
+        ({"kind": "label-maps", "path": "p", "subjects": {"val": 0, "test": 2}}, True),
+        ({"kind": "participants", "path": "p.tsv"}, False),
+        ({"kind": "bids", "path": "p"}, False),
+    ],
+)
+def test_only_images_that_come_stripped_are_not_stripped_by_default(source, stripped):
     config = {"datasets": {"d": {"source": source}}, "methods": {"m": {"type": "initial"}}}
-    stripped = kind in ("phantom", "label-maps")
     assert complete(config)["datasets"]["d"]["preprocessing"]["skull_strip"] == ("none" if stripped else "auto")
     config["datasets"]["d"]["preprocessing"] = {"skull_strip": "deepbet"}
     assert complete(config)["datasets"]["d"]["preprocessing"]["skull_strip"] == "deepbet"

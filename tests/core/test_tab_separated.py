@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from smgicnet.cohort.bids import _can_be
+from smgicnet.cohort.bids import can_be
 from smgicnet.cohort.participants import read_participants
 from smgicnet.cohort.sources import plan_cohort
 from smgicnet.commands.check import check
@@ -117,6 +117,6 @@ def test_check_says_which_ids_count_as_background(tmp_path):
     ("text", "number", "fits"), [("01", 1, True), ("010", 8, True), ("010", 10, True), ("09", 9, True)]
 )
 def test_what_yaml_makes_of_an_unquoted_number(text, number, fits):
-    assert _can_be(text, number) is fits
-    assert not _can_be(text, 77)
-    assert not _can_be("a1", number)
+    assert can_be(text, number) is fits
+    assert not can_be(text, 77)
+    assert not can_be("a1", number)

@@ -1,9 +1,10 @@
 """What is missing for a config is said in one message, before anything runs."""
 
+import pandas as pd
 import pytest
 
-from smgicnet.cohort.sources import tools_to_come
 from smgicnet.core.errors import InputError
+from smgicnet.jobs.study import Study
 from smgicnet.preparation import tools
 from smgicnet.preparation.tools import TOOLS, needed_tools, program, require_tools
 
@@ -70,13 +71,14 @@ def test_recon_all_needs_its_licence(bare, tmp_path):
     require_tools({"recon-all": ["key"]})
 
 
-def test_what_is_done_needs_no_tool(tmp_path, monkeypatch):
-    import pandas as pd
-
-    monkeypatch.chdir(tmp_path)
-    datasets = {"d": {"preprocessing": {**PLAIN, "segmentation": "recon-all"}}}
+def test_what_is_done_needs_no_tool(tmp_path):
+    config = {"datasets": {"d": {"preprocessing": {**PLAIN, "segmentation": "recon-all"}}}}
     cohorts = {"d": pd.DataFrame({"split": ["train", ""]}, index=["s1", "s2"])}
-    prepared = "{}-{}.nii".format
-    assert tools_to_come(datasets, cohorts, prepared) == {"recon-all": ["datasets.d.preprocessing.segmentation"]}
-    (tmp_path / "d-s1.nii").touch()
-    assert tools_to_come(datasets, cohorts, prepared) == {}
+    study = Study(config, results=tmp_path, cohorts=cohorts)
+    wanted = {"recon-all": ["datasets.d.preprocessing.segmentation"]}
+    assert study.tools(to_come=True) == wanted
+    image = tmp_path / "d/raw/subjects/s1/image.nii"
+    image.parent.mkdir(parents=True)
+    image.touch()
+    assert study.tools(to_come=True) == {}
+    assert study.tools(to_come=False) == wanted

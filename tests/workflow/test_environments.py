@@ -52,7 +52,7 @@ def test_every_script_has_its_environments():
     }
     for script, names in ENVIRONMENTS.items():
         conda = blocks[script].split("conda:")[1].split("params:")[0].split("threads:")[0]
-        found = set(re.findall(r'environment\("(\w+)"\)', conda))
+        found = set(re.findall(r"environment\([\"'](\w+)[\"']\)", conda))
         if "ALIGNING" in conda:
             found = {"fsl", "ants"}
         elif "stripping_environment(" in conda:
