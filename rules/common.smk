@@ -17,7 +17,6 @@ from smgicnet.core.layout import (
     DatasetPaths,
 )
 from smgicnet.core.process import keep_waiting_short
-from smgicnet.imaging.headers import header_form
 from smgicnet.jobs.code import registering_code, scoring_codes, training_code
 from smgicnet.jobs.needs import PAGE_KB, SCAN_KB, STAGE_KB, StudyNeeds
 from smgicnet.jobs.starting import open_study, start, what_was_decided
@@ -35,7 +34,7 @@ def origin():
 
 
 if any(name.endswith("train_level") for name in workflow.resource_settings.overwrite_resources):
-    raise WorkflowError("The profile sets resources of the rule train_level. It is called train_stage now: rename it")
+    raise WorkflowError("The profile sets resources of train_level, a rule that is called train_stage now. Rename it")
 
 keep_waiting_short()
 try:
@@ -79,6 +78,12 @@ def reported(path, name, **labels):
     category = "Tables" if path.endswith(".md") else "Figures"
     labels = {"dataset": "{dataset}", "what": name, **labels}
     return report(path, caption=f"../workflow/report/{name}.rst", category=category, labels=labels)
+
+
+def table(name):
+    """The files of a table: Markdown for the report, CSV, LaTeX, and what it was made from."""
+    forms = {form: paths.table(name, form) for form in TABLE_FORMS}
+    return {**forms, "md": reported(forms["md"], name)}
 
 
 def for_datasets(pattern, wanted=True, **wildcards):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -106,7 +107,7 @@ def _defined(node: ast.stmt) -> list[str]:
 def source_digest(paths: Iterable[str | Path]) -> str:
     """Digest of files' contents and names as seen from the package. Raises ``FileNotFoundError`` for a wrong name."""
     named = {}
-    for path in map(Path, paths):
+    for path in (Path(os.path.normpath(path)) for path in paths):
         named[path.relative_to(PACKAGE).as_posix() if PACKAGE in path.parents else path.name] = path
     digest = hashlib.sha256()
     for name in sorted(named):
