@@ -5,9 +5,9 @@ rule extract_brain:
     input:
         unpack(files.scan),
     output:
-        image=paths.files.setting("{subject}", "brain.nii.gz"),
-        mask=paths.files.setting("{subject}", "mask.nii.gz"),
-        record=paths.files.setting("{subject}", "brain.json"),
+        image=paths.step("{subject}", "brain.nii.gz"),
+        mask=paths.step("{subject}", "mask.nii.gz"),
+        record=paths.step("{subject}", "brain.json"),
     log:
         paths.log("brain/{subject}"),
     conda:
@@ -30,8 +30,8 @@ rule correct_bias:
     input:
         unpack(files.stripped),
     output:
-        image=paths.files.setting("{subject}", "corrected.nii.gz"),
-        record=paths.files.setting("{subject}", "bias.json"),
+        image=paths.step("{subject}", "corrected.nii.gz"),
+        record=paths.step("{subject}", "bias.json"),
     log:
         paths.log("bias/{subject}"),
     conda:
@@ -50,8 +50,8 @@ rule segment:
     input:
         unpack(files.scan),
     output:
-        labels=paths.files.setting("{subject}", "labels.nii.gz"),
-        record=paths.files.setting("{subject}", "segmentation.json"),
+        labels=paths.step("{subject}", "labels.nii.gz"),
+        record=paths.step("{subject}", "segmentation.json"),
     log:
         paths.log("segment/{subject}"),
     conda:
