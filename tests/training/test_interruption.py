@@ -28,7 +28,7 @@ from pathlib import Path
 from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.imaging.grids import Grid
 from smgicnet.core.logs import job_log
-from smgicnet.jobs.train import train_stage
+from smgicnet.jobs.train import StageOutputs, StageSubjects, StageTask, train_stage
 from tests.support.trainings import LEVELS, short_stages
 
 folder, images = Path(sys.argv[1]), sorted(Path(sys.argv[2]).glob("*.nii"))
@@ -37,11 +37,11 @@ with job_log(folder / "log"):
         out = folder / f"level-{level}"
         if (out / "training.json").exists():
             continue
+        earlier = folder / f"level-{level - 1}/weights.pt" if level > 1 else None
         train_stage(
-            short_stages(), level, seed=1, grid=Grid((16, 32, 16), 4.0), validation=[],
-            training=[SubjectFiles(p.stem, p) for p in images],
-            earlier=folder / f"level-{level - 1}/weights.pt" if level > 1 else None,
-            weights=out / "weights.pt", history=out / "history.csv", record=out / "training.json", code="x",
+            StageTask(short_stages(), level, 1, "x", earlier),
+            StageSubjects(Grid((16, 32, 16), 4.0), [SubjectFiles(p.stem, p) for p in images], []),
+            StageOutputs(out / "weights.pt", out / "history.csv", out / "training.json"),
         )
 """
 
