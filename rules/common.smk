@@ -18,7 +18,7 @@ from smgicnet.core.layout import (
 )
 from smgicnet.core.process import keep_waiting_short
 from smgicnet.imaging.headers import header_form
-from smgicnet.jobs.code import registering_code, scoring_codes, training_code
+from smgicnet.jobs.code import figure_code, registering_code, scoring_codes, training_code
 from smgicnet.jobs.needs import PAGE_KB, SCAN_KB, STAGE_KB, StudyNeeds
 from smgicnet.jobs.starting import open_study, start, what_was_decided
 from smgicnet.jobs.study_files import StudyFiles
@@ -74,11 +74,10 @@ def code_with_labels(name, dataset):
     return code_digest(SCRIPTS[name], files=[protocol])
 
 
-def reported(path, name, **labels):
-    """An output that stands in Snakemake's report, by its caption ``workflow/report/NAME.rst``."""
-    category = "Tables" if path.endswith(".md") else "Figures"
-    labels = {"dataset": "{dataset}", "what": name, **labels}
-    return report(path, caption=f"../workflow/report/{name}.rst", category=category, labels=labels)
+def reported(path, name):
+    """A table that stands in Snakemake's report, by its caption ``workflow/report/NAME.rst``."""
+    labels = {"dataset": "{dataset}", "what": name}
+    return report(path, caption=f"../workflow/report/{name}.rst", category="Tables", labels=labels)
 
 
 def for_datasets(pattern, wanted=True, **wildcards):
