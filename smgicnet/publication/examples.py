@@ -30,8 +30,9 @@ def load_example(
 ) -> dict:
     """One row of `smgicnet.publication.figures.registration_figures.registration_figure`.
 
-    ``images`` maps a subject to its preprocessed image, ``folder`` is the run's with the fields of the pairs shown,
-    ``initial`` are the metrics before registration. Raises `InputError` when the pair's field is not there.
+    Its ``spacing`` is the grid's in mm. ``images`` maps a subject to its preprocessed image, ``folder`` is the run's
+    with the fields of the pairs shown, ``initial`` are the metrics before registration. Raises `InputError` when the
+    pair's field is not there.
     """
     warped, field = shown_files(folder, fixed, moving)
     if not warped.is_file():
@@ -45,6 +46,7 @@ def load_example(
         "moving": volumes["moving"].data,
         "warped": read_image(warped).data,
         "displacement": displacement,
+        "spacing": float(volumes["fixed"].spacing[0]),
         "dice_before": mean_dice(initial, fixed, moving) if initial is not None else float("nan"),
         "dice_after": mean_dice(metrics, fixed, moving),
     }
