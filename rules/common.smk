@@ -17,7 +17,7 @@ from smgicnet.core.layout import (
     DatasetPaths,
 )
 from smgicnet.core.process import keep_waiting_short
-from smgicnet.jobs.code import registering_code, scoring_codes, training_code
+from smgicnet.jobs.code import figure_code, registering_code, scoring_codes, training_code
 from smgicnet.jobs.needs import PAGE_KB, SCAN_KB, STAGE_KB, StudyNeeds
 from smgicnet.jobs.starting import open_study, start, what_was_decided
 from smgicnet.jobs.study_files import StudyFiles
@@ -73,17 +73,12 @@ def code_with_labels(name, dataset):
     return code_digest(SCRIPTS[name], files=[protocol])
 
 
-def reported(path, name, **labels):
-    """An output that stands in Snakemake's report, by its caption ``workflow/report/NAME.rst``."""
-    category = "Tables" if path.endswith(".md") else "Figures"
-    labels = {"dataset": "{dataset}", "what": name, **labels}
-    return report(path, caption=f"../workflow/report/{name}.rst", category=category, labels=labels)
-
-
 def table(name):
-    """The files of a table: Markdown for the report, CSV, LaTeX, and what it was made from."""
+    """The files of a table: Markdown, which stands in Snakemake's report, CSV, LaTeX, and what it was made from."""
     forms = {form: paths.table(name, form) for form in TABLE_FORMS}
-    return {**forms, "md": reported(forms["md"], name)}
+    labels = {"dataset": "{dataset}", "what": name}
+    said = report(forms["md"], caption=f"../workflow/report/{name}.rst", category="Tables", labels=labels)
+    return {**forms, "md": said}
 
 
 def for_datasets(pattern, wanted=True, **wildcards):

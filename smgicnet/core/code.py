@@ -27,6 +27,7 @@ BESIDE = {
     "smgicnet.core.logs": "what a job says",
     "smgicnet.core.provenance": "what stands in a record beside the result",
     "smgicnet.core.registry": "how an entry of a registry is found",
+    "smgicnet.publication.figures.registry": "which figures there are; a job names the function of its own",
     "smgicnet.methods": "which methods there are; a job names the module of its own",
 }
 # Further ones of jobs that start from prepared images.

@@ -203,12 +203,3 @@ class StudyFiles:
         wanted = ["table1", *["table2", "comparisons"] * bool(study.compared), *["table3"] * bool(study.published_runs)]
         wanted += ["ablations"] * Path(paths.table("ablations", "md")).is_file()
         return {name: {form: paths.table(name, form) for form in TABLE_FORMS} for name in wanted}
-
-    def figures(self, dataset: str) -> list[str]:
-        """The names of the figures of the page, in its order."""
-        study = self.study
-        published = bool(set(study.published) - set(study.absent))
-        wanted = ["methods", *["published"] * published, "reciprocal", "registrations", "dice"]
-        wanted += [*["robustness"] * bool(study.initial), "time", *["comparisons"] * bool(study.compared)]
-        wanted += ["ablations"] * Path(study.paths(dataset).figure("ablations", "png")).is_file()
-        return wanted + [f"training-{arm}-{method}" for method, arm in study.trained_runs]

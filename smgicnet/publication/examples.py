@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ from smgicnet.core.errors import InputError
 from smgicnet.core.layout import shown_files
 from smgicnet.imaging.displacements import read_itk, to_voxels
 from smgicnet.imaging.images import read_image
-from smgicnet.scoring.statistics import pair_mean
+from smgicnet.scoring.statistics import pair_mean, read_metrics
 
 
 def mean_dice(metrics: pd.DataFrame, fixed: str, moving: str) -> float:
@@ -27,10 +28,11 @@ def load_example(
     metrics: pd.DataFrame,
     initial: pd.DataFrame | None,
 ) -> dict:
-    """One row of `smgicnet.publication.figures.plotting.registration_figure`.
+    """One row of `smgicnet.publication.figures.registration_figures.registration_figure`.
 
-    ``images`` maps a subject to its preprocessed image, ``folder`` is the run's with the fields of the pairs shown,
-    ``initial`` are the metrics before registration. Raises `InputError` when the pair's field is not there.
+    Its ``spacing`` is the grid's in mm. ``images`` maps a subject to its preprocessed image, ``folder`` is the run's
+    with the fields of the pairs shown, ``initial`` are the metrics before registration. Raises `InputError` when the
+    pair's field is not there.
     """
     warped, field = shown_files(folder, fixed, moving)
     if not warped.is_file():
@@ -44,6 +46,27 @@ def load_example(
         "moving": volumes["moving"].data,
         "warped": read_image(warped).data,
         "displacement": displacement,
+        "spacing": float(volumes["fixed"].spacing[0]),
         "dice_before": mean_dice(initial, fixed, moving) if initial is not None else float("nan"),
         "dice_after": mean_dice(metrics, fixed, moving),
     }
+
+
+class ShownPairs:
+    """The pairs shown, as ``runs`` registered them.
+
+    ``files`` by name: ``pairs`` (the one list of them), ``images`` (a folder for each subject), ``initial_metrics``
+    (one or none), and for each run in order ``shown`` (the folder of its fields) and ``shown_metrics``.
+    """
+
+    def __init__(self, files: Mapping[str, Sequence[str]], runs: Sequence[tuple[str, str]]):
+        (listed,) = files["pairs"]
+        self.pairs: list[tuple[str, str]] = [tuple(pair) for pair in json.loads(Path(listed).read_text()).values()]
+        self._images = {Path(path).parent.name: path for path in files["images"]}
+        self._initial = read_metrics(files["initial_metrics"]) if files["initial_metrics"] else None
+        self._metrics = dict(zip(runs, (read_metrics([path]) for path in files["shown_metrics"]), strict=True))
+        self._folders = dict(zip(runs, files["shown"], strict=True))
+
+    def example(self, run: tuple[str, str], fixed: str, moving: str) -> dict:
+        """`load_example` of a pair by a run."""
+        return load_example(fixed, moving, self._images, self._folders[run], self._metrics[run], self._initial)

@@ -1,26 +1,16 @@
 import json
 from pathlib import Path
 
-from jinja2 import Template
-
 from smgicnet.core.logs import job_log
-from smgicnet.publication.report import Figure, Run, write_page
+from smgicnet.publication.report import Figure, Page, Run, Viewer, write_page
 
 with job_log(snakemake.log[0]):
     given, params, dataset = snakemake.input, snakemake.params, snakemake.wildcards.dataset
     tables: dict[str, dict] = {}
     for path in map(Path, given.tables):
         tables.setdefault(path.stem, {})[path.suffix.removeprefix(".")] = path
-    captions = [Template(Path(path).read_text()).render(snakemake=snakemake) for path in given.captions]
     chosen = json.loads(Path(given.pairs).read_text())
-    write_page(
-        snakemake.output[0],
-        title=f"Registration of {dataset}",
-        dataset=dataset,
-        labels=params.labels,
-        reference=tuple(params.reference),
-        tables=tables,
-        figures=[Figure(*entry) for entry in zip(given.figures, params.titles, captions)],
+    viewer = Viewer(
         pairs={f"{rule} overlap": tuple(pair) for rule, pair in chosen.items()},
         runs=[
             Run(method, arm, params.labels[f"{method}/{arm}"], folder, metrics)
@@ -28,7 +18,17 @@ with job_log(snakemake.log[0]):
         ],
         images={Path(path).parent.name: path for path in given.images},
         initial=given.initial[0] if given.initial else None,
-        audit=given.audit,
-        quality="quality.html",
-        records={"audit": given.audit_record, **{name: files["json"] for name, files in tables.items()}},
     )
+    page = Page(
+        title=f"Registration of {dataset}",
+        dataset=dataset,
+        labels=params.labels,
+        reference=tuple(params.reference),
+        tables=tables,
+        figures=[Figure(*entry) for entry in zip(given.figures, params.titles, params.captions)],
+        viewer=viewer,
+        audit=given.audit,
+        records={"audit": given.audit_record, **{name: files["json"] for name, files in tables.items()}},
+        quality="quality.html",
+    )
+    write_page(snakemake.output[0], page)

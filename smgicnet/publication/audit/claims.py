@@ -191,8 +191,8 @@ def halvings(iterations: int, decay: Mapping) -> tuple[int, int]:
     return later + (iterations > decay["after"]), later
 
 
-def schedule_section(paper: Mapping) -> Section:
-    """Whether the rate's schedule takes effect within the epochs (Section 4.2)."""
+def _reductions(paper: Mapping) -> tuple[list[list[str]], dict[str, float]]:
+    """A line for each dataset and number of epochs; by reading, the fewest reductions of the rate in any level."""
     training, lines, fewest = paper["training"], [], dict.fromkeys(READINGS, math.inf)
     batch = training["batch_size"] or 1
     for name, count in paper["counts"].items():
@@ -205,6 +205,14 @@ def schedule_section(paper: Mapping) -> Section:
                 fewest[reading] = min(fewest[reading], late)
                 line += [f"{iterations:,}", str(early) if early == late else f"{late} or {early}"]
             lines.append(line)
+    return lines, fewest
+
+
+def schedule_section(paper: Mapping) -> Section:
+    """Whether the rate's schedule takes effect within the epochs (Section 4.2)."""
+    training = paper["training"]
+    batch = training["batch_size"] or 1
+    lines, fewest = _reductions(paper)
     working = [reading for reading, number in fewest.items() if number]
     idle = [reading for reading in READINGS if reading not in working]
     text = (

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from smgicnet.imaging.foreground import bounding_box, foreground
 from smgicnet.imaging.images import Volume
 from smgicnet.preparation.preprocessing import Intensities, on_dark_background, scale_intensity, to_canonical
-from smgicnet.publication.figures.plotting import DIFFERENCE_COLOURS, DOUBLE_COLUMN_MM, MM, style
+from smgicnet.publication.figures.page import DOUBLE_COLUMN_MM, MM
+from smgicnet.publication.figures.plotting import DIFFERENCE_COLOURS, style
 
 PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
 TITLES = ("Fixed", "Moving, as it lies", "Warped", "|Fixed − moving|", "|Fixed − warped|")

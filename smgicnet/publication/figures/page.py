@@ -1,4 +1,7 @@
-"""Laying out a page in mm: figures, axes, text that fits a width, one legend for all panels; y is from the top."""
+"""The sizes of a page, and laying one out in mm: figures, axes, text that fits a width, one legend for all panels.
+
+All sizes are in mm on the page, of text in points; y is measured from the top.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 
-from smgicnet.publication.figures.plotting import DOUBLE_COLUMN_MM, MM
-
+COLUMN_MM = 85  # a journal's column
+DOUBLE_COLUMN_MM = 180  # and its page
+PAGE_HEIGHT_MM = 240
+MM = 1 / 25.4  # inch
 TEXT_PT = 6.0
+TITLE_PT = 6.5
+LINE_MM = 2.6  # from one line of text to the next
 
 
 def evenly(count: int, most: int) -> int:

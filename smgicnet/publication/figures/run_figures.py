@@ -1,4 +1,4 @@
-"""Figures of runs: how a method learnt, where it fails, what it costs and what each of its parts is worth.
+"""Figures of runs: where a method fails, and what it costs.
 
 All sizes are in mm on the page; y is measured from the top. A run is a (method, arm).
 """
@@ -18,8 +18,13 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 from pandas import DataFrame
 
+from smgicnet.publication.figures.material import Material
 from smgicnet.publication.figures.page import (
+    COLUMN_MM,
+    LINE_MM,
+    MM,
     TEXT_PT,
+    TITLE_PT,
     add_axes,
     evenly,
     fit,
@@ -30,13 +35,27 @@ from smgicnet.publication.figures.page import (
     short_number,
     text_mm,
 )
-from smgicnet.publication.figures.plotting import COLUMN_MM, MM, PALETTE, style
-from smgicnet.publication.figures.score_figures import BAND, COLOUR, INK, LINE_MM, TITLE_PT, _looks
+from smgicnet.publication.figures.plotting import COLOUR, PALETTE, run_looks, style
+from smgicnet.scoring.statistics import read_metrics
 
 _AROUND = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)])  # of a point
 WORSE = sns.color_palette(PALETTE)[3]
 NEAR_MM = 1.6  # from a point to its name, unless there is no room: then a leader goes to it
 LABEL_MM = 2.3  # height of a line of small text
+
+
+def robustness(given: Material) -> Figure:
+    """Every run that registers, against the state before."""
+    return initial_scatter(read_metrics(given.files["metrics"]), _registered(given), given.labels, given.initial)
+
+
+def time(given: Material) -> Figure:
+    """Every run that registers."""
+    return time_figure(read_metrics(given.files["metrics"]), _registered(given), given.labels, given.initial)
+
+
+def _registered(given: Material) -> list[tuple[str, str]]:
+    return [run for run in given.runs if run != given.initial] or list(given.runs)
 
 
 def _by_pair(metrics: DataFrame, run: tuple[str, str], metric: str, roi: str) -> pd.Series:
@@ -131,18 +150,7 @@ def time_figure(
     The time's axis is logarithmic; hues are those of the other figures, open markers have arms other than ``raw``.
     Raises ``ValueError`` when nothing can be drawn.
     """
-    hues = [look["facecolor"] for look in _looks([(method, "raw") for method, _ in runs])]
-    points, line = [], None
-    for run, hue in zip(runs, hues, strict=True):
-        label = labels["/".join(run)]
-        dice, seconds = _by_pair(metrics, run, "dice", "mean"), _by_pair(metrics, run, "seconds", "")
-        if run == initial and len(dice):
-            line = dice.mean(), label
-        elif len(dice) and seconds.mean() > 0:
-            points.append((label, seconds.mean(), seconds.std(), dice.mean(), dice.std(), hue, run[1] == "raw"))
-    if not points:
-        raise ValueError("no run has both Dice and a time")
-    points = DataFrame(points, columns=["label", "x", "x_sd", "y", "y_sd", "hue", "raw"]).fillna({"x_sd": 0, "y_sd": 0})
+    points, line = _points(metrics, runs, labels, initial)
     with style():
         entries = [
             Line2D([], [], **_marker("0.3", raw), label=text)
@@ -168,6 +176,25 @@ def time_figure(
         if entries:
             legend(figure, entries, 1.0)
     return figure
+
+
+def _points(
+    metrics: DataFrame, runs: Sequence[tuple[str, str]], labels: Mapping[str, str], initial: tuple[str, str] | None
+) -> tuple[DataFrame, tuple[float, str] | None]:
+    """A row for each run that has Dice and a time; Dice and name of ``initial``, if it has one."""
+    hues = [look["facecolor"] for look in run_looks([(method, "raw") for method, _ in runs])]
+    points, line = [], None
+    for run, hue in zip(runs, hues, strict=True):
+        label = labels["/".join(run)]
+        dice, seconds = _by_pair(metrics, run, "dice", "mean"), _by_pair(metrics, run, "seconds", "")
+        if run == initial and len(dice):
+            line = dice.mean(), label
+        elif len(dice) and seconds.mean() > 0:
+            points.append((label, seconds.mean(), seconds.std(), dice.mean(), dice.std(), hue, run[1] == "raw"))
+    if not points:
+        raise ValueError("no run has both Dice and a time")
+    found = DataFrame(points, columns=["label", "x", "x_sd", "y", "y_sd", "hue", "raw"])
+    return found.fillna({"x_sd": 0, "y_sd": 0}), line
 
 
 def _marker(hue: object, filled: bool) -> dict:
@@ -220,90 +247,3 @@ def _cost(box: tuple, solid: Sequence[tuple], thin: Sequence[tuple], size: np.nd
 
     off = max(-box[0], -box[1], box[2] - size[0], box[3] - size[1], 0)
     return 1000 * off + 20 * sum(map(covered, solid)) + sum(map(covered, thin))
-
-
-def ablation_figure(table: DataFrame, reference_label: str, width_mm: float = COLUMN_MM) -> Figure:
-    """What each part of a method is worth: Dice, its difference to the full model and folded voxels (Figure 3b).
-
-    Parameters
-    ----------
-    table : one row a model of a study, in the order drawn: study, label, dice, dice_sd, difference (variant minus full
-        model, in Dice), low and high (95 % interval), folds_percent, folds_sd, parameters, train_seconds. The full
-        model is in each study: the rows with the ``reference_label`` or, where a study calls it something else, those
-        with difference 0 and without an interval. What is NaN is not drawn.
-    reference_label : the full model's name
-    width_mm : of the page; from 140 mm on it has room for the parameters and the time of training, as text
-
-    The full model is a filled diamond and, in the panel of Dice, a line. Raises ``ValueError`` without rows.
-    """
-    if table.empty:
-        raise ValueError("a figure of ablations needs at least one row")
-    studies = list(dict.fromkeys(table["study"]))
-    table = pd.concat([table[table["study"] == study] for study in studies], ignore_index=True)
-    named = table["label"] == reference_label
-    table["full"] = named if named.any() else table["difference"].eq(0) & table["low"].isna()
-    order = table["study"].map(studies.index).to_numpy()
-    places = np.arange(len(table)) + 1.2 * (order + 1)  # a heading above each study
-    heads = [places[order == index][0] - 1.0 for index in range(len(studies))]
-    folds_below = table[["folds_sd", "folds_percent"]].min(axis=1, skipna=False)
-    panels = {
-        "Dice": ("dice", table["dice_sd"], table["dice_sd"]),
-        f"Difference in Dice to {reference_label}": (
-            "difference", table["difference"] - table["low"], table["high"] - table["difference"]
-        ),
-        "Folded voxels (%)": ("folds_percent", folds_below, table["folds_sd"]),
-    }  # fmt: skip
-    extra = _costs(table) if width_mm >= 140 else {}
-    with style():
-        names = [fit(label, 0.3 * width_mm, TEXT_PT) for label in table["label"]]
-        widths = [text_mm(line) for name in names for line in name.split("\n")]
-        left = max(*widths, *(1.15 * text_mm(study.capitalize()) for study in studies)) + 3.0  # these are bold
-        gap, right, top, row = 3.5, 14.0 * len(extra) + 2.0, 1.0, 1.0 + 2.2 * max(n.count("\n") + 1 for n in names)
-        wide, tall = (width_mm - left - right + gap) / len(panels) - gap, row * (places[-1] + 0.7)
-        titles = [fit(title, wide + gap - 2) for title in panels]
-        figure = new_page(width_mm, top + tall + 4.0 + LINE_MM * max(title.count("\n") + 1 for title in titles))
-        for index, (title, (name, below, above)) in enumerate(zip(titles, panels.values())):
-            axis = add_axes(figure, left + index * (wide + gap), top, wide, tall)
-            _draw_ablation(axis, table, places, name, np.array([below, above]))
-            axis.set_yticks([*places, *heads], [*names, *(study.capitalize() for study in studies)])
-            axis.tick_params(axis="y", length=0, pad=3, labelleft=index == 0)
-            axis.set_xlabel(title, fontsize=TEXT_PT, labelpad=1.5)
-        for heading in figure.axes[0].get_yticklabels()[len(places) :]:
-            heading.set_fontweight("bold")
-        for column, (title, texts) in enumerate(extra.items(), start=1):
-            for y, text in [(heads[0], title), *zip(places, texts)]:
-                place = {"xytext": (14.0 * column * MM * 72, 0), "textcoords": "offset points", "ha": "right"}
-                axis.annotate(text, (1, y), xycoords=axis.get_yaxis_transform(), va="center", fontsize=TEXT_PT, **place)
-    return figure
-
-
-def _costs(table: DataFrame) -> dict[str, list[str]]:
-    """What stands beside the panels, by title; empty where it is not known."""
-    unit, seconds = ("h", 3600) if table["train_seconds"].max() >= 3600 else ("min", 60)
-    parameters = [f"{n / 1e6:.2f} M" if n == n else "" for n in table["parameters"]]
-    return {
-        "Parameters": parameters,
-        "Training": [f"{n / seconds:.1f} {unit}" if n == n else "" for n in table["train_seconds"]],
-    }
-
-
-def _draw_ablation(axis: Axes, table: DataFrame, places: np.ndarray, name: str, reach: np.ndarray) -> None:
-    """One panel: a point and a bar for each row that has them; ``reach (2, rows)`` is the bar's, down and up."""
-    full = table["full"]
-    for place in places[::2]:
-        axis.axhspan(place - 0.5, place + 0.5, color=BAND, linewidth=0, zorder=-2)
-    zero = 0.0 if name == "difference" else table.loc[full, name].mean()
-    if np.isfinite(zero) and name != "folds_percent":
-        axis.axvline(zero, color="0.5", linewidth=0.6, zorder=0)
-    for index, (place, value) in enumerate(zip(places, table[name])):
-        if np.isfinite(reach[:, index]).all():
-            axis.plot([value - reach[0, index], value + reach[1, index]], [place] * 2, color=COLOUR, linewidth=0.8)
-        shape = {"marker": "D" if full[index] else "o", "mfc": INK if full[index] else COLOUR}
-        axis.plot(value, place, linestyle="none", markersize=3.2, mec="none", **shape)
-    axis.set_ylim(places[-1] + 0.7, 0.0)
-    narrow = axis.get_position().width * axis.figure.get_figwidth() / MM < 24
-    axis.xaxis.set_major_locator(MaxNLocator(2 if narrow else 4, steps=[1, 2, 5, 10]))
-    axis.xaxis.set_major_formatter(short_number)
-    axis.margins(x=0.08)
-    plain(axis)
-    axis.spines["left"].set_visible(False)

@@ -7,20 +7,36 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from pandas import DataFrame
 
-from smgicnet.publication.figures.page import TEXT_PT, add_axes, evenly, new_page, plain, short_number
-from smgicnet.publication.figures.plotting import COLUMN_MM, MM, style
-from smgicnet.publication.figures.score_figures import BAND, COLOUR, TITLE_PT
+from smgicnet.publication.figures.material import Material
+from smgicnet.publication.figures.page import (
+    COLUMN_MM,
+    MM,
+    TEXT_PT,
+    TITLE_PT,
+    add_axes,
+    evenly,
+    new_page,
+    plain,
+    short_number,
+)
+from smgicnet.publication.figures.plotting import BAND, COLOUR, style
 
 SMOOTHED_OVER = 1 / 40  # of a level
 POINTS = 400  # that a curve of a level is drawn with: more would not show and make a large file
 DECADES = 1.5  # from which on a positive term gets a logarithmic axis
 NOT_TERMS = ("step", "learning_rate", "seconds", "validation_dice")
 _TITLES = {"total": "total (weighted)", "validation_dice": "validation Dice", "multi_level": "multi-level"}
+
+
+def training(given: Material) -> Figure:
+    """All stages of the one run of the figure."""
+    return training_figure([pd.read_csv(path) for path in given.files["histories"]], given.label(given.runs[0]))
 
 
 def training_figure(levels: Sequence[DataFrame], title: str | None = None, width_mm: float = COLUMN_MM) -> Figure:

@@ -6,6 +6,7 @@ import base64
 import json
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +20,8 @@ from smgicnet.core.errors import InputError
 from smgicnet.core.provenance import write_text
 from smgicnet.publication.report.assets import in_script, library, library_versions
 from smgicnet.publication.report.headline import headline
-from smgicnet.publication.report.tables import PageTable, read_markdown, table1_by_method
-from smgicnet.publication.report.volumes import Run, as_json, viewer_data
+from smgicnet.publication.report.tables import PageTable, page_tables, table1_by_method
+from smgicnet.publication.report.volumes import Viewer, as_json, viewer_data
 from smgicnet.scoring.statistics import cohort_size, read_metrics
 
 TITLES = {
@@ -49,72 +50,67 @@ class Section(NamedTuple):
     tables: list[PageTable]
 
 
-def write_page(
-    out: str | Path,
-    *,
-    title: str,
-    dataset: str,
-    labels: Mapping[str, str],
-    reference: tuple[str, str],
-    tables: Mapping[str, Mapping[str, str | Path]],
-    figures: Sequence[Figure] = (),
-    pairs: Mapping[str, tuple[str, str]],
-    runs: Sequence[Run] = (),
-    images: Mapping[str, str | Path],
-    initial: str | Path | None = None,
-    audit: str | Path | None = None,
-    records: Mapping[str, str | Path] | None = None,
-    quality: str | None = None,
-    built: datetime | None = None,
-) -> int:
-    """Write the page of ``dataset``; returns its size in bytes.
+@dataclass(frozen=True)
+class Page:
+    """What the page of a dataset shows."""
 
-    Parameters
-    ----------
-    labels : name of each "method/arm"; ``reference``: the (method, arm) of the comparisons
-    tables : files (``md``, ``csv``) by the names in ``TITLES``; all but table1 may be absent
-    pairs : the viewer's (fixed, moving), by title
-    runs : the viewer's methods, each with kept fields of all ``pairs``
-    images : preprocessed image by subject
-    initial : scores before registration; ``audit``: the audit's Markdown
-    records : JSON by title, as `smgicnet.core.provenance.merge_records` writes them; the first with a config gives it
-    quality : address of the page of quality control, relative to this one
-    built : date of the page, now by default
+    title: str
+    dataset: str
+    labels: Mapping[str, str]  # name of each run, by "method/arm"
+    reference: tuple[str, str]  # the (method, arm) of the comparisons
+    tables: Mapping[str, Mapping[str, str | Path]]  # files (csv, json) by names of `TITLES`; all but table1 may lack
+    figures: Sequence[Figure] = ()
+    viewer: Viewer | None = None  # the pairs to look at
+    audit: str | Path | None = None  # the audit's Markdown
+    records: Mapping[str, str | Path] = field(default_factory=dict)  # JSON by title; the first with a config gives it
+    quality: str | None = None  # address of the page of quality control, relative to this one
+    built: datetime | None = None  # date of the page; now by default
 
-    Raises `InputError` when a file or a library of the page is missing.
-    """
-    unknown = set(tables) - set(TITLES)
-    if unknown or "table1" not in tables:
-        raise InputError("tables", f"given are {sorted(tables)}", f"Give table1 and what there is of {list(TITLES)}")
-    index, blobs = viewer_data(pairs, runs, images, initial) if pairs and runs else ({}, {})
-    comparisons = tables.get("comparisons", {}).get("csv")
-    content = {
-        "title": title,
-        "dataset": dataset,
-        "headline": headline(tables["table1"]["csv"], comparisons, labels, reference, _size(runs, initial)),
-        "sections": [_section(name, tables[name], labels) for name in TITLES if name in tables],
-        "figures": [_picture(figure) for figure in figures],
-        "index": index,
-        "index_json": Markup(as_json(index)),
-        "blobs": blobs,
-        "audit": _audit(audit) if audit else None,
-        "provenance": _provenance(records or {}),
-        "quality": quality,
-        "libraries": library_versions(),
-        "licences": _part("licences.txt"),
-        "built": (built or datetime.now(UTC)).strftime("%d %B %Y, %H:%M UTC"),
-        "viewer_library": Markup(library("viewer")) if index else "",
-        "tables_library": Markup(library("tables")),
-        "style": Markup(_part("report.css")),
-        "script": Markup(in_script("\n".join(_part(name) for name in SCRIPTS))),
-    }
+
+def write_page(out: str | Path, page: Page) -> int:
+    """Write a page; returns its size in bytes. Raises `InputError` when a file or a library of it is missing."""
+    unknown = set(page.tables) - set(TITLES)
+    if unknown or "table1" not in page.tables:
+        raise InputError("tables", f"given are {sorted(page.tables)}", f"Give table1 and what there is of {[*TITLES]}")
     loader = PackageLoader("smgicnet.publication.report", "")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    page = environment.get_template("index.html.jinja").render(content)
-    write_text(out, page)
-    return len(page.encode())
+    text = environment.get_template("index.html.jinja").render({**_content(page), **_libraries(bool(page.viewer))})
+    write_text(out, text)
+    return len(text.encode())
+
+
+def _content(page: Page) -> dict:
+    """What differs between pages, by the template's names."""
+    index, blobs = viewer_data(page.viewer) if page.viewer else ({}, {})
+    table1, comparisons = page.tables["table1"]["csv"], page.tables.get("comparisons", {}).get("csv")
+    return {
+        "title": page.title,
+        "dataset": page.dataset,
+        "headline": headline(table1, comparisons, page.labels, page.reference, _size(page.viewer)),
+        "sections": [_section(name, page.tables[name], page.labels) for name in TITLES if name in page.tables],
+        "figures": [_picture(figure) for figure in page.figures],
+        "index": index,
+        "index_json": Markup(as_json(index)),
+        "blobs": blobs,
+        "audit": _audit(page.audit) if page.audit else None,
+        "provenance": _provenance(page.records),
+        "quality": page.quality,
+        "built": (page.built or datetime.now(UTC)).strftime("%d %B %Y, %H:%M UTC"),
+    }
+
+
+def _libraries(viewer: bool) -> dict:
+    """Styles, scripts and licences, by the template's names."""
+    return {
+        "libraries": library_versions(),
+        "licences": _part("licences.txt"),
+        "viewer_library": Markup(library("viewer")) if viewer else "",
+        "tables_library": Markup(library("tables")),
+        "style": Markup(_part("report.css")),
+        "script": Markup(in_script("\n".join(_part(name) for name in SCRIPTS))),
+    }
 
 
 def _part(name: str) -> str:
@@ -134,16 +130,17 @@ def _picture(figure: Figure) -> dict:
     return {"title": figure.title, "caption": figure.caption, "data": data, "width": width, "height": height}
 
 
-def _size(runs: Sequence[Run], initial: str | Path | None) -> dict[str, int]:
+def _size(viewer: Viewer | None) -> dict[str, int]:
     """Number of test subjects and pairs, by the first scores at hand."""
-    files = [*([initial] if initial else []), *(run.metrics for run in runs)]
-    return cohort_size(read_metrics(files[:1])) if files else {}
+    if viewer is None:
+        return {}
+    return cohort_size(read_metrics([viewer.initial or viewer.runs[0].metrics]))
 
 
 def _section(name: str, files: Mapping[str, str | Path], labels: Mapping[str, str]) -> Section:
     if name == "table1":
-        return Section(name, TITLES[name], table1_by_method(files["csv"], files["md"], labels))
-    return Section(name, TITLES[name], read_markdown(files["md"]))
+        return Section(name, TITLES[name], table1_by_method(files["csv"], files["json"], labels))
+    return Section(name, TITLES[name], page_tables(files["json"]))
 
 
 def _audit(path: str | Path) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -53,59 +54,52 @@ def leading_number(text: str) -> float | None:
     return (-1 if sign in ("-", "−") and sign else 1) * (value / 2 if below else value)
 
 
-def cell(text: str) -> PageCell:
-    return PageCell(text or MISSING, leading_number(text))
+def cell(text: str | None) -> PageCell:
+    return PageCell(text or MISSING, leading_number(text or MISSING))
 
 
-def read_markdown(path: str | Path) -> list[PageTable]:
-    """The tables of a file that `Table.to_markdown` wrote; a block with a heading is one of its own.
+def page_tables(record: str | Path) -> list[PageTable]:
+    """The tables in the JSON beside a table (its key ``page``); a block with a heading is one of its own.
 
     Raises `InputError` when there is none.
     """
-    tables: list[PageTable] = []
-    caption, lines, notes = "", [], []
-    for line in [*Path(path).read_text(encoding="utf-8").splitlines(), None]:
-        if line is not None and line.startswith("|"):
-            lines.append([part.strip().replace(r"\|", "|") for part in re.split(r"(?<!\\)\|", line)[1:-1]])
-        elif line is not None and line.startswith("- "):
-            notes.append(line[2:].replace(r"\|", "|"))
-        elif line is None or line.strip():  # the next caption ends a table
-            if lines:
-                tables += _blocks(caption, lines, tuple(notes))
-                lines, notes = [], []
-            caption = line or ""
-    if not tables:
-        raise InputError(path, "it has no table", "Remove it and run the workflow again")
-    return tables
+    found = [part for table in _read(record) for part in _blocks(table)]
+    if not found:
+        raise InputError(record, "it has no table", "Remove it and run the workflow again")
+    return found
 
 
-def _blocks(caption: str, lines: Sequence[Sequence[str]], notes: tuple[str, ...]) -> list[PageTable]:
-    header, _, *body = lines
-    blocks: list[tuple[str, list]] = [("", [])]
-    for line in body:
-        if line[0].startswith("**") and not any(line[1:]):
-            blocks.append((line[0].strip("*"), []))
-        else:
-            blocks[-1][1].append((PageCell(line[0], None), *map(cell, line[1:])))
-    parts = [PageTable("", tuple(header), tuple(rows), (), heading) for heading, rows in blocks if rows]
+def _read(record: str | Path) -> list[Mapping]:
+    """The tables as `smgicnet.publication.tables.table.Table.to_data` gives them."""
+    return json.loads(Path(record).read_text(encoding="utf-8")).get("page", [])
+
+
+def _blocks(table: Mapping) -> list[PageTable]:
+    """A table for each block that has rows: the caption is above the first, the notes are below the last."""
+    header = (table["corner"], *table["columns"])
+    parts = [
+        PageTable("", header, tuple((PageCell(label, None), *map(cell, texts)) for label, *texts in rows), (), heading)
+        for heading, rows in ((block["heading"], block["rows"]) for block in table["blocks"])
+        if rows
+    ]
     if parts:
-        parts[0] = replace(parts[0], caption=caption)
-        parts[-1] = replace(parts[-1], notes=notes)
+        parts[0] = replace(parts[0], caption=table["caption"])
+        parts[-1] = replace(parts[-1], notes=tuple(table["notes"]))
     return parts
 
 
-def table1_by_method(csv: str | Path, markdown: str | Path, labels: Mapping[str, str]) -> list[PageTable]:
+def table1_by_method(csv: str | Path, record: str | Path, labels: Mapping[str, str]) -> list[PageTable]:
     """Table 1 turned round: a row a method, a column a metric, so that a column can be sorted.
 
-    ``labels`` name each "method/arm". The paper's numbers are a table of their own: other data, other hardware.
+    ``record`` is the JSON beside it, for caption and notes; ``labels`` name each "method/arm".
+    The paper's numbers are a table of their own: other data, other hardware.
     """
     values = read_values(csv)
-    (written, *rest) = read_markdown(markdown)
-    notes = (rest or [written])[-1].notes
+    (written,) = _read(record)
     metrics = [*PAPER_METRICS, *FURTHER_METRICS]
     measured = values[values["source"] == "measured"]
     columns = [(metric.label, "measured", metric.name, metric.decimals) for metric in metrics]
-    tables = [_wide(written.caption, values, measured, columns, labels, notes)]
+    tables = [_wide(written["caption"], values, measured, columns, labels, tuple(written["notes"]))]
     printed = values[values["source"] != "measured"]
     if not printed.empty:
         short = {"dice": "DSC", _FOLDS_PRINTED: "|J| ≤ 0 (fraction)", "seconds": "Time (s)"}

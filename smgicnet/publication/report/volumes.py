@@ -15,7 +15,6 @@ import numpy as np
 from pandas import DataFrame
 
 from smgicnet.core.errors import InputError
-from smgicnet.imaging.images import read_image
 from smgicnet.publication.examples import load_example, mean_dice
 from smgicnet.scoring.statistics import read_metrics
 
@@ -94,58 +93,69 @@ def _packed(content: bytes) -> str:
     return base64.b64encode(gzip.compress(content, 6, mtime=0)).decode("ascii")
 
 
-def viewer_data(
-    pairs: Mapping[str, tuple[str, str]],
-    runs: Sequence[Run],
-    images: Mapping[str, str | Path],
-    initial: str | Path | None = None,
-) -> tuple[dict, dict[str, str]]:
-    """The viewer's index, and its volumes by id as text.
+class Viewer(NamedTuple):
+    """The pairs to look at: ``pairs`` are (fixed, moving) by title, ``runs`` at least one, each with kept fields of all
+    pairs, ``images`` the preprocessed image by subject, ``initial`` the scores before registration."""
 
-    Parameters
-    ----------
-    pairs : (fixed, moving) by title
-    images : preprocessed image by subject
-    initial : scores before registration, if there are any
+    pairs: Mapping[str, tuple[str, str]]
+    runs: Sequence[Run]
+    images: Mapping[str, str | Path]
+    initial: str | Path | None = None
+
+
+def viewer_data(viewer: Viewer) -> tuple[dict, dict[str, str]]:
+    """The viewer's index, and its volumes by id as text.
 
     Images are stored once a pair, what a run makes of them once a run. Raises `InputError` when a file is missing.
     """
-    before = read_metrics([initial]) if initial else None
-    scores = [read_metrics([run.metrics]) for run in runs]
+    before = read_metrics([viewer.initial]) if viewer.initial else None
+    scores = [read_metrics([run.metrics]) for run in viewer.runs]
     blobs, cases, grids = {}, {}, set()
-    for p, (fixed, moving) in enumerate(pairs.values()):
-        for r, run in enumerate(runs):
-            example = load_example(fixed, moving, images, run.folder, scores[r], before)
-            shape = example["fixed"].shape
-            grids.add(shape)
-            factor, spacing = shrink_factor(shape), float(read_image(images[fixed]).spacing[0])
-            spacing *= factor
+    for p, (fixed, moving) in enumerate(viewer.pairs.values()):
+        for r, run in enumerate(viewer.runs):
+            example = load_example(fixed, moving, viewer.images, run.folder, scores[r], before)
+            determinant = jacobian_determinant(example["displacement"])
             if r == 0:
-                for name in ("fixed", "moving"):
-                    blobs[f"p{p}-{name}"] = pack_nifti(image_bytes(example[name], factor), spacing)
-            stem, u = f"p{p}-r{r}", example["displacement"]
-            determinant = jacobian_determinant(u)
-            blobs[f"{stem}-warped"] = pack_nifti(image_bytes(example["warped"], factor), spacing)
-            blobs[f"{stem}-jacobian"] = pack_nifti(jacobian_codes(determinant, factor), spacing)
-            blobs[f"{stem}-field"] = pack_field(u, factor)
-            cases[stem] = _facts(example, determinant, scores[r])
+                blobs |= {f"p{p}-{name}": _image(example, name) for name in ("fixed", "moving")}
+            blobs |= {f"p{p}-r{r}-{name}": text for name, text in _registered(example, determinant).items()}
+            cases[f"p{p}-r{r}"] = _facts(example, determinant, scores[r])
+            grids.add(example["fixed"].shape)
     if len(grids) > 1:
         raise InputError("images", f"the pairs lie on different grids, {sorted(grids)}", "Use one common grid")
-    full = next(iter(grids), ())
-    factor = shrink_factor(full) if full else 1
-    shape = [math.ceil(size / factor) for size in full]
-    index = {
-        "pairs": [{"title": title, "fixed": a, "moving": b} for title, (a, b) in pairs.items()],
-        "runs": [run.label for run in runs],
+    return _index(viewer, grids.pop(), cases), blobs
+
+
+def _image(example: Mapping, name: str) -> str:
+    """One of a pair's images as text."""
+    factor = shrink_factor(example[name].shape)
+    return pack_nifti(image_bytes(example[name], factor), example["spacing"] * factor)
+
+
+def _registered(example: Mapping, determinant: np.ndarray) -> dict[str, str]:
+    """What a run has made of a pair, as text; ``determinant (D, H, W)`` is that of the field's Jacobian."""
+    factor = shrink_factor(determinant.shape)
+    return {
+        "warped": _image(example, "warped"),
+        "jacobian": pack_nifti(jacobian_codes(determinant, factor), example["spacing"] * factor),
+        "field": pack_field(example["displacement"], factor),
+    }
+
+
+def _index(viewer: Viewer, full_shape: Sequence[int], cases: Mapping[str, dict]) -> dict:
+    """What there is to choose from, and how the volumes are to be read."""
+    factor = shrink_factor(full_shape)
+    shape = [math.ceil(size / factor) for size in full_shape]
+    return {
+        "pairs": [{"title": title, "fixed": a, "moving": b} for title, (a, b) in viewer.pairs.items()],
+        "runs": [run.label for run in viewer.runs],
         "shape": shape,
-        "full_shape": list(full),
+        "full_shape": list(full_shape),
         "factor": factor,
-        "lattice": max(2, round(max(shape, default=0) / LATTICE_LINES)),
+        "lattice": max(2, round(max(shape) / LATTICE_LINES)),
         "field_steps": FIELD_STEPS,
         "jacobian": {"fold": FOLD_CODE, "least": LEAST_CODE, "most": MOST_CODE, "log2": LOG2_RANGE},
         "cases": cases,
     }
-    return index, blobs
 
 
 def _facts(example: Mapping, determinant: np.ndarray, scores: DataFrame) -> dict:

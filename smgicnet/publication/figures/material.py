@@ -1,0 +1,26 @@
+"""What a figure is drawn from, as its function gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+Run = tuple[str, str]  # a method in an arm
+
+
+@dataclass(frozen=True)
+class Material:
+    """Files, and what the study says of them; of the latter a figure gets what belongs to its kinds of input."""
+
+    files: Mapping[str, Sequence[str]]  # by name, as `smgicnet.jobs.figure_inputs.FigureInputs` gives them
+    runs: Sequence[Run]  # those of the figure, in order
+    labels: Mapping[str, str]  # the name of each run, by "method/arm"
+    initial: Run | None = None  # the run that leaves images as they lie
+    reference: Run | None = None  # the run that others are compared with
+    merge_sides: bool = False  # whether the left and the right of a region are taken together
+    spacing: float = 1.0  # of the common grid, in mm
+    full_model: str = ""  # the name of the method that ablations vary
+
+    def label(self, run: Run) -> str:
+        """The name of a run."""
+        return self.labels["/".join(run)]
