@@ -29,6 +29,7 @@ BESIDE = {
     "smgicnet.core.registry": "how an entry of a registry is found",
     "smgicnet.publication.figures.registry": "which figures there are; a job names the function of its own",
     "smgicnet.methods": "which methods there are; a job names the module of its own",
+    "smgicnet.publication.figures.registry": "which figures there are; a job names the function of its own",
 }
 # Further ones of jobs that start from prepared images.
 PREPARED = {
