@@ -6,6 +6,7 @@ import pytest
 from matplotlib.collections import LineCollection
 
 from smgicnet.publication.figures import plotting
+from smgicnet.publication.figures.registration_figures import registration_figure
 
 SHAPE = (20, 24, 16)
 
@@ -26,7 +27,7 @@ def panels(figure):
 
 
 def test_a_row_shows_the_central_slice_with_anterior_up_and_right_to_the_right(example):
-    figure = plotting.registration_figure([example, example])
+    figure = registration_figure([example, example])
     axes = panels(figure)
     assert len(axes) == 12
     image = axes[0].images[0]
@@ -42,7 +43,7 @@ def test_a_row_shows_the_central_slice_with_anterior_up_and_right_to_the_right(e
 
 
 def test_differences_are_before_and_after(example):
-    axes = panels(plotting.registration_figure([example]))
+    axes = panels(registration_figure([example]))
     fixed, moving, warped = (example[name][:, :, 8].T for name in ("fixed", "moving", "warped"))
     np.testing.assert_allclose(axes[3].images[0].get_array(), np.abs(fixed - moving))
     np.testing.assert_allclose(axes[4].images[0].get_array(), np.abs(fixed - warped))
@@ -52,9 +53,7 @@ def test_differences_are_before_and_after(example):
 
 
 def test_the_grid_is_phi_in_the_plane(example):
-    [lines] = [
-        c for c in panels(plotting.registration_figure([example]))[5].collections if isinstance(c, LineCollection)
-    ]
+    [lines] = [c for c in panels(registration_figure([example]))[5].collections if isinstance(c, LineCollection)]
     first = lines.get_segments()[0]  # the lattice line x = 0, moved by (2, -1)
     np.testing.assert_allclose(first[:, 0], 2)
     np.testing.assert_allclose(first[:, 1], np.arange(SHAPE[1]) - 1)
@@ -63,7 +62,7 @@ def test_the_grid_is_phi_in_the_plane(example):
 
 
 def test_text_is_legible_and_inside_a_column(example):
-    figure = plotting.registration_figure([example])
+    figure = registration_figure([example])
     assert figure.get_figwidth() * 25.4 == pytest.approx(85)
     texts = [text for text in figure.findobj(matplotlib.text.Text) if text.get_text().strip() and text.get_visible()]
     assert min(text.get_fontsize() for text in texts) >= 6
@@ -80,16 +79,16 @@ def test_text_is_legible_and_inside_a_column(example):
 
 @pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
 def test_the_same_figure_gives_the_same_bytes_whatever_the_users_settings(example, tmp_path, suffix, monkeypatch):
-    [first] = plotting.save(plotting.registration_figure([example]), [tmp_path / f"first{suffix}"])
+    [first] = plotting.save(registration_figure([example]), [tmp_path / f"first{suffix}"])
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")  # a date would show
     with matplotlib.rc_context({"font.size": 20, "font.sans-serif": ["DejaVu Serif"], "svg.hashsalt": None}):
-        [second] = plotting.save(plotting.registration_figure([example]), [tmp_path / f"second{suffix}"])
+        [second] = plotting.save(registration_figure([example]), [tmp_path / f"second{suffix}"])
     assert first.read_bytes() == second.read_bytes()
     assert b"CreationDate" not in first.read_bytes()
 
 
 def test_one_path_makes_png_and_pdf_and_keeps_its_dots(example, tmp_path):
-    figure = plotting.registration_figure([example])
+    figure = registration_figure([example])
     written = plotting.save(figure, tmp_path / "new" / "ixi.raw")
     assert [path.name for path in written] == ["ixi.raw.png", "ixi.raw.pdf"]
     assert written[0].read_bytes().startswith(b"\x89PNG")
@@ -107,6 +106,6 @@ def test_the_style_ends_with_its_context():
 
 def test_empty_input_and_an_empty_image(example):
     with pytest.raises(ValueError, match="at least one"):
-        plotting.registration_figure([])
+        registration_figure([])
     blank = {**example, **{name: np.zeros(SHAPE) for name in ("fixed", "moving", "warped")}}
-    assert len(panels(plotting.registration_figure([blank]))) == 6
+    assert len(panels(registration_figure([blank]))) == 6

@@ -26,16 +26,17 @@ from smgicnet.core.provenance import read_yaml, write_text
 from smgicnet.imaging.displacements import to_world, write_itk
 from smgicnet.imaging.images import write_volume
 from smgicnet.publication.figures.plotting import save
-from smgicnet.publication.report import Figure, Run, write_page
+from smgicnet.publication.report import Figure, Page, Run, Viewer, write_page
 from smgicnet.publication.report import volumes as viewer_volumes
 from smgicnet.publication.report.assets import in_script, library
 from smgicnet.publication.report.browser import browser, find_browser
 from smgicnet.publication.report.headline import headline
 from smgicnet.publication.report.screenshot import capture
 from smgicnet.publication.report.screenshot import main as screenshot
-from smgicnet.publication.report.tables import leading_number, read_markdown, table1_by_method
+from smgicnet.publication.report.tables import leading_number, page_tables, table1_by_method
 from smgicnet.publication.tables.comparison_tables import comparison_table, roi_tables
 from smgicnet.publication.tables.paper_tables import table1, table2
+from smgicnet.publication.tables.table import Row, Table
 from smgicnet.registration import fields
 from smgicnet.scoring.comparisons import compare
 from smgicnet.scoring.statistics import cohort_size, summarise, write_metrics
@@ -52,6 +53,7 @@ REFERENCE = ("smgicnet", "raw")
 DICE = {"initial": 0.30, "syn": 0.70, "icnet": 0.42, "smgicnet": 0.55}
 SECONDS = {"initial": 0.0, "syn": 120.0, "icnet": 9.0, "smgicnet": 0.3}
 SHAPE, SPACING = (24, 28, 26), 4.0
+WEIGHTS = Row("A", ("weights not present",)), Row("B", ("0.9",))
 PAIRS = {"best overlap": ("s1", "s2"), "worst overlap": ("s1", "s3")}
 
 
@@ -77,22 +79,19 @@ def write_tables(folder, metrics, labels, reference):
     methods = [(*run, labels["/".join(run)]) for run in runs]
     compared = compare(metrics, reference, [run for run in runs if run != reference], resamples=200, seed=0)
     paper, summary = read_yaml(PAPER), summarise(metrics)
-    texts = {
-        "table1": (table := table1(summary, paper, "demo", methods, context)).to_markdown(),
-        "table2": table2(summary, paper, "demo", reference, methods, context).to_markdown(),
-        "table3": "Weights.\n\n| method | DSC |\n|:--|--:|\n| A | weights not present |\n| B | 0.9 |\n\n- note\n",
-        "comparisons": "\n".join(
-            t.to_markdown()
-            for t in (comparison_table(compared, labels, context), *roi_tables(compared, labels, context))
-        ),
+    tables = {
+        "table1": [table := table1(summary, paper, "demo", methods, context)],
+        "table2": [table2(summary, paper, "demo", reference, methods, context)],
+        "table3": [Table("Weights.", ("DSC",), (("", WEIGHTS),), ("note",), "method")],
+        "comparisons": [comparison_table(compared, labels, context), *roi_tables(compared, labels, context)],
     }
-    for name, text in texts.items():
-        write_text(folder / f"{name}.md", text)
+    record = {"config": {"seeds": [1], "note": "</script><i>"}, "code": "abc123", "hardware": ["2 cores of a test"]}
+    record["versions"] = [{"python": "3.11", "numpy": "2.3"}]
+    for name, shown in tables.items():
+        write_text(folder / f"{name}.json", json.dumps({**record, "page": [one.to_data() for one in shown]}))
     write_text(folder / "table1.csv", table.to_csv())
     compared.to_csv(folder / "comparisons.csv", index=False)
-    record = {"config": {"seeds": [1], "note": "</script><i>"}, "code": "abc123", "hardware": ["2 cores of a test"]}
-    write_text(folder / "table1.json", json.dumps({**record, "versions": [{"python": "3.11", "numpy": "2.3"}]}))
-    return {name: {"md": folder / f"{name}.md", "csv": folder / f"{name}.csv"} for name in texts}
+    return {name: {"json": folder / f"{name}.json", "csv": folder / f"{name}.csv"} for name in tables}
 
 
 def head(shape, rng):
@@ -119,7 +118,7 @@ def write_kept(folder, images, affine, pairs, rng, size):
 
 
 def write_demo(root, runs=RUNS, heads=None, shape=SHAPE, pairs=PAIRS, seed=0):
-    """All inputs of a page; returns the arguments of `write_page` but for ``out``."""
+    """All inputs of a page; returns the fields of `Page`."""
     rng = np.random.default_rng(seed)
     subjects = [f"s{number}" for number in range(1, 5)]
     labels = {"/".join(run): label for run, label in runs.items()}
@@ -146,10 +145,12 @@ def write_demo(root, runs=RUNS, heads=None, shape=SHAPE, pairs=PAIRS, seed=0):
         "reference": REFERENCE,
         "tables": write_tables(root / "tables", metrics, labels, REFERENCE),
         "figures": [Figure(root / "plot.png", "A line", "It goes up & to the right.")],
-        "pairs": pairs,
-        "runs": shown,
-        "images": {name: root / "images" / name / "image.nii" for name in images},
-        "initial": root / "raw" / "initial" / "metrics.csv.gz",
+        "viewer": Viewer(
+            pairs,
+            shown,
+            {name: root / "images" / name / "image.nii" for name in images},
+            root / "raw" / "initial" / "metrics.csv.gz",
+        ),
         "audit": root / "audit.md",
         "records": {"Table 1": root / "tables" / "table1.json"},
         "built": datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
@@ -164,7 +165,7 @@ def arguments(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(arguments, tmp_path_factory):
     out = tmp_path_factory.mktemp("page") / "report" / "index.html"
-    size = write_page(out, **arguments)
+    size = write_page(out, Page(**arguments))
     assert size == out.stat().st_size < 6e6
     return out
 
@@ -328,8 +329,8 @@ def test_viewer_flickers_swipes_and_blends(small):
 
 def test_grid_and_jacobian_lie_where_the_field_says(tab, arguments):
     """The browser decodes the field to 1/16 voxel, and its colours tell a fold from the strongest shrinking."""
-    tab.add_script_tag(content=(PACKAGE / "report" / "viewer.js").read_text().split("class Pane")[0])
-    run, (fixed, moving) = arguments["runs"][1], next(iter(PAIRS.values()))
+    tab.add_script_tag(content=(PACKAGE / "publication/report/viewer.js").read_text().split("class Pane")[0])
+    run, (fixed, moving) = arguments["viewer"].runs[1], next(iter(PAIRS.values()))
     found = tab.evaluate("readField('p0-r1-field').then(all => all.map(one => Array.from(one)))")
     lps = np.asarray(nib.load(shown_files(run.folder, fixed, moving)[1]).dataobj)[:, :, :, 0]
     expected = np.moveaxis(lps * [-1, -1, 1] / SPACING, -1, 0)
@@ -400,20 +401,35 @@ def test_large_grids_shrink_by_block_means():
     assert unpacked[0] == 6 * viewer_volumes.FIELD_STEPS // 2  # three voxels of the shrunken grid
 
 
-def test_tables_by_method_and_by_markdown(arguments):
+def test_tables_by_method_and_as_they_were_written(arguments):
     files = arguments["tables"]
-    measured, printed = table1_by_method(files["table1"]["csv"], files["table1"]["md"], LABELS)
+    measured, printed = table1_by_method(files["table1"]["csv"], files["table1"]["json"], LABELS)
     assert measured.header == ("Method", "DSC", "|J| ≤ 0 (%)", "Time (s)", "DSC of the worst pair")
     assert {row[0].text for row in measured.rows} == set(LABELS.values())
     assert any("4 test subjects, 6 unordered pairs" in note for note in measured.notes)
     assert printed.header[1] == "DSC, IXI"
     assert {row[0].text for row in printed.rows} == {"SyN", "ICNet", "Ours <b>"}
-    overall, by_roi = read_markdown(files["comparisons"]["md"])
+    overall, by_roi = page_tables(files["comparisons"]["json"])
     assert overall.header[0] == "comparison"
     assert overall.notes
     assert by_roi.header[0] == "ROI"
     numbers = {"+0.087 to +0.3": 0.087, "<0.001": 0.0005, "1,234 (±5)": 1234, "–": None, "-0.5": -0.5, "a 1": None}
     assert {text: leading_number(text) for text in numbers} == numbers
+
+
+def test_a_block_of_a_table_is_one_of_its_own(tmp_path):
+    blocks = ("", (Row("A", ("weights not present", None)),)), ("None", ()), ("x | y", (Row("B", ("0.9", "**x**")),))
+    table = Table("Weights.", ("DSC", "of"), blocks, ("note",), "method")
+    (tmp_path / "table.json").write_text(json.dumps({"page": [table.to_data()]}))
+    first, second = page_tables(tmp_path / "table.json")
+    assert (first.caption, first.heading, first.notes) == ("Weights.", "", ())
+    assert (second.caption, second.heading, second.notes) == ("", "x | y", ("note",))
+    assert first.header == second.header == ("method", "DSC", "of")
+    assert [cell.text for cell in first.rows[0]] == ["A", "weights not present", "–"]
+    assert [(cell.text, cell.order) for cell in second.rows[0]] == [("B", None), ("0.9", 0.9), ("**x**", None)]
+    (tmp_path / "old.json").write_text('{"table": "table3"}')
+    with pytest.raises(InputError, match=r"old\.json.*no table"):
+        page_tables(tmp_path / "old.json")
 
 
 def test_headline_says_where_the_reference_loses(arguments):
@@ -431,16 +447,16 @@ def test_headline_says_where_the_reference_loses(arguments):
 
 
 def test_page_without_what_is_optional(arguments, tmp_path):
-    lean = {"tables": {"table1": arguments["tables"]["table1"]}, "figures": [], "runs": [], "pairs": {}}
-    lean |= {"audit": None, "records": None, "initial": None}
-    write_page(tmp_path / "index.html", **{**arguments, **lean})
+    lean = {"tables": {"table1": arguments["tables"]["table1"]}, "figures": [], "viewer": None}
+    lean |= {"audit": None, "records": {}}
+    write_page(tmp_path / "index.html", Page(**{**arguments, **lean}))
     text = (tmp_path / "index.html").read_text()
     assert 'id="stage"' not in text
     assert "niivue.Niivue=" not in text
     with pytest.raises(InputError, match="Give table1"):
-        write_page(tmp_path / "index.html", **{**arguments, "tables": {}})
+        write_page(tmp_path / "index.html", Page(**{**arguments, "tables": {}}))
     with pytest.raises(InputError, match="no such figure"):
-        write_page(tmp_path / "index.html", **{**arguments, **lean, "figures": [Figure("none.png", "", "")]})
+        write_page(tmp_path / "index.html", Page(**{**arguments, **lean, "figures": [Figure("none.png", "", "")]}))
 
 
 def test_missing_library_names_its_package(monkeypatch):

@@ -1,8 +1,6 @@
 """Figures of scores: what is drawn is what the tables say, all of it legible and on the page."""
 
 import itertools
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -10,8 +8,10 @@ import pytest
 from matplotlib.colors import same_color
 
 from smgicnet.preparation.label_protocols import roi_names
+from smgicnet.publication.figures.comparison_figures import comparison_figure
 from smgicnet.publication.figures.plotting import save
-from smgicnet.publication.figures.score_figures import comparison_figure, dice_boxplot, readable_roi, without_sides
+from smgicnet.publication.figures.regions import readable_roi, without_sides
+from smgicnet.publication.figures.score_figures import dice_boxplot
 from smgicnet.scoring.statistics import COLUMNS
 
 ROIS = list(roi_names().values())
@@ -275,8 +275,3 @@ def test_the_same_scores_give_the_same_bytes(tmp_path, suffix):
         [first] = save(draw(), [tmp_path / f"first{suffix}"])
         [second] = save(draw(), [tmp_path / f"second{suffix}"])
         assert first.read_bytes() == second.read_bytes()
-
-
-def test_drawing_scores_does_not_import_torch():
-    code = "import sys, smgicnet.publication.figures.score_figures; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

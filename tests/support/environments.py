@@ -42,8 +42,7 @@ ENVIRONMENTS = {
     "register_shown": ["torch", "ants", "icon"],
     "choose_pairs": ["torch"], "fetch_weights": ["analysis"],
     "gather_metrics": ["analysis"], "write_table": ["analysis"],
-    "plot_comparisons": ["analysis"], "plot_scores": ["analysis"], "plot_ablations": ["analysis"],
-    "plot_pairs": ["analysis"], "plot_training": ["analysis"], "write_page": ["analysis"], "write_audit": ["torch"],
+    "plot_figure": ["analysis"], "write_page": ["analysis"], "write_audit": ["torch"],
 }  # fmt: skip
 
 # Of what a script may import in a function, and does not in this environment: a config that needs it brings its job to
