@@ -125,7 +125,8 @@ preparation.affine preparation.bias_field preparation.brain_extraction preparati
 preparation.segmentation
 cohort.participants cohort.sources
 scoring.comparisons scoring.statistics
-publication.audit publication.examples publication.report
+publication.audit publication.examples
+publication.report publication.report.quality_page publication.report.screenshot
 publication.figures.overview publication.figures.pair_figures publication.figures.plotting
 publication.figures.run_figures publication.figures.score_figures publication.figures.training_figures
 publication.tables.ablations publication.tables.paper_tables publication.tables.published_table

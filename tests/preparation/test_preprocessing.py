@@ -108,13 +108,6 @@ def test_scale_intensity():
     np.testing.assert_allclose(scale_intensity(np.array([-5.0, 0, 5, 10, 20]), 0, 10), [0, 0, 0.5, 1, 1])
 
 
-def test_labels_map_to_the_36_rois():
-    assert len(roi_names()) == 36
-    assert label_table()["label"].is_unique
-    mapped = map_labels(np.array([[0, 1022, 2035, 2], [57, 25, 530, 24], [99999, -3, 137, 163]]))
-    assert mapped.tolist() == [[0, 3, 42, 2], [41, 2, 0, 24], [0, 0, 5, 43]]
-
-
 def test_prepare_and_its_record(tmp_path):
     image, labels = head()
     write_volume(tmp_path / "i.nii.gz", image.data, image.affine)

@@ -1,8 +1,6 @@
 """Figures of runs: curves, points and counts are those of the tables, all of it legible and on the page."""
 
 import itertools
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -288,9 +286,3 @@ def test_the_same_runs_give_the_same_bytes(tmp_path, suffix):
         [first] = save(draw(), [tmp_path / f"first{suffix}"])
         [second] = save(draw(), [tmp_path / f"second{suffix}"])
         assert first.read_bytes() == second.read_bytes()
-
-
-def test_drawing_runs_does_not_import_torch():
-    modules = "smgicnet.publication.figures.run_figures, smgicnet.publication.figures.training_figures"
-    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

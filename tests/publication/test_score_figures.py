@@ -1,8 +1,6 @@
 """Figures of scores: what is drawn is what the tables say, all of it legible and on the page."""
 
 import itertools
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -275,8 +273,3 @@ def test_the_same_scores_give_the_same_bytes(tmp_path, suffix):
         [first] = save(draw(), [tmp_path / f"first{suffix}"])
         [second] = save(draw(), [tmp_path / f"second{suffix}"])
         assert first.read_bytes() == second.read_bytes()
-
-
-def test_drawing_scores_does_not_import_torch():
-    code = "import sys, smgicnet.publication.figures.score_figures; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
