@@ -195,3 +195,22 @@ def test_orientations(codes):
     torch.testing.assert_close(
         fields.to_orientation(back, codes), fields.warp(turned, u, padding="border"), rtol=1e-4, atol=1e-4
     )
+
+
+def test_a_jacobian_by_slabs_is_that_of_the_whole_grid():
+    """On a grid of several slabs, of which each needs a slice of its neighbours."""
+    u = smooth_velocity((2 * fields.SLAB + 3, 6, 7))
+    a, b, c = (torch.stack(torch.gradient(u[0, i], dim=(0, 1, 2))) for i in range(3))
+    matrix = torch.stack([a, b, c]).permute(2, 3, 4, 0, 1) + torch.eye(3, dtype=u.dtype)
+    torch.testing.assert_close(fields.jacobian_determinant(u)[0], torch.linalg.det(matrix))
+
+
+def test_a_flow_is_exp_of_its_velocity_and_halfway_of_its_half():
+    v = smooth_velocity((8, 10, 12), 1.0)
+    flow = fields.Flow(v, 6, recompute=False)
+    torch.testing.assert_close(flow.displacement, fields.exp(v, 6))
+    assert torch.equal(flow.halfway, fields.exp(v / 2, 5))
+    finer = flow.on_grid((16, 20, 24))
+    torch.testing.assert_close(finer.displacement, fields.resize(fields.exp(v, 6), (16, 20, 24)))
+    torch.testing.assert_close(finer.halfway, fields.resize(flow.halfway, (16, 20, 24)))
+    assert torch.equal(finer.velocity, fields.resize(v, (16, 20, 24)))
