@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from smgicnet.core.errors import InputError
-from smgicnet.imaging.foreground import background_level, bounding_box, brain_centre, foreground
+from smgicnet.imaging.foreground import bounding_box, brain_centre
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.images import UNIT_STEP, Volume, read_image, read_labels, write_volume
 from smgicnet.preparation.label_protocols import LABEL_TABLE, label_table, map_labels, roi_names
@@ -23,21 +23,9 @@ from smgicnet.preparation.preprocessing import (
     write_prepared,
 )
 from smgicnet.training.sampling import ImageSet
+from tests.support.heads import head
 
 GRID = Grid((16, 16, 16), 4.0)
-
-
-def head(background=0.0):
-    """An image (40, 50, 44) at 1 x 1 x 1.5 mm whose brain spans known voxels, and its labels."""
-    labels = np.zeros((40, 50, 44), np.int32)
-    labels[8:30, 10:44, 12:36] = 2
-    labels[12:20, 16:30, 16:30] = 10
-    labels[21:27, 16:30, 16:30] = 1022  # cortex of aparc
-    rng = np.random.default_rng(0)
-    image = np.where(labels > 0, 200.0 + labels % 100 + rng.normal(0, 1, labels.shape), 0).astype(np.float32)
-    affine = np.diag([1, 1, 1.5, 1.0])
-    affine[:3, 3] = [-20, 30, 7]
-    return Volume(image + np.float32(background), affine), Volume(labels, affine)
 
 
 def test_to_canonical_keeps_the_world():
@@ -47,21 +35,6 @@ def test_to_canonical_keeps_the_world():
     assert nib.aff2axcodes(volume.affine) == ("R", "A", "S")
     np.testing.assert_array_equal(volume.data, image.data)
     np.testing.assert_allclose(volume.affine, image.affine)
-
-
-@pytest.mark.parametrize("background", [0, -0.65, 30])
-def test_foreground_and_box_whatever_the_background(background):
-    image, labels = head(background)
-    assert background_level(image.data) == pytest.approx(background)
-    mask = foreground(image.data)
-    np.testing.assert_array_equal(mask, labels.data > 0)
-    assert bounding_box(mask).tolist() == [[8, 29], [10, 43], [12, 35]]
-
-
-def test_foreground_ignores_specks():
-    image, labels = head()
-    image.data[1, 1, 1] = 300
-    np.testing.assert_array_equal(foreground(image.data), labels.data > 0)
 
 
 def test_common_grid_is_centred_on_the_brain_and_keeps_the_axes():
