@@ -5,7 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smgicnet.cohort.participants import draw_splits, read_participants, shards, unordered_pairs, write_participants
+from smgicnet.cohort.participants import (
+    draw_splits,
+    pairs_without,
+    read_excluded,
+    read_participants,
+    shards,
+    unordered_pairs,
+    write_participants,
+)
 from smgicnet.cohort.sources import plan_cohort
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import write_volume
@@ -137,3 +145,12 @@ def test_pair_counts_and_another_subject():
     assert [len(unordered_pairs(range(n))) for n in (30, 60)] == [435, 1770]
     before, after = shards(list(range(60)), 30), shards(list(range(61)), 30)
     assert after[: len(before)] == before
+
+
+def test_a_pair_of_which_one_is_excluded_is_left_out(tmp_path):
+    (tmp_path / "one.txt").write_text("b\n")
+    (tmp_path / "two.txt").write_text("d\ne\n")
+    excluded = read_excluded([tmp_path / "one.txt", tmp_path / "two.txt"])
+    assert excluded == {"b", "d", "e"}
+    assert pairs_without([("a", "b"), ("a", "c"), ("b", "d"), ("d", "c")], excluded) == [("a", "c")]
+    assert pairs_without([["a", "b"]], read_excluded([])) == [("a", "b")]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from smgicnet.imaging.foreground import background_level, bounding_box, brain_centre, foreground
-from tests.support.heads import head
+from tests.support.heads import brain, head
 
 
 @pytest.mark.parametrize("background", [0, -0.65, 30])
@@ -43,3 +43,13 @@ def test_what_is_faint_is_brain_from_a_twentieth_of_its_range_on():
 
 def test_nothing_above_the_background_is_no_brain():
     assert not foreground(np.full((8, 8, 8), 3.0)).any()
+
+
+def test_a_background_within_the_brains_range_is_a_background():
+    image, mask = brain()
+    z = np.where(mask, (image - image[mask].mean()) / image[mask].std(), 0).astype(np.float32)
+    assert (z[mask] < 0).mean() > 0.3
+    assert (foreground(z) != mask).mean() < 0.003
+    dark = z - 5 * ~mask
+    padded = np.pad(dark, 6)
+    assert (foreground(padded) != np.pad(mask, 6)).mean() < 0.001

@@ -23,7 +23,8 @@ from smgicnet.preparation.preprocessing import (
     write_prepared,
 )
 from smgicnet.training.sampling import ImageSet
-from tests.support.heads import head
+from tests.support.headers import oblique
+from tests.support.heads import brain, head
 
 GRID = Grid((16, 16, 16), 4.0)
 
@@ -166,3 +167,31 @@ def test_label_protocols(tmp_path):
         assert problem in caught.value.problem
     with pytest.raises(InputError, match=f"A protocol is one of .*{LABEL_TABLE.stem}"):
         label_table("aal")
+
+
+def test_a_z_scored_brain_is_prepared_on_a_dark_background(tmp_path):
+    image, mask = brain()
+    z = np.where(mask, (image - image[mask].mean()) / image[mask].std(), 0).astype(np.float32)
+    write_volume(tmp_path / "z.nii.gz", z, np.diag([4.0, 4, 4, 1]))
+    prepared = prepare(tmp_path / "z.nii.gz", None, Grid((40, 44, 36), 4.0)).image
+    assert np.percentile(prepared[~mask], 99) < 0.1 < np.percentile(prepared[mask], 1)
+
+
+def test_tilted_slices_change_nothing_on_the_common_grid(tmp_path):
+    image, _ = brain()
+    results = []
+    for name, angles in {"upright": (0, 0, 0), "tilted": (27, 0, 0)}.items():
+        matrix = oblique(angles, (4, 4, 4), (0, 0, 0))
+        matrix[:3, 3] = -matrix[:3, :3] @ ((np.array(image.shape) - 1) / 2)
+        write_volume(tmp_path / f"{name}.nii.gz", image, matrix)
+        found = prepare(tmp_path / f"{name}.nii.gz", None, Grid((40, 40, 40), 4.0))
+        results.append(found.affine)
+        assert np.allclose(found.affine[:3, :3], np.diag([4.0] * 3))
+    assert np.linalg.norm(results[0][:3, 3] - results[1][:3, 3]) < 4
+
+
+def test_a_few_slices_are_refused(tmp_path):
+    image, _ = brain()
+    write_volume(tmp_path / "slab.nii.gz", image[:, :, 17:20], np.diag([4.0, 4, 4, 1]))
+    with pytest.raises(InputError, match=r"its foreground spans .* x 12 mm, and 16 mm along each axis"):
+        prepare(tmp_path / "slab.nii.gz", None, Grid((40, 44, 36), 4.0))

@@ -16,3 +16,11 @@ def head(background=0.0):
     affine = np.diag([1, 1, 1.5, 1.0])
     affine[:3, 3] = [-20, 30, 7]
     return Volume(image + np.float32(background), affine), Volume(labels, affine)
+
+
+def brain(shape=(40, 44, 36)):
+    """A ball of two tissues at 4 mm with noise, and its mask."""
+    points = np.stack(np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in shape), indexing="ij"))
+    radius = np.linalg.norm(points, axis=0)
+    values = np.where(radius < 10, 900.0, 600) + np.random.default_rng(0).normal(0, 60, shape)
+    return np.where(radius < 15, values, 0).astype(np.float32), radius < 15
