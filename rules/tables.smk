@@ -95,17 +95,17 @@ rule compare_methods:
 
 rule table1:
     input:
-        for_datasets("results/{dataset}/tables/table1.{form}", form=TABLE_FORMS.values()),
+        for_datasets([paths.table("table1", form) for form in TABLE_FORMS]),
 
 
 rule table2:
     input:
-        for_datasets("results/{dataset}/tables/table2.{form}", study.compared, form=TABLE_FORMS.values()),
+        for_datasets([paths.table("table2", form) for form in TABLE_FORMS], study.compared),
 
 
 rule table3:
     input:
-        for_datasets("results/{dataset}/tables/table3.{form}", study.published_runs, form=TABLE_FORMS.values()),
+        for_datasets([paths.table("table3", form) for form in TABLE_FORMS], study.published_runs),
 
 
 rule comparisons:

@@ -56,7 +56,7 @@ class KeptFields:
         if not path.is_file():
             return None
         try:
-            with np.load(path) as kept:
+            with open(path, "rb") as file, np.load(file) as kept:
                 facts = json.loads(str(kept["facts"]))
                 if facts["identity"] != self._identities[fixed, moving]:
                     return None

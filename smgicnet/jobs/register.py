@@ -58,7 +58,7 @@ def register_shard(
     where displacements are kept, a metric that is new or has changed is scored without registering again.
     """
     made_with = {"versions": versions(), "hardware": hardware()}
-    block, results, registered = method.config, [], 0  # quality control may have left none of the pairs
+    block, results, registered = method.block, [], 0  # quality control may have left none of the pairs
     if pairs:
         shard = _Shard(method, pairs, subjects, outputs, alignments, dict(scoring), made_with)
         block, results, registered = shard.registration.block, shard.results(), shard.registered

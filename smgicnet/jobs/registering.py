@@ -25,11 +25,11 @@ Pair = tuple[str, str]
 class MethodFiles:
     """What registers.
 
-    ``config``: the completed block of a method. ``weights``: its file of weights, or None.
+    ``block``: the completed block of a method. ``weights``: its file of weights, or None.
     ``code``: the digest of its source. ``threads``: how many torch uses; 1 by default.
     """
 
-    config: Mapping
+    block: Mapping
     weights: Path | None
     code: str
     threads: int = 1
@@ -37,7 +37,7 @@ class MethodFiles:
     def facts(self) -> dict[str, object]:
         """What a record says of it."""
         weights = files_digest([self.weights]) if self.weights else None
-        return {"weights": weights, "code": self.code, "threads": self.threads}
+        return {"weights_digest": weights, "code": self.code, "threads": self.threads}
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class PairRegistration:
         self._affine = {pair: one for path in alignments for pair, one in read_alignments(path).items()}
         self._volumes: dict[str, Volume] = {}
         spacing = self.volume(next(iter(images))).spacing[0]
-        self._method, self.block = load_method(files.config, files.weights, spacing)  # the block as it was trained
+        self._method, self.block = load_method(files.block, files.weights, spacing)  # the block as it was trained
         self._warm = False
 
     def volume(self, name: str) -> Volume:
@@ -98,7 +98,7 @@ class PairRegistration:
         for pair in pairs:
             both = [one for one in map(self._affine.get, (pair, pair[::-1])) if one]
             aligned = [[one.matrix.tolist(), one.seconds] for one in both]
-            found[pair] = identity([digests[name] for name in pair], aligned, self._files.config, facts)
+            found[pair] = identity([digests[name] for name in pair], aligned, self._files.block, facts)
         return found
 
 
