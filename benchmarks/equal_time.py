@@ -23,6 +23,7 @@ from smgicnet.core.layout import RunPaths
 from smgicnet.core.provenance import hardware
 from smgicnet.imaging.field_formats import read_geometry
 from smgicnet.imaging.grids import Grid
+from smgicnet.jobs.train import StageSubjects
 from smgicnet.methods.stage import Stage
 
 STEPS = 20  # of each stage, to measure one
@@ -33,7 +34,7 @@ def step_seconds(block: Mapping, subjects: Sequence[SubjectFiles], grid: Grid) -
     few = [{**stage, "iterations": STEPS, "frozen_iterations": 0} for stage in block["stages"]]
     with tempfile.TemporaryDirectory() as folder:
         run = RunPaths(folder)
-        train_stages({**block, "stages": few}, run, seed=0, grid=grid, training=subjects, validation=[])
+        train_stages({**block, "stages": few}, run, StageSubjects(grid, subjects, []), seed=0)
         histories = [pd.read_csv(run.stage(stage, "history")) for stage in range(1, len(few) + 1)]
     return [float(history["seconds"][STEPS // 3 :].median()) for history in histories]
 

@@ -3,8 +3,8 @@
 
 rule write_ablations:
     input:
-        metrics=of_runs(study.ablated, METRICS),
-        records=of_runs(study.ablated, METRICS_RECORD),
+        metrics=files.of_runs(study.ablated, METRICS),
+        records=files.of_runs(study.ablated, METRICS_RECORD),
         trainings=lambda w: files.trainings(w.dataset, study.ablated),
     output:
         **table("ablations"),
@@ -20,7 +20,7 @@ rule write_ablations:
         studies={name: variant["study"] for name, variant in study.variants.items()},
         trainings=[(name, len(study.methods[name]["stages"]) * len(study.seeds(name))) for name, _ in study.ablated],
         resamples=study.config["evaluation"]["resamples"],
-        config=recorded_config,
+        config=lambda w: study.recorded_config(w.dataset),
     script:
         "../workflow/scripts/write_table.py"
 

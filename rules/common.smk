@@ -17,7 +17,6 @@ from smgicnet.core.layout import (
     DatasetPaths,
 )
 from smgicnet.core.process import keep_waiting_short
-from smgicnet.imaging.headers import header_form
 from smgicnet.jobs.code import registering_code, scoring_codes, training_code
 from smgicnet.jobs.needs import PAGE_KB, SCAN_KB, STAGE_KB, StudyNeeds
 from smgicnet.jobs.starting import open_study, start, what_was_decided
@@ -35,7 +34,7 @@ def origin():
 
 
 if any(name.endswith("train_level") for name in workflow.resource_settings.overwrite_resources):
-    raise WorkflowError("The profile sets resources of the rule train_level. It is called train_stage now: rename it")
+    raise WorkflowError("The profile sets resources of train_level, a rule that is called train_stage now. Rename it")
 
 keep_waiting_short()
 try:
@@ -74,10 +73,12 @@ def code_with_labels(name, dataset):
     return code_digest(SCRIPTS[name], files=[protocol])
 
 
-def reported(path, name):
-    """A table that stands in Snakemake's report, by its caption ``workflow/report/NAME.rst``."""
+def table(name):
+    """The files of a table: Markdown, which stands in Snakemake's report, CSV, LaTeX, and what it was made from."""
+    forms = {form: paths.table(name, form) for form in TABLE_FORMS}
     labels = {"dataset": "{dataset}", "what": name}
-    return report(path, caption=f"../workflow/report/{name}.rst", category="Tables", labels=labels)
+    said = report(forms["md"], caption=f"../workflow/report/{name}.rst", category="Tables", labels=labels)
+    return {**forms, "md": said}
 
 
 def for_datasets(pattern, wanted=True, **wildcards):

@@ -22,6 +22,8 @@ rule plot_figure:
     localrule: True
     conda:
         environment("analysis")
+    resources:
+        expected_ms=needs.without_torch(2),
     params:
         entry=lambda w: drawn.figures[w.figure][0],
         facts=drawn.facts,

@@ -1,21 +1,6 @@
 # From a scan to the common grid: skull strip, bias field, segmentation, each only where the config asks for it.
 
 
-def step(key):
-    """A setting of the preprocessing of the dataset that the wildcards name."""
-    return lambda w: study.datasets[w.dataset]["preprocessing"][key]
-
-
-def form(w):
-    """The form of NIfTI headers that decides where images of the dataset lie."""
-    return header_form(study.datasets[w.dataset]["preprocessing"])
-
-
-def all_prepared(kind):
-    """A file of every subject of the dataset on the common grid."""
-    return lambda w: files.prepared(w, study.subjects(w.dataset), kind)
-
-
 rule extract_brain:
     input:
         unpack(files.scan),
@@ -34,8 +19,8 @@ rule extract_brain:
         guessed=1,
         kilobytes=SCAN_KB,
     params:
-        tool=step("skull_strip"),
-        form=form,
+        tool=files.setting("skull_strip"),
+        form=files.header_form,
         code=code("extract_brain"),
     script:
         "../workflow/scripts/extract_brain.py"
@@ -55,7 +40,7 @@ rule correct_bias:
         expected_ms=needs.without_torch(30),
         kilobytes=SCAN_KB,
     params:
-        form=form,
+        form=files.header_form,
         code=code("correct_bias"),
     script:
         "../workflow/scripts/correct_bias.py"
@@ -74,13 +59,13 @@ rule segment:
     threads: 4
     resources:
         mem_mb=lambda w, attempt: 8000 * attempt,
-        runtime=lambda w, attempt: 60 * (24 if step("segmentation")(w) == "recon-all" else 2) * attempt,
+        runtime=lambda w, attempt: 60 * (24 if files.setting("segmentation")(w) == "recon-all" else 2) * attempt,
         expected_ms=needs.without_torch(300),
         guessed=1,
         kilobytes=SCAN_KB,
     params:
-        tool=step("segmentation"),
-        form=form,
+        tool=files.setting("segmentation"),
+        form=files.header_form,
         folder=lambda w: study.paths(w.dataset).segmentation,  # of the tool, which resumes there
         code=code("segment_subject"),
     script:
@@ -102,8 +87,8 @@ rule preprocess:
         kilobytes=needs.prepared_kb,
     params:
         grid=lambda w: study.datasets[w.dataset]["grid"],
-        mapping=step("labels"),
-        form=form,
+        mapping=files.setting("labels"),
+        form=files.header_form,
         code=lambda w: code_with_labels("preprocess_subject", w.dataset),
     script:
         "../workflow/scripts/preprocess_subject.py"
@@ -111,9 +96,9 @@ rule preprocess:
 
 rule assess_quality:
     input:
-        images=all_prepared("image"),
-        labels=all_prepared("labels"),
-        reports=all_prepared("preprocessing"),
+        images=files.every("image"),
+        labels=files.every("labels"),
+        reports=files.every("preprocessing"),
     output:
         table=paths.quality,
         excluded=paths.excluded,
@@ -135,8 +120,8 @@ rule assess_quality:
 rule write_quality_page:
     input:
         table=paths.quality,
-        images=all_prepared("image"),
-        labels=all_prepared("labels"),
+        images=files.every("image"),
+        labels=files.every("labels"),
     output:
         paths.quality_page,
     log:

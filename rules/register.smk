@@ -1,23 +1,6 @@
 # Register and score in shards of test pairs, then gather them a method.
 
 
-def asked_for(gpu):
-    """What a job that registers asks for: networks want a GPU, the others do not."""
-    return {
-        "gpu": gpu,
-        "torch_threads": needs.threads,
-        "mem_mb": needs.registering_memory,
-        "runtime": needs.registering_minutes,
-        "expected_ms": needs.registering_ms,
-        "kilobytes": needs.registering_kb,
-    }
-
-
-def fields_of_run(w):
-    """The folder of the displacements that are kept of a run."""
-    return study.paths(w.dataset).run(w.arm, w.method, w.seed).fields
-
-
 # a rule for networks, which ask for a GPU, and one for the others
 rule register_shard:
     input:
@@ -42,14 +25,14 @@ rule register_shard:
         lambda w: environment(files.environment(w))
     threads: needs.threads
     resources:
-        **asked_for(gpu=1),
+        **needs.registering(gpu=1),
     params:
         block=lambda w: study.registering_block(w.method),
         subjects=files.shard_subjects,
         pairs=files.shard_pairs,
         code=lambda w: registering_code(study.methods[w.method]["type"]),
         scoring=scoring_codes(),
-        fields=fields_of_run,
+        fields=files.fields_folder,
     script:
         "../workflow/scripts/register_shard.py"
 
@@ -58,7 +41,7 @@ use rule register_shard as register_shard_on_cpu with:
     wildcard_constraints:
         method=names([name for name in study.methods if name not in study.networks]),
     resources:
-        **asked_for(gpu=0),
+        **needs.registering(gpu=0),
 
 
 rule choose_pairs:
@@ -100,11 +83,11 @@ rule register_shown:
         lambda w: environment(files.environment(w))
     threads: needs.threads
     resources:
-        **asked_for(gpu=1),
+        **needs.registering(gpu=1),
     params:
         block=lambda w: study.registering_block(w.method),
         code=lambda w: registering_code(study.methods[w.method]["type"]),
-        fields=fields_of_run,
+        fields=files.fields_folder,
     script:
         "../workflow/scripts/register_shown.py"
 
@@ -113,7 +96,7 @@ use rule register_shown as register_shown_on_cpu with:
     wildcard_constraints:
         method=names([name for name in study.methods if name not in study.networks]),
     resources:
-        **asked_for(gpu=0),
+        **needs.registering(gpu=0),
 
 
 rule gather_metrics:

@@ -5,13 +5,15 @@ rule audit:
     input:
         paper=repository_file("config/paper.yaml"),
     output:
-        md=report("results/audit.md", caption="../workflow/report/audit.rst", category="Audit of the paper"),
-        record="results/audit.json",
+        md=report(AUDIT["md"], caption="../workflow/report/audit.rst", category="Audit of the paper"),
+        record=AUDIT["record"],
     log:
-        "results/audit.log",
+        AUDIT["log"],
     localrule: True
     conda:
         environment("torch")
+    resources:
+        expected_ms=needs.with_torch(4),
     params:
         seed=1,
         code=code("write_audit"),
@@ -23,20 +25,23 @@ rule write_page:
     input:
         tables=lambda w: [forms[form] for forms in files.tables(w.dataset).values() for form in ("csv", "record")],
         figures=lambda w: [study.paths(w.dataset).figure(name, "png") for name in drawn.on_page(w.dataset)],
-        audit="results/audit.md",
-        audit_record="results/audit.json",
-        pairs="results/{dataset}/cohort/shown_pairs.json",
+        audit=AUDIT["md"],
+        audit_record=AUDIT["record"],
+        pairs=paths.shown_pairs,
         images=lambda w: files.prepared(w, study.subjects(w.dataset, "test"), "image"),
         initial=lambda w: files.first_seed(w.dataset, study.initial),
         metrics=lambda w: files.first_seed(w.dataset, study.viewed),
         shown=lambda w: files.first_seed(w.dataset, study.viewed, "shown"),
     output:
-        "results/{dataset}/report/index.html",
+        paths.page,
     log:
-        "results/{dataset}/logs/page.log",
+        paths.log("page"),
     localrule: True
     conda:
         environment("analysis")
+    resources:
+        expected_ms=needs.without_torch(2),
+        kilobytes=PAGE_KB,
     params:
         runs=study.viewed,
         labels=study.labels(study.runs),
@@ -50,4 +55,4 @@ rule write_page:
 
 rule page:
     input:
-        expand("results/{dataset}/report/index.html", dataset=study.datasets if study.registering else []),
+        for_datasets(paths.page, study.registering),

@@ -7,26 +7,10 @@ TABLE_CODE = {
 }
 
 
-def table(name):
-    """The files of a table: Markdown for the report, CSV, LaTeX, and what it was made from."""
-    forms = {form: paths.table(name, form) for form in TABLE_FORMS}
-    return {**forms, "md": reported(forms["md"], name)}
-
-
-def of_runs(runs, name):
-    """A file of each of these runs."""
-    return lambda w: files.runs(w.dataset, name, runs)
-
-
-def recorded_config(w):
-    """The config as the dataset's results depend on it."""
-    return study.recorded_config(w.dataset)
-
-
 rule write_table1:
     input:
-        metrics=of_runs([run for run in study.runs if run[0] not in study.published], METRICS),
-        records=of_runs([run for run in study.runs if run[0] not in study.published], METRICS_RECORD),
+        metrics=files.of_runs([run for run in study.runs if run[0] not in study.published], METRICS),
+        records=files.of_runs([run for run in study.runs if run[0] not in study.published], METRICS_RECORD),
         paper=repository_file("config/paper.yaml"),
     output:
         **table("table1"),
@@ -38,15 +22,15 @@ rule write_table1:
     params:
         **TABLE_CODE,
         labels=study.labels(study.runs),
-        config=recorded_config,
+        config=lambda w: study.recorded_config(w.dataset),
     script:
         "../workflow/scripts/write_table.py"
 
 
 rule write_table2:
     input:
-        metrics=of_runs([study.reference, *study.compared], METRICS),
-        records=of_runs([study.reference, *study.compared], METRICS_RECORD),
+        metrics=files.of_runs([study.reference, *study.compared], METRICS),
+        records=files.of_runs([study.reference, *study.compared], METRICS_RECORD),
         paper=repository_file("config/paper.yaml"),
     output:
         **table("table2"),
@@ -59,15 +43,15 @@ rule write_table2:
         **TABLE_CODE,
         labels=study.labels(study.runs),
         reference=study.reference,
-        config=recorded_config,
+        config=lambda w: study.recorded_config(w.dataset),
     script:
         "../workflow/scripts/write_table.py"
 
 
 rule write_table3:
     input:
-        metrics=of_runs([run for run in study.table3_rows if run in study.runs], METRICS),
-        records=of_runs([run for run in study.table3_rows if run in study.runs], METRICS_RECORD),
+        metrics=files.of_runs([run for run in study.table3_rows if run in study.runs], METRICS),
+        records=files.of_runs([run for run in study.table3_rows if run in study.runs], METRICS_RECORD),
         paper=repository_file("config/paper.yaml"),
     output:
         **table("table3"),
@@ -81,15 +65,15 @@ rule write_table3:
         labels=study.labels(study.table3_rows),
         absent=[run for run in study.published_runs if run[0] in study.absent],
         published=study.published,
-        config=recorded_config,
+        config=lambda w: study.recorded_config(w.dataset),
     script:
         "../workflow/scripts/write_table.py"
 
 
 rule compare_methods:
     input:
-        metrics=of_runs([study.reference, *study.compared], METRICS),
-        records=of_runs([study.reference, *study.compared], METRICS_RECORD),
+        metrics=files.of_runs([study.reference, *study.compared], METRICS),
+        records=files.of_runs([study.reference, *study.compared], METRICS_RECORD),
     output:
         **table("comparisons"),
     log:
@@ -104,7 +88,7 @@ rule compare_methods:
         resamples=study.config["evaluation"]["resamples"],
         seed=0,
         merge_sides=study.config["evaluation"]["merge_sides"],
-        config=recorded_config,
+        config=lambda w: study.recorded_config(w.dataset),
     script:
         "../workflow/scripts/write_table.py"
 

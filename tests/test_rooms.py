@@ -125,7 +125,8 @@ preparation.affine preparation.bias_field preparation.brain_extraction preparati
 preparation.segmentation
 cohort.participants cohort.sources
 scoring.comparisons scoring.statistics
-publication.audit publication.examples publication.report
+publication.audit publication.examples
+publication.report publication.report.quality_page publication.report.screenshot
 publication.figures.overview publication.figures.pair_figures publication.figures.plotting
 publication.figures.run_figures publication.figures.score_figures publication.figures.training_figures
 publication.tables.ablations publication.tables.paper_tables publication.tables.published_table
@@ -156,13 +157,15 @@ def test_importing_sets_nothing_in_the_process():
 
 def test_no_file_imports_a_test_file():
     """Also not in the programs that tests write out and start; what tests share is in conftest.py and tests.support."""
-    named = {}
+    found = {}
     for path in (ROOT / "tests").rglob("*.py"):
-        said = re.findall(r"\b(?:from|import)\s+(tests(?:\.\w+)*)(?:\s+import\s+\(?([\w,\s]+))?", path.read_text())
-        for module, names in said:
-            named[path, module, names] = [*module.split("."), *re.split(r"[\s,]+", names)]
-    assert len(named) > 50  # so many imports between the files of tests are looked at
-    assert {said for said, parts in named.items() if any(part.startswith("test_") for part in parts)} == set()
+        text = path.read_text()
+        for module, names in re.findall(r"\bfrom (tests[\w.]*) import (\([^)]*\)|.*)", text):
+            found[path, module] = re.findall(r"\w+", f"{module} {names}")
+        for module in re.findall(r"\bimport (tests[\w.]+)", text):
+            found[path, module] = module.split(".")
+    assert len(found) > 50  # so many imports between the files of tests are looked at
+    assert {one for one, parts in found.items() if any(part.startswith("test_") for part in parts)} == set()
 
 
 @pytest.mark.parametrize("folder", sorted(path for path in (ROOT / "tests").iterdir() if any(path.glob("test_*.py"))))

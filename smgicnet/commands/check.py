@@ -22,9 +22,10 @@ from smgicnet.config.schemas import schema
 from smgicnet.core.errors import InputError, attempt, printable
 from smgicnet.core.layout import DatasetPaths
 from smgicnet.imaging.grids import Grid
+from smgicnet.jobs.study import Study
 from smgicnet.preparation.label_protocols import label_table
 from smgicnet.preparation.preprocessing import read_intensities
-from smgicnet.preparation.tools import needed_tools, require_tools
+from smgicnet.preparation.tools import require_tools
 
 MAX_JOBS = 4  # by default: each holds a scan and what becomes of it, about 1 GB at 256 cubed
 LISTED = 5  # names in a line
@@ -89,18 +90,14 @@ def _cohorts(path: Path, problems: list[InputError]) -> list[Cohort]:
         raise InputError(path, "no such file or folder", f"Give {kinds}")
     if path.suffix not in (".yaml", ".yml"):
         return [_participants_table(path)]
-    config = load(path)
-    for method in config["methods"].values():
+    study = Study(load(path))
+    for method in study.config["methods"].values():
         if method.get("weights"):
             from smgicnet.methods.weights import read_weights  # torch costs seconds
 
             attempt(problems, read_weights, method["weights"])
-    wanted: dict[str, list[str]] = {}
-    for name, dataset in config["datasets"].items():
-        for key, tool in needed_tools(dataset["preprocessing"]).items():
-            wanted.setdefault(tool, []).append(f"datasets.{name}.preprocessing.{key}")
-    attempt(problems, require_tools, wanted)
-    return [_dataset(name, dataset) for name, dataset in config["datasets"].items()]
+    attempt(problems, require_tools, study.tools(to_come=False))
+    return [_dataset(study, name) for name in study.datasets]
 
 
 def _default_preprocessing() -> dict:
@@ -108,12 +105,13 @@ def _default_preprocessing() -> dict:
     return {key: part["default"] for key, part in keys.items()}
 
 
-def _dataset(name: str, dataset: Mapping) -> Cohort:
+def _dataset(study: Study, name: str) -> Cohort:
     """A dataset of a config."""
+    dataset = study.datasets[name]
     preprocessing = dataset["preprocessing"]
     grid = Grid(tuple(dataset["grid"]["shape"]), dataset["grid"]["spacing"])
     source = SOURCES[dataset["source"]["kind"]](dataset["source"])
-    cohort = Cohort(name, source, preprocessing, grid, *inspect_cohort(dataset, DatasetPaths.of(name).cohort))
+    cohort = Cohort(name, source, preprocessing, grid, *inspect_cohort(dataset, study.paths(name).cohort))
     if preprocessing["histogram_reference"]:
         attempt(cohort.problems, read_intensities, preprocessing["histogram_reference"])
     if attempt(cohort.problems, label_table, preprocessing["labels"]) is None:

@@ -28,7 +28,7 @@ from smgicnet.jobs.gather import gather_metrics
 from smgicnet.jobs.register import ShardOutputs, register_shard
 from smgicnet.jobs.registering import MethodFiles
 from smgicnet.jobs.study import Study
-from smgicnet.jobs.train import train_stage, training_identity
+from smgicnet.jobs.train import StageOutputs, StageSubjects, StageTask, train_stage
 from smgicnet.scoring.pair_metrics import require_ndv
 from smgicnet.scoring.statistics import of_pairs, read_metrics
 
@@ -67,52 +67,26 @@ def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1
         "%s on %s: %d stages, %d subjects train, %d validate, %d test; results in %s",
         name, dataset, len(block["stages"]), *count.values(), run.folder,
     )  # fmt: skip
-    weights = train_stages(
-        block,
-        run,
-        seed=seed,
-        grid=grid,
-        training=subjects["train"],
-        validation=subjects["val"],
-        done=done,
-        threads=threads,
-    )
+    people = StageSubjects(grid, subjects["train"], subjects["val"])
+    weights = train_stages(block, run, people, seed=seed, done=done, threads=threads)
     columns = {"dataset": dataset, "arm": "raw", "method": name, "seed": str(seed)}
     return _scored(run, block, weights, subjects["test"], columns, threads)
 
 
 def train_stages(
-    block: Mapping,
-    run: RunPaths,
-    *,
-    seed: int,
-    grid: Grid,
-    training: Sequence[SubjectFiles],
-    validation: Sequence[SubjectFiles],
-    done: int = 0,
-    threads: int = 1,
+    block: Mapping, run: RunPaths, subjects: StageSubjects, *, seed: int, done: int = 0, threads: int = 1
 ) -> Path:
     """Train the stages of a completed block after the first ``done``, in folders of ``run``; the last one's weights."""
     weights = None
     for stage in range(1, len(block["stages"]) + 1):
-        earlier, weights = weights, Path(run.stage(stage, "weights"))
+        earlier = weights
+        outputs = StageOutputs(*(Path(run.stage(stage, kind)) for kind in ("weights", "history", "record")))
+        weights = outputs.weights
         if stage <= done:
             log.info("stage %d is there: %s", stage, weights)
             continue
-        train_stage(
-            stage_block(block, stage),
-            stage,
-            seed=seed,
-            grid=grid,
-            training=training,
-            validation=validation,
-            earlier=earlier,
-            weights=weights,
-            history=Path(run.stage(stage, "history")),
-            record=Path(run.stage(stage, "record")),
-            code=training_code(block["type"]),
-            threads=threads,
-        )
+        task = StageTask(stage_block(block, stage), stage, seed, training_code(block["type"]), earlier, threads)
+        train_stage(task, subjects, outputs)
     return weights
 
 
@@ -163,14 +137,8 @@ def _stages_done(run: RunPaths, block: Mapping, training: Sequence[SubjectFiles]
         weights, record = (Path(run.stage(stage, kind)) for kind in ("weights", "record"))
         if not weights.is_file() or not record.is_file():
             continue
-        wanted = training_identity(
-            stage_block(block, stage),
-            stage,
-            seed=seed,
-            training=training,
-            earlier=earlier,
-            code=training_code(block["type"]),
-        )
+        task = StageTask(stage_block(block, stage), stage, seed, training_code(block["type"]), earlier)
+        wanted = task.identity(training)
         found = json.loads(record.read_text())
         other = [key for key, value in json.loads(json.dumps(wanted)).items() if found.get(key) != value]
         if other or done < stage - 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,7 @@ BESIDE = {
     "smgicnet.core.registry": "how an entry of a registry is found",
     "smgicnet.publication.figures.registry": "which figures there are; a job names the function of its own",
     "smgicnet.methods": "which methods there are; a job names the module of its own",
+    "smgicnet.publication.figures.registry": "which figures there are; a job names the function of its own",
 }
 # Further ones of jobs that start from prepared images.
 PREPARED = {
@@ -107,7 +109,7 @@ def _defined(node: ast.stmt) -> list[str]:
 def source_digest(paths: Iterable[str | Path]) -> str:
     """Digest of files' contents and names as seen from the package. Raises ``FileNotFoundError`` for a wrong name."""
     named = {}
-    for path in map(Path, paths):
+    for path in (Path(os.path.normpath(path)) for path in paths):
         named[path.relative_to(PACKAGE).as_posix() if PACKAGE in path.parents else path.name] = path
     digest = hashlib.sha256()
     for name in sorted(named):

@@ -64,6 +64,17 @@ class StudyNeeds:
             return len(self.files.shard_pairs(w))
         return len(self.study.config["evaluation"]["figure_pairs"])
 
+    def registering(self, *, gpu: int) -> dict[str, Any]:
+        """All that a job asks for that registers pairs, as functions of the wildcards."""
+        return {
+            "gpu": gpu,
+            "torch_threads": self.threads,
+            "mem_mb": self.registering_memory,
+            "runtime": self.registering_minutes,
+            "expected_ms": self.registering_ms,
+            "kilobytes": self.registering_kb,
+        }
+
     def registering_memory(self, w: Any, attempt: int) -> int:
         return memory_mb(self.study.cost(_name(w))["pair_memory"], self._grid(w), attempt)
 

@@ -51,8 +51,12 @@ class Study:
         self.config, self.decisions, self.job_minutes, self.results = config, decisions, job_minutes, results
         self.datasets: Mapping[str, Mapping] = config["datasets"]
         self._cohorts = dict(cohorts or {})
-        self.measured = read_costs(costs_file(results))
         self._sizes: dict[str, JobSizes] = {}
+
+    @cached_property
+    def measured(self) -> dict:
+        """Costs that `smgicnet plan` has measured here. Raises `InputError` for a damaged file."""
+        return read_costs(costs_file(self.results))
 
     # Methods and runs
 

@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from smgicnet.config.blocks import learns_from_labels, stage_block
 from smgicnet.config.schemas import schema
 from smgicnet.core.layout import METRICS, PREPARED, SHARD_RECORD, TABLE_FORMS
+from smgicnet.imaging.headers import header_form
 from smgicnet.jobs.study import ALIGNMENTS, Pair, Run, Study
 
 STEP_RECORDS = {  # a step of preprocessing: its value where it is not done, and the record that it writes
@@ -63,6 +64,18 @@ class StudyFiles:
     def stripping_environment(self, w: Any) -> str:
         """The conda environment of the tool that strips a dataset's skulls."""
         return STRIPPING_ENVIRONMENTS.get(self._steps(w)["skull_strip"], "analysis")
+
+    def setting(self, key: str) -> Callable[[Any], Any]:
+        """A setting of the preprocessing of the dataset that the wildcards name, as a function of them."""
+        return lambda w: self._steps(w)[key]
+
+    def header_form(self, w: Any) -> str | None:
+        """The form of NIfTI headers that decides where images of the dataset lie."""
+        return header_form(self._steps(w))
+
+    def every(self, kind: str) -> Callable[[Any], list[str]]:
+        """A file of every subject on the common grid, as a function of the wildcards."""
+        return lambda w: self.prepared(w, self.study.subjects(w.dataset), kind)
 
     def _steps(self, w: Any) -> dict:
         return self.study.datasets[w.dataset]["preprocessing"]
@@ -141,6 +154,10 @@ class StudyFiles:
         run = self.study.paths(w.dataset).run(w.arm, w.method, w.seed)
         return [run.shard(shard, name) for shard in range(len(self.study.shards(w.dataset, w.method)))]
 
+    def fields_folder(self, w: Any) -> str:
+        """The folder of the displacements that are kept of a run."""
+        return self.study.paths(w.dataset).run(w.arm, w.method, w.seed).fields
+
     def shown_pairs_if_kept(self, w: Any) -> list[str]:
         """Which pairs figures show, where a job keeps displacements: it keeps theirs in full precision."""
         return [self.study.paths(w.dataset).shown_pairs] if self.study.keeps_fields(w.method) else []
@@ -160,6 +177,11 @@ class StudyFiles:
         paths = self.study.paths(dataset)
         chosen = self.study.runs if runs is None else runs
         return [paths.run(arm, method, seed).file(name) for method, arm in chosen for seed in self.study.seeds(method)]
+
+    def of_runs(self, runs: Iterable[Run], name: str) -> Callable[[Any], list[str]]:
+        """A file of each seed of runs, as a function of the wildcards."""
+        chosen = list(runs)
+        return lambda w: self.runs(w.dataset, name, chosen)
 
     def first_seed(self, dataset: str, runs: Iterable[Run], name: str = METRICS) -> list[str]:
         """A file, or the folder ``shown``, of the first seed of runs: that of the pairs that figures show."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,85 +34,129 @@ log = logging.getLogger(__name__)
 CHECKPOINT_SIZES = 8  # of the parameters: two checkpoints with Adam's two moments, the weights, and some room
 
 
-def train_stage(
-    config: Mapping,
-    stage: int,
-    *,
-    seed: int,
-    grid: Grid,
-    training: Sequence[SubjectFiles],
-    validation: Sequence[SubjectFiles],
-    earlier: Path | None,
-    weights: Path,
-    history: Path,
-    record: Path,
-    code: str,
-    threads: int = 1,
-) -> None:
-    """Train stage ``stage`` (from 1) of the method of block ``config`` and write weights, history and a record.
+@dataclass(frozen=True)
+class StageTask:
+    """One stage of a training.
 
-    ``earlier`` are the weights of the stage before. A checkpoint beside ``weights`` is resumed if it is of the same
-    config, seed, images and code, and removed when the stage is complete. Where torchrun has started several
-    processes they train together, on ``threads`` in all; the first one writes. Raises `InputError` at once where
-    results cannot be written or a batch cannot be shared, and `Interrupted` after a signal, see `train`.
+    ``block``: the completed block of the method, as far as the stage depends on it. ``stage``: its number, from 1.
+    ``seed``: of all that is random. ``code``: the digest of the source. ``earlier``: the weights of the stage before;
+    None, the default, for the first. ``threads``: of all processes together; 1 by default.
+    """
+
+    block: Mapping
+    stage: int
+    seed: int
+    code: str
+    earlier: Path | None = None
+    threads: int = 1
+
+    def identity(self, training: Sequence[SubjectFiles]) -> dict:
+        """What the stage's weights depend on, as it stands in its checkpoint and its record."""
+        identity = {
+            "block": {**self.block, "stages": self.block["stages"][: self.stage]},
+            "stage": self.stage,
+            "seed": self.seed,
+            "code": self.code,
+            "images": files_digest([subject.image for subject in training]),
+            "earlier": files_digest([self.earlier]) if self.earlier else None,
+        }
+        if learns_from_labels(self.block):
+            identity["labels"] = files_digest([subject.labels for subject in training])
+        return identity
+
+    def random_seed(self, *further: int) -> int:
+        """A seed of its own for each purpose."""
+        return int(np.random.SeedSequence([self.seed, self.stage, *further]).generate_state(1)[0])
+
+
+@dataclass(frozen=True)
+class StageSubjects:
+    """Whom a stage is trained and validated on.
+
+    ``grid``: the common grid. ``training``: the subjects whose pairs it learns from. ``validation``: those of the
+    validation curve, of which there is none for fewer than two.
+    """
+
+    grid: Grid
+    training: Sequence[SubjectFiles]
+    validation: Sequence[SubjectFiles]
+
+
+@dataclass(frozen=True)
+class StageOutputs:
+    """The files that a stage writes: its ``weights``, the ``history`` of every loss term, and a ``record``."""
+
+    weights: Path
+    history: Path
+    record: Path
+
+
+def train_stage(task: StageTask, subjects: StageSubjects, outputs: StageOutputs) -> None:
+    """Train a stage and write its weights, history and record.
+
+    A checkpoint beside the weights is resumed if it is of the same block, seed, images and code, and removed when the
+    stage is complete. Where torchrun has started several processes they train together; the first one writes. Raises
+    `InputError` at once where results cannot be written or a batch cannot be shared, and `Interrupted` after a signal,
+    see `train`.
     """
     with joined() as group:
-        torch.set_num_threads(max(1, threads // group.size))
-        torch.manual_seed(int(np.random.SeedSequence([seed, stage]).generate_state(1)[0]))
-        method = METHODS[config["type"]].from_config(config, stage)
-        if earlier:
-            _start_from(method, earlier, stage)
-        to_device(method)
-        identity = training_identity(config, stage, seed=seed, training=training, earlier=earlier, code=code)
-        images, labels = _checked(training, method.uses_labels)
-        job = Job(
-            stage=build(Stage, config["stages"][stage - 1]),
-            config=build(TrainingConfig, config["training"]),
-            images=ImageSet(images),
-            seed=int(np.random.SeedSequence([seed, stage, 1]).generate_state(1)[0]),
-            folder=weights.parent,
-            identity=identity,
-            validate=_validator(validation) if group.first and len(validation) > 1 else None,
-            labels=ImageSet(labels) if labels else None,
+        torch.set_num_threads(max(1, task.threads // group.size))
+        method = _method_to_train(task)
+        job = _job(task, subjects, outputs.weights.parent, method, group)
+        log.info(
+            "training stage %d of %s on %s, seed %d", task.stage, task.block["type"], _place(method, group), task.seed
         )
-        _check_shared(job.config.batch_size, group)
-        if job.config.precision == "bfloat16" and not has_bfloat16(method.device):
-            log.warning("training.precision: this processor has no bfloat16: float32 would be many times faster")
-        log.info("training stage %d of %s on %s, seed %d", stage, config["type"], _place(method, group), seed)
         if not group.first:
             train(method, job, group=group)
             return
-        _make_room(method, weights.parent)
-        with _Board(weights.parent / "tensorboard") as board, peak_memory(method.device) as peak:
+        _make_room(method, outputs.weights.parent)
+        with _Board(outputs.weights.parent / "tensorboard") as board, peak_memory(method.device) as peak:
             rows = train(method, job, board.write, group)
-            board.picture(method, validation or training)
-    write_weights(Weights(config, stage, grid, method.network.state_dict()), weights)
-    with atomic_path(history) as part:
+            board.picture(method, subjects.validation or subjects.training)
+    write_weights(Weights(task.block, task.stage, subjects.grid, method.network.state_dict()), outputs.weights)
+    with atomic_path(outputs.history) as part:
         rows.to_csv(part, index=False)
-    parameters = sum(p.numel() for p in method.network.parameters())
-    cost = {"seconds": round(float(rows["seconds"].sum()), 3), "peak_memory_mib": round(peak.mib, 1)}
-    names = [subject.name for subject in training]
-    cost |= {"threads": threads, "processes": group.size}
-    write_record(record, **identity, subjects=names, iterations=len(rows), parameters=parameters, **cost)
-    job.checkpoint.unlink(missing_ok=True)
-    log.info("done: %s", weights)
-
-
-def training_identity(
-    config: Mapping, stage: int, *, seed: int, training: Sequence[SubjectFiles], earlier: Path | None, code: str
-) -> dict:
-    """What a stage's training depends on, as it stands in its checkpoint and its record."""
-    identity = {
-        "block": {**config, "stages": config["stages"][:stage]},
-        "stage": stage,
-        "seed": seed,
-        "code": code,
-        "images": files_digest([subject.image for subject in training]),
-        "earlier": files_digest([earlier]) if earlier else None,
+    cost = {
+        "subjects": [subject.name for subject in subjects.training],
+        "iterations": len(rows),
+        "parameters": sum(p.numel() for p in method.network.parameters()),
+        "seconds": round(float(rows["seconds"].sum()), 3),
+        "peak_memory_mib": round(peak.mib, 1),
+        "threads": task.threads,
+        "processes": group.size,
     }
-    if learns_from_labels(config):
-        identity["labels"] = files_digest([subject.labels for subject in training])
-    return identity
+    write_record(outputs.record, **job.identity, **cost)
+    job.checkpoint.unlink(missing_ok=True)
+    log.info("done: %s", outputs.weights)
+
+
+def _method_to_train(task: StageTask) -> LearnedMethod:
+    """The method at the start of a stage, on the device there is."""
+    torch.manual_seed(task.random_seed())
+    method = METHODS[task.block["type"]].from_config(task.block, task.stage)
+    if task.earlier:
+        _start_from(method, task.earlier, task.stage)
+    to_device(method)
+    return method
+
+
+def _job(task: StageTask, subjects: StageSubjects, folder: Path, method: LearnedMethod, group: Group) -> Job:
+    """What the training loop is given."""
+    images, labels = _checked(subjects.training, method.uses_labels)
+    job = Job(
+        stage=build(Stage, task.block["stages"][task.stage - 1]),
+        config=build(TrainingConfig, task.block["training"]),
+        images=ImageSet(images),
+        seed=task.random_seed(1),
+        folder=folder,
+        identity=task.identity(subjects.training),
+        validate=_validator(subjects.validation) if group.first and len(subjects.validation) > 1 else None,
+        labels=ImageSet(labels) if labels else None,
+    )
+    _check_shared(job.config.batch_size, group)
+    if job.config.precision == "bfloat16" and not has_bfloat16(method.device):
+        log.warning("training.precision: this processor has no bfloat16: float32 would be many times faster")
+    return job
 
 
 def _checked(training: Sequence[SubjectFiles], labelled: bool) -> tuple[list[Path], list[Path]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from smgicnet.cohort import bids
-from smgicnet.cohort.bids import read_bids
+from smgicnet.cohort.bids import can_be, read_bids
 from smgicnet.core.errors import InputError
 from tests.support.faults import Payload
 
@@ -143,7 +143,7 @@ def test_without_its_library_the_error_says_what_to_install(tmp_path, monkeypatc
         bids.read_bids({"path": str(tmp_path)})
 
 
-def test_a_number_that_yaml_made_is_the_one_session_that_it_can_be(tmp_path):
+def test_a_number_that_yaml_made_is_the_one_session_that_itcan_be(tmp_path):
     root = dataset(tmp_path, *[f"sub-01_ses-{name}_T1w.nii.gz" for name in ("01", "010", "10", "base")])
     assert "_ses-01_" in read(root, select={"session": 1}).at[0, "image"]
     assert "_ses-010_" in read(root, select={"session": 8}).at[0, "image"]  # YAML 1.1 reads 010 so
@@ -175,3 +175,12 @@ def test_participants_may_leave_out_sub_and_nobody_is_left_out_in_silence(tmp_pa
     assert read(root)["split"].tolist() == ["train", "test", ""]
     assert "rows without an image: sub-d" in caplog.text
     assert "subjects without a row, which are left out: sub-c" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "fits"), [("01", 1, True), ("010", 8, True), ("010", 10, True), ("09", 9, True)]
+)
+def test_what_yaml_makes_of_an_unquoted_number(text, number, fits):
+    assert can_be(text, number) is fits
+    assert not can_be(text, 77)
+    assert not can_be("a1", number)

@@ -23,7 +23,7 @@ from smgicnet.config.validation import validated
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.displacements import apply_field, grid_points
 from smgicnet.imaging.images import Volume, reoriented, write_volume
-from smgicnet.preparation.label_protocols import label_table, map_labels, roi_names
+from smgicnet.preparation.label_protocols import map_labels, roi_names
 from smgicnet.preparation.preprocessing import to_canonical
 from tests.support.phantoms import phantom_config
 
@@ -64,14 +64,6 @@ def parts(item: phantom.PhantomSubject) -> list[np.ndarray]:
 
 
 # the label table and the schemas
-
-
-def test_label_table_is_identity_on_the_rois_and_maps_the_aliases():
-    assert len(roi_names()) == 36
-    assert (label_table()["label"][:36] == label_table()["roi"][:36]).all()
-    assert label_table()["label"].is_unique
-    source = np.array([2, 25, 57, 136, 163, 137, 164, 1000, 1035, 2000, 2035, 0, 77, 251, 502, 1036, 9999])
-    assert map_labels(source).tolist() == [2, 2, 41, 4, 43, 5, 44, 3, 3, 42, 42, 0, 0, 0, 0, 0, 0]
 
 
 def test_schemas_and_config_classes_agree():

@@ -100,3 +100,65 @@ def test_a_label_map_is_opened_once_whatever_is_rendered_from_it():
     table = pd.DataFrame({"label_map": ["m/a.nii.gz", "m/b.nii.gz", "m/a.nii.gz"], "split": "train"})
     opened = SOURCES["label-maps"]({"kind": "label-maps"}).to_open(table)
     assert opened["labels"].to_dict() == {"a.nii.gz": "m/a.nii.gz", "b.nii.gz": "m/b.nii.gz"}
+
+
+def label_maps(path, counts, **changes):
+    source = {"kind": "label-maps", "path": str(path), "subjects": counts, "seed": 1, "maps": None, "renderings": 1}
+    source |= changes
+    preprocessing = {
+        "skull_strip": "none",
+        "segmentation": "given",
+        "labels": "freesurfer",
+        "histogram_reference": None,
+    }
+    return {"source": source, "preprocessing": preprocessing}
+
+
+def test_label_map_folder_without_maps(tmp_path):
+    counts = {"train": None, "val": 0, "test": 2}
+    dataset = label_maps(tmp_path, counts)
+    with pytest.raises(InputError, match=r"no \*\.nii\.gz label maps"):
+        plan_cohort(dataset, "x")
+    for number in range(3):
+        (tmp_path / f"m{number}.nii.gz").touch()
+    with pytest.raises(InputError, match=r"1 train subject\(s\)"):
+        plan_cohort(dataset, "x")
+
+
+def test_the_first_label_maps_of_a_folder(tmp_path):
+    counts = {"train": None, "val": 0, "test": 2}
+    for number in range(6):
+        (tmp_path / f"m{number}.nii.gz").touch()
+    before = plan_cohort(label_maps(tmp_path, counts), "x")
+    for number in range(6, 9):
+        (tmp_path / f"m{number}.nii.gz").touch()
+    assert plan_cohort(label_maps(tmp_path, counts, maps=6), "x").equals(before)
+    with pytest.raises(InputError, match=r"9 label maps in this folder, and the config takes 10.*source\.maps"):
+        plan_cohort(label_maps(tmp_path, counts, maps=10), "x")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [("labels", "gone.tsv", "no such protocol of labels"), ("histogram_reference", "gone.nii", "no such image")],
+)
+def test_what_steps_start_from_is_there_before_anything_runs(tmp_path, key, value, problem):
+    for number in range(6):
+        (tmp_path / f"m{number}.nii.gz").touch()
+    dataset = label_maps(tmp_path, {"train": None, "val": 2, "test": 2})
+    plan_cohort(dataset, "x")
+    dataset["preprocessing"][key] = value
+    with pytest.raises(InputError, match=problem) as caught:
+        plan_cohort(dataset, "x")
+    assert caught.value.source == value
+
+
+def test_several_images_of_each_training_map(tmp_path):
+    for number in range(6):
+        (tmp_path / f"m{number}.nii.gz").touch()
+    counts = {"train": None, "val": 2, "test": 2}
+    once, table = (plan_cohort(label_maps(tmp_path, counts, renderings=number), "x") for number in (1, 3))
+    assert table["split"].value_counts().to_dict() == {"train": 6, "val": 2, "test": 2}
+    assert table.loc[once.index].equals(once)  # the others are added: nothing that was there is drawn anew
+    first = once.index[once["split"] == "train"][0]
+    assert table.at[f"{first}-rendering-3", "label_map"] == once.at[first, "label_map"]
+    assert table["image"].is_unique

@@ -98,6 +98,9 @@ def test_a_job_is_its_parts(config):
     assert needs.training_ms(SimpleNamespace(**of, stage="3")) == 1000 * (10 + 300 + 6 * validations)
     assert needs.registering_ms(SimpleNamespace(**of, shard="0")) == 1000 * (10 + 10 * 6)
     assert needs.registering_ms(SimpleNamespace(**of)) == 1000 * (10 + 3 * 6)  # the pairs that figures show
+    kept = 2 * 12 * 16 * 32 * 16 // 1000  # a pair's displacements and inverses, both ways, in kB
+    assert needs.registering_kb(SimpleNamespace(**of, shard="0")) == 10 * (25 + kept)
+    config["evaluation"]["keep_fields"] = False
     assert needs.registering_kb(SimpleNamespace(**of, shard="0")) == 250
     assert needs.without_torch(0.5) == 1500
 

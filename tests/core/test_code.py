@@ -10,6 +10,7 @@ import pytest
 from smgicnet.core import code
 from smgicnet.core.code import source_files
 from smgicnet.core.files import PACKAGE
+from smgicnet.jobs.code import scoring_codes
 from smgicnet.methods import METHODS
 from tests.support import ROOT
 from tests.support.imports import imported, module_file
@@ -18,17 +19,18 @@ from tests.support.methods import LEARNED
 DIGESTS = """
 import json
 from smgicnet.core.code import code_digest
-from smgicnet.jobs.code import registering_code, training_code
+from smgicnet.jobs.code import registering_code, scoring_codes, training_code
 from smgicnet.methods import METHODS
 
 found = {f"{kind} trains": training_code(kind) for kind in METHODS}
 found |= {f"{kind} registers": registering_code(kind) for kind in METHODS}
+found |= {f"{metric} scores": digest for metric, digest in scoring_codes().items()}
 for name in ("report", "figures.pair_figures", "audit"):
     found[name] = code_digest(f"smgicnet.publication.{name}")
 print(json.dumps(found))
 """
 TRAINS, REGISTERS = ({f"{kind} {what}" for kind in METHODS} for what in ("trains", "registers"))
-PUBLISHES = {"report", "figures.pair_figures", "audit"}
+SCORES = {f"{metric} scores" for metric in scoring_codes()}
 
 
 def both(*kinds):
@@ -71,7 +73,7 @@ def changed(before, after):
 @pytest.mark.parametrize(
     ("file", "expected"),
     [
-        ("registration/fields.py", TRAINS | REGISTERS | {"audit"}),
+        ("registration/fields.py", TRAINS | REGISTERS | SCORES | {"audit"}),
         ("registration/losses.py", both("smgicnet", "icnet", "lapirn")),
         ("registration/wavelets.py", both("smgicnet")),
         ("registration/refinement.py", {"smgicnet registers"}),
@@ -80,8 +82,8 @@ def changed(before, after):
         ("training/loop.py", TRAINS),
         ("training/sampling.py", TRAINS),
         ("jobs/train.py", TRAINS),
-        ("jobs/register.py", REGISTERS),
-        ("scoring/hausdorff.py", REGISTERS),
+        ("jobs/registering.py", REGISTERS),
+        ("scoring/hausdorff.py", SCORES),
         ("scoring/statistics.py", {"report", "audit"}),
         ("publication/figures/pair_figures.py", {"figures.pair_figures"}),
         ("publication/report/report.css", {"report"}),
@@ -96,9 +98,9 @@ def test_an_edit_changes_the_digests_of_what_depends_on_it(before, checkout, fil
     assert changed(before, digests(checkout)) == expected
 
 
-def test_the_table_of_labels_is_in_the_digests(before, checkout):
+def test_the_table_of_labels_is_in_the_digests_of_what_reads_it(before, checkout):
     edit(checkout / "config/labels/freesurfer.tsv", new="99999\t0\tNothing\n")
-    assert changed(before, digests(checkout)) >= TRAINS | REGISTERS
+    assert changed(before, digests(checkout)) >= TRAINS
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,11 @@
 
 import tracemalloc
 
-import nibabel as nib
-import numpy as np
 import pandas as pd
 import pytest
 
-from smgicnet.cohort.bids import can_be
-from smgicnet.cohort.participants import read_participants
-from smgicnet.cohort.sources import plan_cohort
-from smgicnet.commands.check import check
 from smgicnet.core.errors import InputError
 from smgicnet.core.tab_separated import MAX_FIELDS, read_tsv, write_tsv
-from smgicnet.preparation.label_protocols import label_table, map_labels, unknown_labels, unknown_sentence
 
 ROWS = [["sub-1", '"5 feet', ""], ["sub-2", "it's", "x"], ["sub-3", '"left"', ""]]
 
@@ -71,52 +64,3 @@ def test_what_is_written_is_read_again(tmp_path):
     pd.testing.assert_frame_equal(read_tsv(tmp_path / "t.tsv"), table.astype(str))
     with pytest.raises(InputError, match="holds a tab or a line break"):
         write_tsv(pd.DataFrame({"a": ["x\ty"]}), tmp_path / "t.tsv")
-
-
-def test_nobody_vanishes_between_two_quotation_marks(tmp_path):
-    for name in "abcde":
-        (tmp_path / f"{name}.nii").touch()
-    rows = [f'{name}\t{name}.nii\t{name}.nii\t{"train" if name < "c" else "test"}\t"{name}' for name in "abcde"]
-    (tmp_path / "p.tsv").write_text("\n".join(["subject\timage\tlabels\tsplit\tnote", *rows]))
-    assert list(read_participants(tmp_path / "p.tsv").index) == list("abcde")
-
-
-def test_the_users_own_table_is_never_what_the_workflow_writes(tmp_path):
-    dataset = {"source": {"kind": "participants", "path": str(tmp_path / "participants.tsv")}}
-    dataset["preprocessing"] = {"segmentation": "given"}
-    (tmp_path / "participants.tsv").write_text("subject\timage\n")
-    (tmp_path / "link.tsv").symlink_to("participants.tsv")
-    for name in ("participants.tsv", "link.tsv"):
-        dataset["source"]["path"] = str(tmp_path / name)
-        with pytest.raises(InputError, match=r"would replace the input\. Move your table") as caught:
-            plan_cohort(dataset, tmp_path)
-        assert caught.value.source == str(tmp_path / name)
-
-
-def test_ids_that_a_protocol_lacks_are_counted():
-    labels = np.array([0, 2, 2, 85, 251, 11101, 11101, 12175])
-    assert unknown_labels(labels) == {11101: 2, 12175: 1}
-    said = unknown_sentence(unknown_labels(labels), 7, "freesurfer")
-    assert said.startswith("3 voxels (43 % of the labelled) have ids that the protocol freesurfer lacks")
-    assert "a2009s" in said
-    assert unknown_labels(labels, "a2009s") == {}
-    assert map_labels(labels, "a2009s").tolist() == [0, 2, 2, 0, 0, 3, 3, 42]
-    assert set(label_table("aparc.DKT")["label"]) - set(label_table()["label"]) == set()
-
-
-def test_check_says_which_ids_count_as_background(tmp_path):
-    rng = np.random.default_rng(0)
-    for name, data in {"i": rng.random((9, 9, 9)), "l": rng.choice([2, 41, 11111], (9, 9, 9))}.items():
-        image = nib.Nifti1Image(data.astype(np.float32), np.eye(4))
-        nib.save(image, tmp_path / f"{name}.nii.gz")
-    (tmp_path / "p.tsv").write_text("subject\timage\tlabels\ns\ti.nii.gz\tl.nii.gz\n")
-    assert "ids that the protocol lacks, which count as background: 11111 (1)" in check(tmp_path / "p.tsv", 1).text
-
-
-@pytest.mark.parametrize(
-    ("text", "number", "fits"), [("01", 1, True), ("010", 8, True), ("010", 10, True), ("09", 9, True)]
-)
-def test_what_yaml_makes_of_an_unquoted_number(text, number, fits):
-    assert can_be(text, number) is fits
-    assert not can_be(text, 77)
-    assert not can_be("a1", number)

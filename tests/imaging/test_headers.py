@@ -8,14 +8,10 @@ import numpy as np
 import pytest
 
 from smgicnet.core.errors import InputError
-from smgicnet.core.files import require_distinct
 from smgicnet.imaging.affine_geometry import agree, shear_free, writable_grid
 from smgicnet.imaging.displacements import read_itk, sample, write_itk
-from smgicnet.imaging.foreground import foreground
-from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.headers import open_image
 from smgicnet.imaging.images import Volume, on_grid_of, read_image, read_labels, write_volume
-from smgicnet.preparation.preprocessing import prepare
 from tests.support.headers import SHAPE, oblique, save
 
 LPS = np.diag([-1.0, -1, 1, 1])
@@ -185,57 +181,3 @@ def test_labels_in_another_axis_order_lie_on_their_image(codes):
     np.testing.assert_array_equal(found.data, image.data)
     with pytest.raises(InputError, match="lie elsewhere"):
         on_grid_of(image, Volume(image.data, oblique(origin=(5, -8, 11))), "i", "l")
-
-
-def brain(shape=(40, 44, 36)):
-    """A ball of two tissues at 4 mm with noise, and its mask."""
-    points = np.stack(np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in shape), indexing="ij"))
-    radius = np.linalg.norm(points, axis=0)
-    values = np.where(radius < 10, 900.0, 600) + np.random.default_rng(0).normal(0, 60, shape)
-    return np.where(radius < 15, values, 0).astype(np.float32), radius < 15
-
-
-def test_a_background_within_the_brains_range_is_a_background():
-    image, mask = brain()
-    z = np.where(mask, (image - image[mask].mean()) / image[mask].std(), 0).astype(np.float32)
-    assert (z[mask] < 0).mean() > 0.3
-    assert (foreground(z) != mask).mean() < 0.003
-    dark = z - 5 * ~mask
-    padded = np.pad(dark, 6)
-    assert (foreground(padded) != np.pad(mask, 6)).mean() < 0.001
-
-
-def test_a_z_scored_brain_is_prepared_on_a_dark_background(tmp_path):
-    image, mask = brain()
-    z = np.where(mask, (image - image[mask].mean()) / image[mask].std(), 0).astype(np.float32)
-    write_volume(tmp_path / "z.nii.gz", z, np.diag([4.0, 4, 4, 1]))
-    prepared = prepare(tmp_path / "z.nii.gz", None, Grid((40, 44, 36), 4.0)).image
-    assert np.percentile(prepared[~mask], 99) < 0.1 < np.percentile(prepared[mask], 1)
-
-
-def test_tilted_slices_change_nothing_on_the_common_grid(tmp_path):
-    image, _ = brain()
-    results = []
-    for name, angles in {"upright": (0, 0, 0), "tilted": (27, 0, 0)}.items():
-        matrix = oblique(angles, (4, 4, 4), (0, 0, 0))
-        matrix[:3, 3] = -matrix[:3, :3] @ ((np.array(image.shape) - 1) / 2)
-        write_volume(tmp_path / f"{name}.nii.gz", image, matrix)
-        found = prepare(tmp_path / f"{name}.nii.gz", None, Grid((40, 40, 40), 4.0))
-        results.append(found.affine)
-        assert np.allclose(found.affine[:3, :3], np.diag([4.0] * 3))
-    assert np.linalg.norm(results[0][:3, 3] - results[1][:3, 3]) < 4
-
-
-def test_a_few_slices_are_refused(tmp_path):
-    image, _ = brain()
-    write_volume(tmp_path / "slab.nii.gz", image[:, :, 17:20], np.diag([4.0, 4, 4, 1]))
-    with pytest.raises(InputError, match=r"its foreground spans .* x 12 mm, and 16 mm along each axis"):
-        prepare(tmp_path / "slab.nii.gz", None, Grid((40, 44, 36), 4.0))
-
-
-def test_an_output_that_is_an_input_under_another_name_is_refused(tmp_path):
-    (tmp_path / "i.nii.gz").write_bytes(b"x")
-    (tmp_path / "link.nii.gz").symlink_to(tmp_path / "i.nii.gz")
-    with pytest.raises(InputError, match="would replace the input"):
-        require_distinct([tmp_path / "link.nii.gz"], [tmp_path / "i.nii.gz"])
-    require_distinct([tmp_path / "o.nii.gz"], [tmp_path / "i.nii.gz"])

@@ -60,6 +60,7 @@ def test_what_was_measured_goes_before_what_the_schema_says():
     assert pair_seconds("syn", cost, "ixi", GRID, {}) == 10
     assert pair_seconds("syn", cost, "ixi", GRID, {"pair_seconds": {"ixi": {"syn": 7.0}}}) == 7
     assert pair_seconds("syn", cost, "oasis", GRID, {"pair_seconds": {"ixi": {"syn": 7.0}}}) == 10
+    assert pair_seconds("syn", cost, "ixi", {**GRID, "shape": [200, 100, 100]}, {}) == 20  # by million voxels
 
 
 def test_the_size_of_jobs_is_decided_once(tmp_path):

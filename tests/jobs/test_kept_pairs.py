@@ -64,7 +64,7 @@ def test_tidying_drops_other_settings_and_torn_lines_of_the_jobs_own_pairs(tmp_p
     before.add(("a", "b"), 1)
     before.add(("x", "y"), 3)
     with open(tmp_path / "0" / NAME, "a") as file:
-        file.write("a\tc\t2\t[1, ")
+        file.write("a\tc\t2\t[1, \nx\tz\t")  # torn: one of the job's own pairs, and one that is not
     kept = KeptPairs(tmp_path / "0", PAIRS)
     kept.add(("a", "b"), 2)
     kept.tidy()

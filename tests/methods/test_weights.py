@@ -7,8 +7,10 @@ import torch
 
 from smgicnet import cli
 from smgicnet.config.blocks import stage_block
+from smgicnet.core.errors import InputError
 from smgicnet.imaging.grids import Grid
 from smgicnet.methods.weights import Weights, read_weights, write_weights
+from tests.support.faults import Payload
 from tests.support.images import SHAPE, blobs
 from tests.support.methods import LEARNED, block, build
 
@@ -58,3 +60,14 @@ def test_weights_in_half_precision(tmp_path, capsys):
     assert {tensor.dtype for tensor in half.network.values()} == {torch.float32}
     fields = [one.register(blobs(1), blobs(2)).forward for one in (method, half.build())]
     assert 0 < (fields[0] - fields[1]).abs().max() < 0.05
+
+
+def test_weights_that_are_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, content in {"text": "x", "tensors": {"a": torch.zeros(2)}, "payload": Payload()}.items():
+        torch.save(content, tmp_path / f"{name}.pt")
+        with pytest.raises(InputError, match="not a weights file"):
+            read_weights(tmp_path / f"{name}.pt")
+    assert not (tmp_path / "run-by-unpickling").exists()
+    with pytest.raises(InputError, match="no such weights"):
+        read_weights(tmp_path / "none.pt")

@@ -17,9 +17,10 @@ from smgicnet.config.schemas import schema
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.displacements import grid_points, sample
 from smgicnet.imaging.images import Volume, read_image, write_volume
-from smgicnet.preparation import affine, ants_affine, flirt
+from smgicnet.imaging.itk_affine import itk_matrix, read_itk_affine
+from smgicnet.preparation import ants_affine, flirt
 from smgicnet.preparation.affine import AffineConfig, align, choose_engine, engine_version
-from smgicnet.preparation.alignments import Alignment
+from smgicnet.preparation.alignments import Alignment, read_alignments, voxel_matrix, write_alignments
 from smgicnet.preparation.ants_affine import import_ants
 
 CENTRE = np.array([0.0, -18.0, 10.0])  # of the template's brain, mm
@@ -224,10 +225,10 @@ def test_itk_matrix_is_what_ants_does_with_points(tmp_path):
     ants.write_transform(transform, str(tmp_path / "a.mat"))
     points = rng.normal(0, 50, (20, 3))
     theirs = ants.apply_transforms_to_points(3, pd.DataFrame(points, columns=list("xyz")), [str(tmp_path / "a.mat")])
-    np.testing.assert_allclose(apply_affine(ants_affine.read_itk_affine(tmp_path / "a.mat"), points), theirs, atol=1e-4)
+    np.testing.assert_allclose(apply_affine(read_itk_affine(tmp_path / "a.mat"), points), theirs, atol=1e-4)
     parameters = np.concatenate([matrix.ravel(), translation])
-    stored = ants_affine.read_itk_affine(tmp_path / "a.mat")  # antspyx rounds the centre to float32
-    np.testing.assert_allclose(ants_affine.itk_matrix(parameters, centre), stored, atol=1e-5)
+    stored = read_itk_affine(tmp_path / "a.mat")  # antspyx rounds the centre to float32
+    np.testing.assert_allclose(itk_matrix(parameters, centre), stored, atol=1e-5)
 
 
 def test_ants_is_refused_with_another_number_of_threads():
@@ -248,14 +249,14 @@ def test_levels_that_are_too_small_are_dropped(shape, spacing, kept):
 def test_voxel_matrix_agrees_with_the_worlds():
     fixed, moving = grid((2, -3, 1), (2, 3, 4), (9, 9, 9)), grid((1, 2, 3), (1, 1, 2), (5, 5, 5))
     voxels = np.random.default_rng(0).uniform(0, 9, (10, 3))
-    arrived = apply_affine(affine.voxel_matrix(pose(), fixed, moving), voxels)
+    arrived = apply_affine(voxel_matrix(pose(), fixed, moving), voxels)
     np.testing.assert_allclose(apply_affine(moving, arrived), apply_affine(pose(), apply_affine(fixed, voxels)))
 
 
 def test_alignments_are_written_and_read_in_full_precision(tmp_path):
     alignments = {("a", "b"): Alignment(pose() / 3, 1 / 3), ("b", "a"): Alignment(np.linalg.inv(pose()), 2.0)}
-    affine.write_alignments(tmp_path / "x.json", alignments, engine="ants", reason="because")
-    found = affine.read_alignments(tmp_path / "x.json")
+    write_alignments(tmp_path / "x.json", alignments, engine="ants", reason="because")
+    found = read_alignments(tmp_path / "x.json")
     assert found.keys() == alignments.keys()
     for key, value in alignments.items():
         np.testing.assert_array_equal(found[key].matrix, value.matrix)
@@ -264,7 +265,7 @@ def test_alignments_are_written_and_read_in_full_precision(tmp_path):
     (tmp_path / "x.json").write_text('{"alignments": [{}]}')
     for path in (tmp_path / "x.json", tmp_path / "none.json"):
         with pytest.raises(InputError, match=rf"{path.name}: not a readable file of alignments"):
-            affine.read_alignments(path)
+            read_alignments(path)
 
 
 def test_schema_and_dataclass_agree():

@@ -1,7 +1,10 @@
 """What becomes of ids that a protocol lacks: they are background, and every place that drops them says so."""
 
+from __future__ import annotations
+
 import logging
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +13,14 @@ from smgicnet.commands.check import check
 from smgicnet.commands.score import score_transforms
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.grids import Grid
-from smgicnet.preparation.label_protocols import LABEL_TABLE, label_table, unknown_labels, unknown_sentence
+from smgicnet.preparation.label_protocols import (
+    LABEL_TABLE,
+    label_table,
+    map_labels,
+    roi_names,
+    unknown_labels,
+    unknown_sentence,
+)
 from smgicnet.preparation.preprocessing import prepare
 from smgicnet.preparation.quality import assess, measure
 from tests.support.cohorts import rendered
@@ -107,3 +117,34 @@ def test_what_is_no_protocol_is_told_what_one_is(tmp_path, name):
         assert caught.value.source == given
         for word in (LABEL_TABLE.stem, "a2009s", "aparc.DKT", "seg35", ".tsv with the columns label, roi and name"):
             assert word in caught.value.remedy
+
+
+def test_ids_that_a_protocol_lacks_are_counted():
+    labels = np.array([0, 2, 2, 85, 251, 11101, 11101, 12175])
+    assert unknown_labels(labels) == {11101: 2, 12175: 1}
+    said = unknown_sentence(unknown_labels(labels), 7, "freesurfer")
+    assert said.startswith("3 voxels (43 % of the labelled) have ids that the protocol freesurfer lacks")
+    assert "a2009s" in said
+    assert unknown_labels(labels, "a2009s") == {}
+    assert map_labels(labels, "a2009s").tolist() == [0, 2, 2, 0, 0, 3, 3, 42]
+    assert set(label_table("aparc.DKT")["label"]) - set(label_table()["label"]) == set()
+
+
+def test_check_says_which_ids_count_as_background(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, data in {"i": rng.random((9, 9, 9)), "l": rng.choice([2, 41, 11111], (9, 9, 9))}.items():
+        image = nib.Nifti1Image(data.astype(np.float32), np.eye(4))
+        nib.save(image, tmp_path / f"{name}.nii.gz")
+    (tmp_path / "p.tsv").write_text("subject\timage\tlabels\ns\ti.nii.gz\tl.nii.gz\n")
+    assert "ids that the protocol lacks, which count as background: 11111 (1)" in check(tmp_path / "p.tsv", 1).text
+
+
+def test_the_table_is_the_identity_on_the_36_rois_and_maps_the_aliases():
+    assert len(roi_names()) == 36
+    assert label_table()["label"].is_unique
+    assert (label_table()["label"][:36] == label_table()["roi"][:36]).all()
+    rois = {2: [2, 25], 41: [41, 57], 4: [4, 136], 43: [43, 163], 5: [5, 137], 44: [44, 164], 24: [24]}
+    cortex = {3: [3, 1000, 1022, 1035], 42: [42, 2000, 2035]}
+    background = {0: [0, 77, 251, 502, 530, 1036, 9999, 99999, -3]}
+    for roi, labels in (rois | cortex | background).items():
+        assert set(map_labels(np.array([labels]), "freesurfer").ravel().tolist()) == {roi}, roi

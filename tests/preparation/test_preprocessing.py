@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from smgicnet.core.errors import InputError
-from smgicnet.imaging.foreground import background_level, bounding_box, brain_centre, foreground
+from smgicnet.imaging.foreground import bounding_box, brain_centre
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.images import UNIT_STEP, Volume, read_image, read_labels, write_volume
 from smgicnet.preparation.label_protocols import LABEL_TABLE, label_table, map_labels, roi_names
@@ -23,21 +23,10 @@ from smgicnet.preparation.preprocessing import (
     write_prepared,
 )
 from smgicnet.training.sampling import ImageSet
+from tests.support.headers import oblique
+from tests.support.heads import brain, head
 
 GRID = Grid((16, 16, 16), 4.0)
-
-
-def head(background=0.0):
-    """An image (40, 50, 44) at 1 x 1 x 1.5 mm whose brain spans known voxels, and its labels."""
-    labels = np.zeros((40, 50, 44), np.int32)
-    labels[8:30, 10:44, 12:36] = 2
-    labels[12:20, 16:30, 16:30] = 10
-    labels[21:27, 16:30, 16:30] = 1022  # cortex of aparc
-    rng = np.random.default_rng(0)
-    image = np.where(labels > 0, 200.0 + labels % 100 + rng.normal(0, 1, labels.shape), 0).astype(np.float32)
-    affine = np.diag([1, 1, 1.5, 1.0])
-    affine[:3, 3] = [-20, 30, 7]
-    return Volume(image + np.float32(background), affine), Volume(labels, affine)
 
 
 def test_to_canonical_keeps_the_world():
@@ -47,21 +36,6 @@ def test_to_canonical_keeps_the_world():
     assert nib.aff2axcodes(volume.affine) == ("R", "A", "S")
     np.testing.assert_array_equal(volume.data, image.data)
     np.testing.assert_allclose(volume.affine, image.affine)
-
-
-@pytest.mark.parametrize("background", [0, -0.65, 30])
-def test_foreground_and_box_whatever_the_background(background):
-    image, labels = head(background)
-    assert background_level(image.data) == pytest.approx(background)
-    mask = foreground(image.data)
-    np.testing.assert_array_equal(mask, labels.data > 0)
-    assert bounding_box(mask).tolist() == [[8, 29], [10, 43], [12, 35]]
-
-
-def test_foreground_ignores_specks():
-    image, labels = head()
-    image.data[1, 1, 1] = 300
-    np.testing.assert_array_equal(foreground(image.data), labels.data > 0)
 
 
 def test_common_grid_is_centred_on_the_brain_and_keeps_the_axes():
@@ -106,13 +80,6 @@ def test_resample_fills_beyond_the_image():
 
 def test_scale_intensity():
     np.testing.assert_allclose(scale_intensity(np.array([-5.0, 0, 5, 10, 20]), 0, 10), [0, 0, 0.5, 1, 1])
-
-
-def test_labels_map_to_the_36_rois():
-    assert len(roi_names()) == 36
-    assert label_table()["label"].is_unique
-    mapped = map_labels(np.array([[0, 1022, 2035, 2], [57, 25, 530, 24], [99999, -3, 137, 163]]))
-    assert mapped.tolist() == [[0, 3, 42, 2], [41, 2, 0, 24], [0, 0, 5, 43]]
 
 
 def test_prepare_and_its_record(tmp_path):
@@ -200,3 +167,31 @@ def test_label_protocols(tmp_path):
         assert problem in caught.value.problem
     with pytest.raises(InputError, match=f"A protocol is one of .*{LABEL_TABLE.stem}"):
         label_table("aal")
+
+
+def test_a_z_scored_brain_is_prepared_on_a_dark_background(tmp_path):
+    image, mask = brain()
+    z = np.where(mask, (image - image[mask].mean()) / image[mask].std(), 0).astype(np.float32)
+    write_volume(tmp_path / "z.nii.gz", z, np.diag([4.0, 4, 4, 1]))
+    prepared = prepare(tmp_path / "z.nii.gz", None, Grid((40, 44, 36), 4.0)).image
+    assert np.percentile(prepared[~mask], 99) < 0.1 < np.percentile(prepared[mask], 1)
+
+
+def test_tilted_slices_change_nothing_on_the_common_grid(tmp_path):
+    image, _ = brain()
+    results = []
+    for name, angles in {"upright": (0, 0, 0), "tilted": (27, 0, 0)}.items():
+        matrix = oblique(angles, (4, 4, 4), (0, 0, 0))
+        matrix[:3, 3] = -matrix[:3, :3] @ ((np.array(image.shape) - 1) / 2)
+        write_volume(tmp_path / f"{name}.nii.gz", image, matrix)
+        found = prepare(tmp_path / f"{name}.nii.gz", None, Grid((40, 40, 40), 4.0))
+        results.append(found.affine)
+        assert np.allclose(found.affine[:3, :3], np.diag([4.0] * 3))
+    assert np.linalg.norm(results[0][:3, 3] - results[1][:3, 3]) < 4
+
+
+def test_a_few_slices_are_refused(tmp_path):
+    image, _ = brain()
+    write_volume(tmp_path / "slab.nii.gz", image[:, :, 17:20], np.diag([4.0, 4, 4, 1]))
+    with pytest.raises(InputError, match=r"its foreground spans .* x 12 mm, and 16 mm along each axis"):
+        prepare(tmp_path / "slab.nii.gz", None, Grid((40, 44, 36), 4.0))

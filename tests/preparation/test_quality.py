@@ -14,6 +14,7 @@ from smgicnet.imaging.images import write_volume
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.preparation.quality import (
     COLUMNS,
+    MAX_CUT_PERCENT,
     PERCENTILES,
     QualityConfig,
     assess,
@@ -171,3 +172,10 @@ def test_another_table_is_refused(tmp_path):
 def test_the_schemas_defaults_build_the_config():
     dataset = load(PACKAGE.parent / "config" / "config.yaml")["datasets"]["embedded"]
     assert build(QualityConfig, dataset["quality"]) == CONFIG
+
+
+def test_what_is_at_a_limit_is_no_flag():
+    at, beyond = CONFIG.labels_outside_percent, CONFIG.labels_outside_percent + 1
+    assert assess(rows(labels_outside_percent=[at, beyond]), CONFIG)["flagged"].tolist()[:3] == [False, True, False]
+    at, beyond = MAX_CUT_PERCENT, MAX_CUT_PERCENT + 0.1
+    assert assess(rows(cut_percent=[at, beyond]), CONFIG)["flagged"].tolist()[:3] == [False, True, False]

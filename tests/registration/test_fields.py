@@ -11,13 +11,14 @@ from smgicnet.registration import fields
 SHAPE = (10, 12, 14)
 
 
-def affine_field(matrix, offset, shape, factor=1.0, dtype=torch.float64):
-    """Displacement of x -> M x + offset in fine voxels, on a grid coarser by ``factor``, in its own voxels."""
-    cells = (fields.identity_grid(shape, dtype=dtype)[0] + 0.5) * factor - 0.5
+def affine_field(matrix, offset, shape, factors=(1.0, 1.0, 1.0), dtype=torch.float64):
+    """Displacement of x -> M x + offset in fine voxels, on a grid coarser by ``factors``, in its own voxels."""
+    factors = torch.tensor(factors, dtype=dtype).view(3, 1, 1, 1)
+    cells = (fields.identity_grid(shape, dtype=dtype)[0] + 0.5) * factors - 0.5
     moved = torch.einsum("ij,jxyz->ixyz", matrix.to(dtype), cells) + torch.as_tensor(offset, dtype=dtype).view(
         3, 1, 1, 1
     )
-    return (moved - cells)[None] / factor
+    return (moved - cells)[None] / factors
 
 
 def smooth_velocity(shape=(24, 24, 24), scale=2.0, seed=0):
@@ -109,15 +110,14 @@ def test_exp_keeps_orientation_where_adding_folds():
 
 
 @pytest.mark.parametrize(
-    ("small", "large"), [((4, 5, 6), (8, 10, 12)), ((4, 4, 4), (12, 12, 12)), ((3, 4, 5), (6, 4, 10))]
+    ("small", "large"), [((4, 5, 6), (8, 10, 12)), ((4, 4, 4), (12, 12, 12)), ((3, 4, 5), (6, 4, 15))]
 )
 def test_resize_of_an_affine_field_is_exact_both_ways(small, large):
     matrix = torch.eye(3) + 0.1 * torch.randn(3, 3, generator=torch.Generator().manual_seed(0))
-    if len({b / a for a, b in zip(small, large)}) == 1:
-        factor = large[0] / small[0]
-        coarse, fine = affine_field(matrix, [1, -2, 0.5], small, factor), affine_field(matrix, [1, -2, 0.5], large)
-        torch.testing.assert_close(fields.resize(coarse, large), fine)
-        torch.testing.assert_close(fields.resize(fine, small), coarse)
+    factors = [b / a for a, b in zip(small, large)]
+    coarse, fine = affine_field(matrix, [1, -2, 0.5], small, factors), affine_field(matrix, [1, -2, 0.5], large)
+    torch.testing.assert_close(fields.resize(coarse, large), fine)
+    torch.testing.assert_close(fields.resize(fine, small), coarse)
     constant = torch.ones(1, 3, *small, dtype=torch.float64)
     scaled = fields.resize(constant, large)
     for axis in range(3):
@@ -195,3 +195,22 @@ def test_orientations(codes):
     torch.testing.assert_close(
         fields.to_orientation(back, codes), fields.warp(turned, u, padding="border"), rtol=1e-4, atol=1e-4
     )
+
+
+def test_a_jacobian_by_slabs_is_that_of_the_whole_grid():
+    """On a grid of several slabs, of which each needs a slice of its neighbours."""
+    u = smooth_velocity((2 * fields.SLAB + 3, 6, 7))
+    a, b, c = (torch.stack(torch.gradient(u[0, i], dim=(0, 1, 2))) for i in range(3))
+    matrix = torch.stack([a, b, c]).permute(2, 3, 4, 0, 1) + torch.eye(3, dtype=u.dtype)
+    torch.testing.assert_close(fields.jacobian_determinant(u)[0], torch.linalg.det(matrix))
+
+
+def test_a_flow_is_exp_of_its_velocity_and_halfway_of_its_half():
+    v = smooth_velocity((8, 10, 12), 1.0)
+    flow = fields.Flow(v, 6, recompute=False)
+    torch.testing.assert_close(flow.displacement, fields.exp(v, 6))
+    assert torch.equal(flow.halfway, fields.exp(v / 2, 5))
+    finer = flow.on_grid((16, 20, 24))
+    torch.testing.assert_close(finer.displacement, fields.resize(fields.exp(v, 6), (16, 20, 24)))
+    torch.testing.assert_close(finer.halfway, fields.resize(flow.halfway, (16, 20, 24)))
+    assert torch.equal(finer.velocity, fields.resize(v, (16, 20, 24)))

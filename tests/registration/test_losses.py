@@ -73,21 +73,24 @@ def test_ncc_refuses_an_even_window():
         losses.local_ncc(*images(), 4)
 
 
-def test_ncc_in_single_precision_on_a_large_grid():
-    """Running sums lose digits as they grow: flat, empty and saturated blocks beside texture, 96 cubed."""
+def patches():
+    """Flat, empty and saturated blocks beside texture, 96 cubed: running sums lose digits as they grow."""
     generator = torch.Generator().manual_seed(0)
-    a, b = (torch.rand(1, 1, 96, 96, 96, generator=generator) * 0.1 + 0.9 for _ in range(2))
-    for image in (a, b):
+    found = [torch.rand(1, 1, 96, 96, 96, generator=generator) * 0.1 + 0.9 for _ in range(2)]
+    for image in found:
         image[..., 30:60, :] = 1
         image[..., 60:80, :] = 0
-    single, double = losses.local_ncc(a, b, 9).item(), losses.local_ncc(a.double(), b.double(), 9).item()
-    assert single == pytest.approx(double, abs=2e-4)
+    return found
 
 
-def test_ncc_in_single_precision():
-    a, b = images()
-    single = losses.local_ncc(a.float(), b.float(), 9).item()
-    assert single == pytest.approx(losses.local_ncc(a, b, 9).item(), abs=1e-5)
+@pytest.mark.parametrize(("make", "tolerance"), [(images, 1e-5), (patches, 2e-4)])
+def test_ncc_in_single_precision(make, tolerance):
+    a, b = make()
+    single, double = (
+        losses.local_ncc(a.float(), b.float(), 9).item(),
+        losses.local_ncc(a.double(), b.double(), 9).item(),
+    )
+    assert single == pytest.approx(double, abs=tolerance)
 
 
 def ramp(slope):
@@ -175,3 +178,35 @@ def test_soft_dice_of_known_maps():
     gone[:, 0] = 100  # all is out of the image: what both had counts, and is not met
     assert losses.soft_dice(a, b, gone).item() == 1
     assert losses.soft_dice(torch.zeros_like(a), b, still).item() == 1
+
+
+def test_antifold_is_zero_until_a_neighbour_is_overtaken():
+    u = torch.zeros(1, 3, 4, 4, 4)
+    u[:, 0, 2:] = -1.0
+    assert losses.antifold(u) == 0
+    u[:, 0, 2:] = -1.5  # u_1 - u_2 - 1 = 0.5 across one of three planes, in one of three components
+    assert losses.antifold(u) == pytest.approx(0.5**3 / 3 / 3 / 3)
+
+
+def test_folding_is_the_volume_that_is_turned_over():
+    x = torch.arange(8.0).view(1, 1, 8, 1, 1)
+    u = torch.zeros(1, 3, 8, 8, 8)
+    u[:, :1] = torch.where(x < 4, -3 * x, -12.0)  # J = -2 below 4, -1/2 at 4 and 1 above
+    assert losses.folding(u).item() == pytest.approx((4 * 2 + 0.5) / 8)
+    assert losses.folding(-u / 4).item() == 0
+
+
+def test_a_voxel_is_pulled_down_the_similarity():
+    """The force is minus the gradient of the loss by a displacement that warps the image."""
+    torch.manual_seed(0)
+    image, other = (F.interpolate(torch.rand(1, 1, 5, 5, 5), (10, 11, 12), mode="trilinear") for _ in range(2))
+    force = losses.similarity_force(image, other, 5)
+    assert force.shape == (1, 3, 10, 11, 12)
+    assert not force.requires_grad
+
+    def loss(step):
+        return losses.local_ncc(warp(image, step * force, padding="border"), other, 5).item()
+
+    assert loss(1e-2) < loss(0) < loss(-1e-2)
+    slope = (loss(1e-3) - loss(-1e-3)) / 2e-3
+    assert slope == pytest.approx(-force.square().sum().item() / image.numel(), rel=0.1)

@@ -27,18 +27,18 @@ from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.training.distributed import run
 from smgicnet.imaging.grids import Grid
 from smgicnet.core.logs import job_log
-from smgicnet.jobs.train import train_stage
+from smgicnet.jobs.train import StageOutputs, StageSubjects, StageTask, train_stage
 from tests.support.trainings import last_stage
 
 folder, images, kind = Path(sys.argv[1]), sorted(Path(sys.argv[2]).glob("*.nii")), sys.argv[3]
 processes, iterations, batch = map(int, sys.argv[4:])
 block = last_stage(kind, iterations, batch)
 with job_log(folder / "log"):
+    subjects = [SubjectFiles(p.stem, p, p.parent / "labels" / p.name) for p in images]
     run(
-        train_stage, processes, folder / "log", block, len(block["stages"]), seed=1, grid=Grid((16, 32, 16), 4.0),
-        training=[SubjectFiles(p.stem, p, p.parent / "labels" / p.name) for p in images], validation=[],
-        earlier=None, weights=folder / "weights.pt",
-        history=folder / "history.csv", record=folder / "training.json", code="x", threads=2,
+        train_stage, processes, folder / "log", StageTask(block, len(block["stages"]), 1, "x", threads=2),
+        StageSubjects(Grid((16, 32, 16), 4.0), subjects, []),
+        StageOutputs(folder / "weights.pt", folder / "history.csv", folder / "training.json"),
     )
 """
 

@@ -1,11 +1,9 @@
 """Trainings that are interrupted, killed, or cannot write: they end as an undisturbed one, or say why not."""
 
-import errno
 import filecmp
 import os
 import random
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smgicnet.core.errors import InputError
-from smgicnet.core.files import atomic_path, require_room
-from smgicnet.core.interruption import REQUEUE, watch
+from smgicnet.core.interruption import REQUEUE
 from smgicnet.imaging.images import write_volume
 from tests.support.images import blobs
 from tests.support.trainings import LEVELS
@@ -28,7 +24,7 @@ from pathlib import Path
 from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.imaging.grids import Grid
 from smgicnet.core.logs import job_log
-from smgicnet.jobs.train import train_stage
+from smgicnet.jobs.train import StageOutputs, StageSubjects, StageTask, train_stage
 from tests.support.trainings import LEVELS, short_stages
 
 folder, images = Path(sys.argv[1]), sorted(Path(sys.argv[2]).glob("*.nii"))
@@ -37,11 +33,11 @@ with job_log(folder / "log"):
         out = folder / f"level-{level}"
         if (out / "training.json").exists():
             continue
+        earlier = folder / f"level-{level - 1}/weights.pt" if level > 1 else None
         train_stage(
-            short_stages(), level, seed=1, grid=Grid((16, 32, 16), 4.0), validation=[],
-            training=[SubjectFiles(p.stem, p) for p in images],
-            earlier=folder / f"level-{level - 1}/weights.pt" if level > 1 else None,
-            weights=out / "weights.pt", history=out / "history.csv", record=out / "training.json", code="x",
+            StageTask(short_stages(), level, 1, "x", earlier),
+            StageSubjects(Grid((16, 32, 16), 4.0), [SubjectFiles(p.stem, p) for p in images], []),
+            StageOutputs(out / "weights.pt", out / "history.csv", out / "training.json"),
         )
 """
 
@@ -131,22 +127,6 @@ def test_twenty_kills_at_random_moments(images, undisturbed, tmp_path):
     assert not list(folder.rglob(".part-*"))
 
 
-def test_the_same_signal_twice_is_not_held_up():
-    code = (
-        "import os, signal, time\nfrom smgicnet.core.interruption import watch\n"
-        "with watch() as stop:\n    os.kill(os.getpid(), signal.SIGTERM)\n    assert stop.asked == 'SIGTERM'\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(60)"
-    )
-    assert subprocess.run([sys.executable, "-c", code]).returncode == -signal.SIGTERM
-
-
-def test_handlers_are_put_back():
-    before = signal.getsignal(signal.SIGTERM)
-    with watch():
-        assert signal.getsignal(signal.SIGTERM) != before
-    assert signal.getsignal(signal.SIGTERM) == before
-
-
 def limited():
     """In the child: no file above 20 kB, as on a disk that is nearly full."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -172,56 +152,3 @@ def test_what_cannot_be_written_is_said_and_the_checkpoint_before_is_kept(images
     said = child.communicate(timeout=300)[0].decode()
     assert child.returncode == 0, said
     assert same_weights(folder, undisturbed)
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of its own of 1 MiB, which only root can mount."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = (
-        shutil.which("mount")
-        and not subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True
-        ).returncode
-    )
-    if not mounted:
-        pytest.skip("a file system can only be mounted by root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_full_disk(small_disk):
-    path = small_disk / "weights.pt"
-    with atomic_path(path) as part:
-        part.write_bytes(b"before")
-    with (
-        pytest.raises(InputError, match=r"weights\.pt: cannot be written: the disk is full \(. MiB free\). Free space"),
-        atomic_path(path) as part,
-    ):
-        part.write_bytes(bytes(2 << 20))
-    assert path.read_bytes() == b"before"
-    assert [one.name for one in small_disk.iterdir()] == ["weights.pt"]
-
-
-def test_a_full_disk_is_seen_before_training(small_disk):
-    require_room(small_disk, 1000)
-    with pytest.raises(InputError, match=r"100 MiB will be needed here, . are free"):
-        require_room(small_disk, 100 << 20)
-    assert not list(small_disk.iterdir())
-
-
-def test_a_read_only_folder(small_disk):
-    path = small_disk / "weights.pt"
-    path.write_bytes(b"before")
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(InputError, match="the file system is read-only"), atomic_path(path) as part:
-        part.write_bytes(b"after")
-    with pytest.raises(InputError, match="the file system is read-only"):
-        require_room(small_disk, 1)
-    assert path.read_bytes() == b"before"
-
-
-def test_an_error_of_another_file_is_not_taken_for_ones_own(tmp_path):
-    with pytest.raises(PermissionError), atomic_path(tmp_path / "out"):
-        raise PermissionError(errno.EACCES, "no", "/some/input")

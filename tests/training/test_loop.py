@@ -75,6 +75,22 @@ def test_levels_below_are_frozen_then_learn(job):
     assert seen == [True, True, False, False, False, False]
 
 
+def test_levels_below_learn_at_a_rate_of_their_own(job):
+    """Adam's first step is of its rate: that of the newest level at once, that of those below when they begin."""
+    method, seen = build(), []
+    newest, earlier = method.stage_parameters()
+
+    def values():
+        return [torch.cat([p.detach().flatten() for p in part]).clone() for part in (newest, earlier)]
+
+    seen.append(values())
+    train(method, job, lambda step, row: seen.append(values()))
+    assert (seen[1][0] - seen[0][0]).abs().max().item() == pytest.approx(STAGE.learning_rate, rel=0.01)
+    first = STAGE.frozen_iterations
+    step = (seen[first + 1][1] - seen[first][1]).abs().max().item()
+    assert step == pytest.approx(STAGE.learning_rate * STAGE.earlier_rate, rel=0.01)
+
+
 def test_history_has_every_term_and_validation(job):
     method = build()
     history = train(method, job)
@@ -188,6 +204,16 @@ def test_intensities_change_within_the_brain_alone():
     out = changed(image, replace(STILL, gamma=0.5, bias=0.5, noise=0.2), 0)
     assert out[..., :7].abs().max() == 0
     assert (out[..., 8:] != image[..., 8:]).all()
+
+
+def test_intensities_are_raised_to_a_power_and_multiplied():
+    image = blobs(1)
+    none = changes(image, STILL, 0)
+    power = none._replace(gamma=torch.full((1, 1, 1, 1, 1), 2.0).log())
+    torch.testing.assert_close(applied(image, power), image**2, atol=1e-5, rtol=0)
+    bias = torch.zeros(1, 1, 4, 4, 4)
+    bias[..., 0, 0, 0] = 8.0 * torch.tensor(1.5).log()  # order 0: the same factor everywhere
+    torch.testing.assert_close(applied(image, none._replace(bias=bias)), 1.5 * image, atol=1e-4, rtol=0)
 
 
 def test_a_label_map_moves_with_its_image():

@@ -1,0 +1,36 @@
+"""Where the files of a study lie: what a finished run has under these names is found again."""
+
+from pathlib import Path
+
+from smgicnet.core import layout
+from smgicnet.core.layout import DatasetPaths, shown_files
+
+DATASET = DatasetPaths.of("oasis")
+RUN = DATASET.run("raw", "smgicnet", 1)
+
+
+def test_files_of_a_study_and_of_a_dataset():
+    assert layout.costs_file() == "results/costs.json"
+    assert layout.AUDIT["md"] == "results/audit.md"
+    assert DATASET.participants == "results/oasis/cohort/participants.tsv"
+    assert DATASET.job_sizes == "results/oasis/cohort/shards.json"
+    assert DATASET.quality == "results/oasis/raw/quality.tsv"
+    assert DATASET.page == "results/oasis/report/index.html"
+    assert DATASET.prepared("affine", "sub-1", "image") == "results/oasis/affine/subjects/sub-1/image.nii"
+    assert DATASET.alignment(3, "alignments.json") == "results/oasis/affine/alignments/3/alignments.json"
+    assert DATASET.table("table1", "record") == "results/oasis/tables/table1.json"
+    assert DATASET.figure("dice", "pdf") == "results/oasis/figures/dice.pdf"
+    assert DatasetPaths.of("oasis", "elsewhere").pairs == "elsewhere/oasis/cohort/pairs.tsv"
+
+
+def test_files_of_a_run():
+    assert RUN.stage(2, "weights") == "results/oasis/raw/smgicnet/seed-1/level-2/weights.pt"
+    assert RUN.stage("{stage}", "record") == "results/oasis/raw/smgicnet/seed-1/level-{stage}/training.json"
+    assert RUN.shard(0, layout.SHARD_METRICS) == "results/oasis/raw/smgicnet/seed-1/shards/0/metrics.csv"
+    assert RUN.file(layout.METRICS) == "results/oasis/raw/smgicnet/seed-1/metrics.csv.gz"
+
+
+def test_files_of_a_pair_that_is_shown():
+    warped, field = shown_files(RUN.shown, "a", "b")
+    assert warped == Path("results/oasis/raw/smgicnet/seed-1/shown/fixed-a_moving-b_warped.nii.gz")
+    assert field == Path("results/oasis/raw/smgicnet/seed-1/shown/fixed-a_moving-b_displacement.nii.gz")
