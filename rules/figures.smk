@@ -28,7 +28,7 @@ rule plot_figure:
         entry=lambda w: drawn.figures[w.figure][0],
         facts=drawn.facts,
         caption=lambda w: drawn.caption(w.figure, w.dataset),
-        code=lambda w: figure_code(drawn.figures[w.figure][0]),
+        code=drawn.code,
     script:
         "../workflow/scripts/plot_figure.py"
 

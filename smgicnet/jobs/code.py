@@ -1,10 +1,9 @@
-"""Digests of what trains, registers, scores and draws, as they stand in the parameters of rules and in records."""
+"""Digests of what trains, registers and scores, as they stand in the parameters of rules and in records."""
 
 from __future__ import annotations
 
 from smgicnet.core.code import PREPARED, TRAINING, code_digest, function_digest
 from smgicnet.methods import METHODS
-from smgicnet.publication.figures.registry import FIGURES
 from smgicnet.scoring.metrics import SCORED
 
 
@@ -21,8 +20,3 @@ def registering_code(kind: str) -> str:
 def scoring_codes() -> dict[str, str]:
     """Digest of what computes each metric of a registered pair."""
     return {name: function_digest(metric.function, beside=PREPARED) for name, metric in SCORED.items()}
-
-
-def figure_code(entry: str) -> dict[str, str]:
-    """Digests of what draws a figure and of what saves it; ``entry`` is its key in `FIGURES`."""
-    return {"drawing": function_digest(FIGURES[entry].function), "saving": code_digest("smgicnet.jobs.figures")}

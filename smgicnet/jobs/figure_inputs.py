@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from smgicnet.core.code import code_digest, function_digest
 from smgicnet.core.layout import METRICS
 from smgicnet.jobs.study import Run
 from smgicnet.jobs.study_files import StudyFiles
@@ -93,6 +94,13 @@ class FigureInputs:
         for kind in self.entry(w.figure).inputs:
             found |= getattr(self, kind)(w.dataset, runs)
         return found
+
+    def code(self, w: Any) -> dict[str, str]:
+        """Digests of what draws a figure, and of what saves it."""
+        return {
+            "drawing": function_digest(self.entry(w.figure).function),
+            "saving": code_digest("smgicnet.jobs.figures"),
+        }
 
     # Kinds of input
 

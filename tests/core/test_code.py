@@ -84,7 +84,7 @@ def changed(before, after):
         ("jobs/train.py", TRAINS),
         ("jobs/registering.py", REGISTERS),
         ("scoring/hausdorff.py", SCORES),
-        ("scoring/statistics.py", {"report", "audit"}),
+        ("scoring/statistics.py", {"report", "audit", "figures.pair_figures"}),
         ("publication/figures/pair_figures.py", {"figures.pair_figures"}),
         ("publication/report/report.css", {"report"}),
         ("publication/report/index.html.jinja", {"report"}),

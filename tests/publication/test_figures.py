@@ -140,8 +140,15 @@ def drawn(given):
 def test_a_change_of_one_figure_draws_no_other_again(tmp_path):
     shutil.copytree(PACKAGE, tmp_path / "smgicnet", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "config", tmp_path / "config")
-    code = "import json; from smgicnet.jobs.code import figure_code; from smgicnet.jobs.figure_inputs import FIGURES; "
-    code += "print(json.dumps({name: figure_code(name) for name in FIGURES}))"
+    code = """
+import json
+from types import SimpleNamespace
+from smgicnet.jobs.figure_inputs import FIGURES, FigureInputs
+
+found = FigureInputs(SimpleNamespace(study=None))
+found.figures = {name: (name, []) for name in FIGURES}
+print(json.dumps({name: found.code(SimpleNamespace(figure=name)) for name in FIGURES}))
+"""
 
     def digests():
         command = [sys.executable, "-c", code]

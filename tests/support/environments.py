@@ -54,7 +54,18 @@ ELSEWHERE = {
     "fsl": {"ants", "torch", "deepbet"},
     "icon": {"ants", "fsl", "h5py"},
     "torch": {"ants", "fsl", "icon_registration"},
-    "snakemake": {"ants", "fsl", "nibabel", "scipy", "torch", "pywt", "h5py", "icon_registration"},
+    "snakemake": {
+        "ants",
+        "fsl",
+        "nibabel",
+        "scipy",
+        "torch",
+        "pywt",
+        "h5py",
+        "icon_registration",
+        "matplotlib",
+        "seaborn",
+    },
 }
 
 # What no script imports by its name, and who needs it
