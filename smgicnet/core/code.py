@@ -27,7 +27,6 @@ BESIDE = {
     "smgicnet.core.logs": "what a job says",
     "smgicnet.core.provenance": "what stands in a record beside the result",
     "smgicnet.core.registry": "how an entry of a registry is found",
-    "smgicnet.publication.figures.registry": "which figures there are; a job names the function of its own",
     "smgicnet.methods": "which methods there are; a job names the module of its own",
     "smgicnet.publication.figures.registry": "which figures there are; a job names the function of its own",
 }
