@@ -220,7 +220,8 @@ def test_identity_is_perfect():
     assert result.pop(("rois", "")) == 3
     assert {roi for metric, roi in result if metric == "dice"} == {"white matter", "cortex", "hippocampus", "mean"}
     for (metric, _), value in result.items():
-        assert value == pytest.approx(1 if metric == "dice" else 0, abs=1e-5), metric
+        best = {"higher": 1, "lower": 0, "": value}[METRICS[metric].better]
+        assert value == pytest.approx(best, abs=1e-5), metric
     assert set(dict(result)) >= {
         *((metric, "") for metric in ("folds_percent", "folds_percent_grid", "sd_log_jacobian", "ndv_percent")),
         *((metric, "") for metric in ("inverse_consistency_mm", "integration_error_mm", "endpoint_error_mm")),
