@@ -22,7 +22,7 @@ from smgicnet.imaging.foreground import background_level
 from smgicnet.imaging.images import read_image, write_volume
 from smgicnet.methods.shipped import DEFAULT, find_weights
 from smgicnet.preparation.preprocessing import resample
-from smgicnet.publication.examples import mean_dice
+from smgicnet.scoring.statistics import pair_mean
 
 SPACING = 2  # mm
 AXES = {"nod": "x", "neck": "z"}  # of the world, RAS
@@ -78,7 +78,7 @@ def main() -> None:
                 if labels:
                     field = [out / "displacement.nii.gz"] if out else []
                     pair = arguments.fixed_labels, labels
-                    return mean_dice(score_transforms(*pair, field), *map(str, pair))
+                    return pair_mean(score_transforms(*pair, field), "dice", *map(str, pair))
                 return correlation(arguments.fixed, out / "warped.nii.gz" if out else moving)
 
             values = [judged(None)]

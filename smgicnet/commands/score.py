@@ -19,6 +19,7 @@ from smgicnet.imaging.transform_chain import displacement_of, read_transforms
 from smgicnet.methods.contract import Registration
 from smgicnet.preparation.label_protocols import label_file, map_labels, roi_names, unknown_labels, unknown_sentence
 from smgicnet.scoring.evaluation import score_pair
+from smgicnet.scoring.metrics import SCORED
 from smgicnet.scoring.pair import ScoredSubject
 
 log = logging.getLogger(__name__)
@@ -70,9 +71,10 @@ def _scored(path: Path, mapping: str, form: str | None) -> ScoredSubject:
 
 
 def as_text(rows: pd.DataFrame) -> str:
-    """The scores to read: Dice and HD95 a ROI and their means, then what is of the whole field."""
+    """The scores to read: the regional ones of each ROI and their means, then what is of the whole field."""
+    names = [name for name, metric in SCORED.items() if metric.regional]
     regional = rows[rows["roi"] != ""].pivot(index="roi", columns="metric", values="value")
-    regional = regional.reindex(rows.loc[rows["metric"] == "dice", "roi"])[["dice", "hd95_mm"]]
+    regional = regional.reindex(rows.loc[rows["metric"] == "dice", "roi"])[names]
     whole = rows[rows["roi"] == ""].set_index("metric")["value"].rename_axis(None)
     table = regional.to_string(float_format="{:.4f}".format, na_rep="–", index_names=False)
     return f"{table}\n\n{whole.to_string(float_format='{:.4f}'.format)}"

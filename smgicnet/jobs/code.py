@@ -18,5 +18,12 @@ def registering_code(kind: str) -> str:
 
 
 def scoring_codes() -> dict[str, str]:
-    """Digest of what computes each metric of a registered pair."""
-    return {name: function_digest(metric.function, beside=PREPARED) for name, metric in SCORED.items()}
+    """Digests of what computes each metric of a registered pair, and of what makes rows of it.
+
+    Of a metric's entry only ``function`` and ``regional`` count: how it is written changes no score.
+    """
+    rows = code_digest("smgicnet.scoring.evaluation", beside={*PREPARED, "smgicnet.scoring.metrics"})
+    return {
+        name: f"{function_digest(metric.function, beside=PREPARED)} {rows}{' regional' * metric.regional}"
+        for name, metric in SCORED.items()
+    }

@@ -15,11 +15,6 @@ from smgicnet.imaging.images import read_image
 from smgicnet.scoring.statistics import pair_mean, read_metrics
 
 
-def mean_dice(metrics: pd.DataFrame, fixed: str, moving: str) -> float:
-    """Mean Dice of one ordered pair."""
-    return pair_mean(metrics, "dice", fixed, moving)
-
-
 def load_example(
     fixed: str,
     moving: str,
@@ -47,8 +42,8 @@ def load_example(
         "warped": read_image(warped).data,
         "displacement": displacement,
         "spacing": float(volumes["fixed"].spacing[0]),
-        "dice_before": mean_dice(initial, fixed, moving) if initial is not None else float("nan"),
-        "dice_after": mean_dice(metrics, fixed, moving),
+        "dice_before": pair_mean(initial, "dice", fixed, moving) if initial is not None else float("nan"),
+        "dice_after": pair_mean(metrics, "dice", fixed, moving),
     }
 
 

@@ -20,6 +20,7 @@ from scipy import stats
 
 from smgicnet.core.errors import InputError
 from smgicnet.preparation.label_protocols import roi_names
+from smgicnet.scoring.rows import OVER_ROIS
 from smgicnet.scoring.statistics import COLUMNS
 
 SIDE = "^(Left|Right)-"
@@ -168,7 +169,7 @@ def compare(
     if metrics["dataset"].nunique() > 1:
         raise InputError("metrics", "they are of more than one dataset", "Compare within one dataset")
     base = _dice(metrics, *reference)
-    regions = ["mean", *_anatomical(set(base.index.unique("roi")) - {"mean"})] if rois else ["mean"]
+    regions = [OVER_ROIS, *_anatomical(set(base.index.unique("roi")) - {OVER_ROIS})] if rois else [OVER_ROIS]
     rows = []
     for method, arm in others:
         paired = (base - _dice(metrics, method, arm)).dropna()
@@ -176,7 +177,7 @@ def compare(
             values = _matrix(paired[paired.index.get_level_values("roi") == roi])
             rows.append({"arm": arm, "method": method, "roi": roi, **_numbers(values, resamples, seed)})
     result = DataFrame(rows, columns=RESULT)
-    for family in (result["roi"] == "mean", result["roi"] != "mean"):
+    for family in (result["roi"] == OVER_ROIS, result["roi"] != OVER_ROIS):
         result.loc[family, "p_holm"] = holm(result.loc[family, "p"])
     return result
 

@@ -10,6 +10,7 @@ import numpy as np
 from smgicnet.methods.contract import Registration
 from smgicnet.scoring.metrics import SCORED
 from smgicnet.scoring.pair import PairToScore, ScoredSubject
+from smgicnet.scoring.rows import OVER_ROIS
 
 
 def score_pair(
@@ -39,7 +40,7 @@ def score_pair(
             known = found[~np.isnan(found)]
             each = zip(pair.scored.values(), found, strict=True)
             values |= {(metric.name, roi): float(value) for roi, value in each}
-            values[metric.name, "mean"] = float(known.mean()) if known.size else float("nan")
+            values[metric.name, OVER_ROIS] = float(known.mean()) if known.size else float("nan")
         elif found is not None:
             values[metric.name, ""] = float(found)
     return [

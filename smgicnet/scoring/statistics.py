@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import atomic_path
+from smgicnet.scoring.rows import OVER_ROIS
 
 COLUMNS = ("dataset", "arm", "method", "seed", "fixed", "moving", "metric", "roi", "value")
-OVER_ROIS = "mean"  # the ROI of a row that holds the mean over a pair's ROIs; empty where a pair has one number
 COMPARISON = ["dataset", "arm", "method", "metric"]
 
 
@@ -73,3 +73,10 @@ def pair_mean(metrics: DataFrame, metric: str, fixed: str, moving: str) -> float
     rows = of_pairs(metrics)
     chosen = (rows["metric"] == metric) & (rows["fixed"] == fixed) & (rows["moving"] == moving)
     return float(rows.loc[chosen, "value"].mean())
+
+
+def pair_means(metrics: DataFrame, metric: str, run: tuple[str, str]) -> Series:
+    """`pair_mean` of every ordered pair of a run (method, arm) that has one, indexed by fixed and moving."""
+    rows = of_pairs(metrics)
+    chosen = (rows["method"] == run[0]) & (rows["arm"] == run[1]) & (rows["metric"] == metric)
+    return rows[chosen].groupby(["fixed", "moving"])["value"].mean().dropna()

@@ -30,7 +30,8 @@ from tests.support.images import blobs
 from tests.support.methods import block, build
 
 SHAPE = (24, 28, 26)
-METRICS = {"dice", "hd95_mm", "rois", "folds_percent", "folds_percent_grid", "sd_log_jacobian", "ndv_percent"}
+REGIONAL = [name for name, metric in SCORED.items() if metric.regional]
+METRICS = {*SCORED} - {"inverse_consistency_mm", "integration_error_mm", "endpoint_error_mm", "seconds"}
 
 
 def label_map(seed):
@@ -111,7 +112,7 @@ def test_a_run_of_the_workflow_and_its_files_have_the_same_scores(tmp_path):
         expected = rows[(rows["fixed"] == fixed) & rows["metric"].isin(METRICS)]
         ends = [subjects[name].labels for name in (fixed, moving)]
         found = score_transforms(*ends, [shown_files(tmp_path / "shown", fixed, moving)[1]])
-        assert len(expected) == len(found) == 11
+        assert len(expected) == len(found) > 0
         assert keyed(expected)["sd_log_jacobian", ""] > 0.02
         pd.testing.assert_series_equal(keyed(found), keyed(expected.astype({"value": float})), rtol=1e-3)
 
@@ -190,7 +191,7 @@ def test_on_the_command_line(case, capsys):
     printed = capsys.readouterr().out
     expected = by_the_workflow(subjects, u)
     lines = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line.split()}
-    assert lines["mean"] == [f"{expected[metric, 'mean']:.4f}" for metric in ("dice", "hd95_mm")]
+    assert lines["mean"] == [f"{expected[metric, 'mean']:.4f}" for metric in REGIONAL]
     assert lines["Left-Hippocampus"][0] == f"{expected['dice', 'Left-Hippocampus']:.4f}"
     assert lines["folds_percent"] == [f"{expected['folds_percent', '']:.4f}"]
     written = pd.read_csv(folder / "out/scores.csv", keep_default_na=False)

@@ -84,6 +84,7 @@ def changed(before, after):
         ("jobs/train.py", TRAINS),
         ("jobs/registering.py", REGISTERS),
         ("scoring/hausdorff.py", SCORES),
+        ("scoring/evaluation.py", SCORES),
         ("scoring/statistics.py", {"report", "audit", "figures.pair_figures"}),
         ("publication/figures/pair_figures.py", {"figures.pair_figures"}),
         ("publication/report/report.css", {"report"}),
@@ -96,6 +97,20 @@ def changed(before, after):
 def test_an_edit_changes_the_digests_of_what_depends_on_it(before, checkout, file, expected):
     edit(checkout / "smgicnet" / file)
     assert changed(before, digests(checkout)) == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('"HD95 (mm)"', '"Distance (mm)"', set()),
+        ("2, regional=True", "2, regional=False", {"hd95_mm scores"}),
+        (":hd95_of_rois", ":dice_of_rois", {"hd95_mm scores"}),
+    ],
+    ids=["label", "regional", "function"],
+)
+def test_of_a_metrics_entry_what_computes_it_is_in_the_digest_of_its_scores(before, checkout, old, new, expected):
+    edit(checkout / "smgicnet/scoring/metrics.py", old, new)
+    assert changed(before, digests(checkout)) == {*expected, "report"}
 
 
 def test_the_table_of_labels_is_in_the_digests_of_what_reads_it(before, checkout):

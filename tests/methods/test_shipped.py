@@ -18,8 +18,8 @@ from smgicnet.imaging.images import Volume, read_image, write_volume
 from smgicnet.methods.shipped import DEFAULT, find_weights
 from smgicnet.methods.weights import read_weights
 from smgicnet.preparation.label_protocols import roi_names
-from smgicnet.publication.examples import mean_dice
 from smgicnet.scoring.overlap import dice, present_labels, warp_labels
+from smgicnet.scoring.statistics import pair_mean
 from tests.support.phantoms import phantom_config
 
 FOLDER = Path(find_weights(DEFAULT)).parent
@@ -68,7 +68,7 @@ def pair(tmp_path_factory):
 
 
 def overlap(fixed, moving, *transforms):
-    return mean_dice(score_transforms(fixed, moving, transforms), str(fixed), str(moving))
+    return pair_mean(score_transforms(fixed, moving, transforms), "dice", str(fixed), str(moving))
 
 
 def test_two_scans_are_registered_with_nothing_but_the_package(pair, tmp_path, capsys):

@@ -12,6 +12,7 @@ from smgicnet.methods.contract import Registration
 from smgicnet.registration import fields
 from smgicnet.scoring.evaluation import score_pair
 from smgicnet.scoring.jacobian import jacobian_metrics
+from smgicnet.scoring.metrics import METRICS, SCORED, Metric
 from smgicnet.scoring.overlap import dice
 from smgicnet.scoring.pair import ScoredSubject
 from smgicnet.scoring.pair_metrics import endpoint_error_mm, ndv_percent, roundtrip_mm
@@ -219,7 +220,8 @@ def test_identity_is_perfect():
     assert result.pop(("rois", "")) == 3
     assert {roi for metric, roi in result if metric == "dice"} == {"white matter", "cortex", "hippocampus", "mean"}
     for (metric, _), value in result.items():
-        assert value == pytest.approx(1 if metric == "dice" else 0, abs=1e-5), metric
+        best = {"higher": 1, "lower": 0, "": value}[METRICS[metric].better]
+        assert value == pytest.approx(best, abs=1e-5), metric
     assert set(dict(result)) >= {
         *((metric, "") for metric in ("folds_percent", "folds_percent_grid", "sd_log_jacobian", "ndv_percent")),
         *((metric, "") for metric in ("inverse_consistency_mm", "integration_error_mm", "endpoint_error_mm")),
@@ -315,3 +317,49 @@ def test_unusable_input_is_named():
         score_pair(empty, subject("b"), registration(zero_field()), None, ROIS)
     with pytest.raises(InputError, match=r"b to a.*not finite"):
         score_pair(subject("a"), subject("b"), registration(zero_field() * float("nan")), None, ROIS)
+
+
+# --- the registry
+
+
+def test_rows_stand_in_the_order_of_the_metrics():
+    truth = constant_world_field((0, 0, 0))
+    pair = subject("a", to_template=truth), subject("b", from_template=truth)
+    rows = score_pair(*pair, registration(zero_field()), registration(zero_field()), ROIS)
+    assert list(dict.fromkeys(row["metric"] for row in rows)) == list(SCORED)
+    for name, metric in METRICS.items():
+        rois = [row["roi"] for row in rows if row["metric"] == name]
+        assert rois == (["white matter", "cortex", "hippocampus", "mean"] if metric.regional else [""]) * (
+            name in SCORED
+        )
+
+
+def test_of_the_metrics_those_that_are_asked_for_are_computed(monkeypatch):
+    def fail(pair):
+        raise AssertionError("it is not asked for")
+
+    pair = subject("a"), subject("b"), registration(zero_field()), None, ROIS
+    every = score_pair(*pair)
+    monkeypatch.setattr("smgicnet.scoring.pair_metrics.ndv", fail)
+    chosen = score_pair(*pair, only={"seconds", "dice", "no metric"})
+    assert chosen == [row for row in every if row["metric"] in ("dice", "seconds")]
+    assert chosen
+    assert score_pair(*pair, only=set()) == []
+
+
+def displacement_mm(pair):
+    return float(pair.forward.norm(dim=1).mean())
+
+
+def test_a_new_entry_is_scored(monkeypatch):
+    monkeypatch.setitem(SCORED, "new_mm", Metric("new_mm", "New (mm)", "mm", function=f"{__name__}:displacement_mm"))
+    rows = score_pair(subject("a"), subject("b"), registration(constant_field((3.0, 4.0, 0.0))), None, ROIS)
+    assert rows[-1] == {"fixed": "a", "moving": "b", "metric": "new_mm", "roi": "", "value": 5.0}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_unit_of_a_metric_is_that_of_its_name_and_stands_in_its_label(name):
+    metric = METRICS[name]
+    for unit, end in (("mm", "_mm"), ("%", "_percent"), ("s", "seconds"), ("MiB", "_mib")):
+        assert (metric.unit == unit) == name.removesuffix("_grid").endswith(end)
+    assert metric.unit in metric.label

@@ -34,6 +34,7 @@ from smgicnet.publication.figures.page import (
 )
 from smgicnet.publication.figures.plotting import BAND, COLOUR, INK, style
 from smgicnet.publication.figures.regions import readable_roi, without_sides
+from smgicnet.scoring.rows import OVER_ROIS
 
 PANELS_ACROSS = 5
 MAX_PANEL_MM = 55.0
@@ -109,7 +110,7 @@ def _panels(
     """The ROIs drawn, ``mean`` first, and the rows of each run that have a difference."""
     known = comparisons.dropna(subset="difference")
     present = set(known["roi"])
-    rows = ["mean", *[roi for roi in rois if roi in present and roi != "mean"]]
+    rows = [OVER_ROIS, *[roi for roi in rois if roi in present and roi != OVER_ROIS]]
     known = known[known["roi"].isin(rows)]
     panels = [known[(known["method"] == method) & (known["arm"] == arm)] for method, arm in runs]
     return rows, panels
@@ -143,7 +144,7 @@ def _draw_comparison(axis: Axes, panel: DataFrame, rows: Sequence[str], limits: 
         axis.axhline(0.7, color=INK, linewidth=0.4)
     axis.axvline(0, color="0.5", linewidth=0.6, zorder=0)
     for row in panel.itertuples():
-        overall = row.roi == "mean"
+        overall = row.roi == OVER_ROIS
         axis.plot([row.low, row.high], [places[row.roi]] * 2, color=COLOUR, linewidth=1.4 if overall else 0.8)
         axis.plot(row.difference, places[row.roi], **_marker(row.p_holm < SIGNIFICANT, 3.8 if overall else 3.0))
     axis.set(xlim=limits, ylim=(max(places.values()) + 0.5, -0.7))

@@ -36,7 +36,7 @@ from smgicnet.publication.figures.page import (
     text_mm,
 )
 from smgicnet.publication.figures.plotting import COLOUR, PALETTE, run_looks, style
-from smgicnet.scoring.statistics import read_metrics
+from smgicnet.scoring.statistics import pair_means, read_metrics
 
 _AROUND = np.array([(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)])  # of a point
 WORSE = sns.color_palette(PALETTE)[3]
@@ -56,13 +56,6 @@ def time(given: Material) -> Figure:
 
 def _registered(given: Material) -> list[tuple[str, str]]:
     return [run for run in given.runs if run != given.initial] or list(given.runs)
-
-
-def _by_pair(metrics: DataFrame, run: tuple[str, str], metric: str, roi: str) -> pd.Series:
-    """Values of one run by ordered pair, averaged over seeds; those without a value are left out."""
-    chosen = (metrics["method"] == run[0]) & (metrics["arm"] == run[1]) & (metrics["metric"] == metric)
-    rows = metrics[chosen & (metrics["roi"].fillna("") == roi)]
-    return rows.groupby(["fixed", "moving"])["value"].mean().dropna()
 
 
 def initial_scatter(
@@ -86,10 +79,10 @@ def initial_scatter(
     A point is an ordered pair, averaged over its seeds; on the line nothing has changed; a cross below it is a pair
     that registration made worse. The panels share limits. Raises ``ValueError`` when nothing can be drawn.
     """
-    before = _by_pair(metrics, initial, "dice", "mean")
+    before = pair_means(metrics, "dice", initial)
     panels = []
     for run in runs:
-        both = pd.concat([before, _by_pair(metrics, run, "dice", "mean")], axis=1, join="inner", keys=["x", "y"])
+        both = pd.concat([before, pair_means(metrics, "dice", run)], axis=1, join="inner", keys=["x", "y"])
         if run != initial and len(both):
             panels.append((labels["/".join(run)], both))
     if not panels:
@@ -186,7 +179,7 @@ def _points(
     points, line = [], None
     for run, hue in zip(runs, hues, strict=True):
         label = labels["/".join(run)]
-        dice, seconds = _by_pair(metrics, run, "dice", "mean"), _by_pair(metrics, run, "seconds", "")
+        dice, seconds = pair_means(metrics, "dice", run), pair_means(metrics, "seconds", run)
         if run == initial and len(dice):
             line = dice.mean(), label
         elif len(dice) and seconds.mean() > 0:

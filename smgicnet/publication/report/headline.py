@@ -11,6 +11,7 @@ import pandas as pd
 
 from smgicnet.publication.report.tables import read_values
 from smgicnet.publication.tables.table import cell_text
+from smgicnet.scoring.rows import OVER_ROIS
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _contrasts(comparisons: str | Path | None, labels: Mapping[str, str]) -> tup
     if comparisons is None:
         return ()
     frame = pd.read_csv(comparisons, dtype=dict.fromkeys(("arm", "method", "roi"), str))
-    rows = frame[(frame["roi"] == "mean") & frame["difference"].notna()].sort_values("difference", ascending=False)
+    rows = frame[(frame["roi"] == OVER_ROIS) & frame["difference"].notna()].sort_values("difference", ascending=False)
     return tuple(
         Contrast(labels.get(f"{row.method}/{row.arm}", f"{row.method}/{row.arm}"), row.difference, row.low, row.high)
         for row in rows.itertuples()

@@ -15,8 +15,8 @@ import numpy as np
 from pandas import DataFrame
 
 from smgicnet.core.errors import InputError
-from smgicnet.publication.examples import load_example, mean_dice
-from smgicnet.scoring.statistics import read_metrics
+from smgicnet.publication.examples import load_example
+from smgicnet.scoring.statistics import pair_mean, read_metrics
 
 MAX_VOXELS = 96  # along an axis; more make the page slow to open
 FIELD_STEPS = 16  # steps a voxel to which displacements are rounded
@@ -161,12 +161,11 @@ def _index(viewer: Viewer, full_shape: Sequence[int], cases: Mapping[str, dict])
 def _facts(example: Mapping, determinant: np.ndarray, scores: DataFrame) -> dict:
     """What the viewer writes beside a pair: Dice before and after, folded voxels of the whole grid and of the brain."""
     fixed, moving = example["name_fixed"], example["name_moving"]
-    chosen = (scores["fixed"] == fixed) & (scores["moving"] == moving) & (scores["metric"] == "folds_percent")
     facts = {
         "before": example["dice_before"],
-        "after": mean_dice(scores, fixed, moving),
+        "after": pair_mean(scores, "dice", fixed, moving),
         "folds": int((determinant <= 0).sum()),
-        "folds_percent": float(scores.loc[chosen, "value"].mean()),
+        "folds_percent": pair_mean(scores, "folds_percent", fixed, moving),
     }
     return {key: None if math.isnan(value) else round(value, 6) for key, value in facts.items()}
 

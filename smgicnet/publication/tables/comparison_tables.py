@@ -10,6 +10,7 @@ from pandas import DataFrame
 from smgicnet.publication.tables.paper_tables import affine_note
 from smgicnet.publication.tables.table import Row, Table
 from smgicnet.scoring.comparisons import smallest_p
+from smgicnet.scoring.rows import OVER_ROIS
 
 ALPHA = 0.05
 ROI_COLUMNS = 4  # comparisons side by side: what fits a page
@@ -21,7 +22,7 @@ def comparison_table(comparisons: DataFrame, labels: Mapping[str, str], context:
     ``labels`` name each "method/arm"; ``context``: ``dataset``, ``reference`` (its label), ``subjects``, ``pairs``
     (unordered), ``resamples``; optional ``affine`` as in `table1`.
     """
-    overall = comparisons[comparisons["roi"] == "mean"]
+    overall = comparisons[comparisons["roi"] == OVER_ROIS]
     rows, partial = [], []
     for row in overall.itertuples():
         label = labels[f"{row.method}/{row.arm}"]
@@ -41,7 +42,7 @@ def comparison_table(comparisons: DataFrame, labels: Mapping[str, str], context:
 
 def roi_tables(comparisons: DataFrame, labels: Mapping[str, str], context: Mapping) -> list[Table]:
     """One row a ROI, one column a comparison, a few to a table; arguments as in `comparison_table`."""
-    by_roi = comparisons[comparisons["roi"] != "mean"]
+    by_roi = comparisons[comparisons["roi"] != OVER_ROIS]
     runs = list(dict.fromkeys(zip(by_roi["method"], by_roi["arm"])))
     text = {(row.method, row.arm, row.roi): _roi_text(row) for row in by_roi.itertuples()}
     notes = [

@@ -1,0 +1,3 @@
+"""Names in the rows of metrics."""
+
+OVER_ROIS = "mean"  # the ROI of a row that holds the mean over a pair's ROIs; empty where a pair has one number
