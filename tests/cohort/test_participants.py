@@ -119,6 +119,7 @@ def test_a_good_table_is_read_and_written_back(table, tmp_path):
     assert read.index.tolist() == [row[0] for row in rows]
     (tmp_path / "deep").mkdir()
     write_participants(read, tmp_path / "deep" / "copy.tsv")
+    assert str(tmp_path) not in (tmp_path / "deep" / "copy.tsv").read_text()  # relative: it can be moved with its files
     again = read_participants(tmp_path / "deep" / "copy.tsv")
     assert [Path(p).resolve() for p in again["image"]] == [Path(p).resolve() for p in read["image"]]
     assert again["split"].equals(read["split"])

@@ -50,6 +50,9 @@ def test_jobs_wait_for_their_inputs_cores_and_the_gpu():
     wide = [planned("a", [], "a", 10, threads=2), planned("b", [], "b", 20, threads=8)]  # as many as there are
     assert makespan(wide, 2) == 30
     assert makespan([], 2) == 0
+    # what a long job waits for goes first: else both cores are busy for 6 s, and the long job ends after 17
+    head, long = planned("x", [], "x", 1), planned("y", ["x"], "y", 10)
+    assert makespan([planned("p", [], "p", 6), planned("q", [], "q", 6), head, long], 2) == 12
 
 
 SNAKEFILE = """

@@ -5,6 +5,7 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import zoom
 
 from smgicnet import cli
@@ -140,3 +141,48 @@ def test_a_method_without_refinement_says_so_before_it_reads_the_images(tmp_path
     given = ["--fixed", "gone.nii", "--moving", "gone.nii", "--weights", str(tmp_path / "w.pt"), "--out", str(tmp_path)]
     assert cli.main(["register", *given, "--refine", "5"]) == 2
     assert "w.pt: a lapirn has no instance optimisation. Leave the refinement out" in capsys.readouterr().err
+
+
+def registered(out, fixed, moving, weights):
+    """Forward and inverse displacement of a pair, as Volumes in RAS mm."""
+    given = ["--fixed", fixed, "--moving", moving, "--weights", weights, "--out", out]
+    assert cli.main(["register", *map(str, given)]) == 0
+    return tuple(read_itk(out / f"{name}displacement.nii.gz") for name in ("", "inverse_"))
+
+
+def test_an_image_that_lies_elsewhere_is_sent_elsewhere(arguments, tmp_path):
+    """There by as many mm more as it was moved, and back by as many less."""
+    (fixed, moving), given = arguments
+    image, shift = read_image(moving), np.array([30.0, -20, 10])
+    elsewhere = image.affine.copy()
+    elsewhere[:3, 3] += shift
+    write_volume(tmp_path / "moved.nii.gz", image.data, elsewhere)
+    here = registered(tmp_path / "here", fixed, moving, given[-1])
+    there = registered(tmp_path / "there", fixed, tmp_path / "moved.nii.gz", given[-1])
+    for one, other, sign in zip(here, there, (1, -1), strict=True):
+        off = np.abs(other.data - one.data - sign * shift).max(axis=-1)
+        assert np.median(off) < 0.01
+        assert np.percentile(off, 99) < 1  # rounding moves what lies at an edge
+
+
+def test_a_method_without_an_inverse_is_run_the_other_way_round(arguments, tmp_path):
+    (fixed, moving), _ = arguments
+    method, settings = build("icnet"), block("icnet")
+    torch.nn.init.normal_(method.network.head.weight, std=20)
+    weights = Weights(settings, len(settings["stages"]), Grid(SHAPE, 8.0), method.network.state_dict())
+    write_weights(weights, tmp_path / "w.pt")
+    forward, inverse = registered(tmp_path / "one", fixed, moving, tmp_path / "w.pt")
+    other = registered(tmp_path / "other", moving, fixed, tmp_path / "w.pt")
+    np.testing.assert_allclose(inverse.data, other[0].data, atol=1e-3)
+    np.testing.assert_allclose(forward.data, other[1].data, atol=1e-3)
+    assert np.linalg.norm(forward.data, axis=-1).mean() > 0.5
+
+
+def test_beyond_the_moving_image_lies_its_background(arguments, tmp_path):
+    (fixed, moving), given = arguments
+    image = read_image(moving)
+    write_volume(tmp_path / "shifted.nii.gz", image.data - 50, image.affine)  # its background is at -50
+    registered(tmp_path / "out", fixed, tmp_path / "shifted.nii.gz", given[-1])
+    warped = read_image(tmp_path / "out/warped.nii.gz").data
+    assert warped.min() == -50
+    assert (warped == 0).mean() < 0.01

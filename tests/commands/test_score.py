@@ -201,6 +201,17 @@ def test_on_the_command_line(case, capsys):
     assert "none.nii.gz: no such file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["fixed", "moving", "u"])
+def test_scores_replace_no_input(case, capsys, name):
+    _, _, folder = case
+    before = (folder / f"{name}.nii.gz").read_bytes()
+    arguments = ["--fixed-labels", str(folder / "fixed.nii.gz"), "--moving-labels", str(folder / "moving.nii.gz")]
+    given = [*arguments, "--transform", f"[{folder / 'u.nii.gz'},0]", "--out", str(folder / f"{name}.nii.gz")]
+    assert cli.main(["score", *given]) == 2
+    assert "would replace the input" in capsys.readouterr().err
+    assert (folder / f"{name}.nii.gz").read_bytes() == before
+
+
 def test_transforms_may_be_given_as_to_ants(case, capsys):
     """``-t A -t B`` and ``-t A B`` are the same."""
     _, _, folder = case

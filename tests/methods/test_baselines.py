@@ -214,3 +214,14 @@ def test_files_that_are_no_weights(tmp_path, capsys):
     torch.save(published_lapirn(), path)
     assert cli.main(arguments) == 2  # the name does not tell diff from disp
     assert "--variant" in capsys.readouterr().err
+
+
+def test_histogram_matching_goes_by_the_head_and_not_by_its_surroundings():
+    """The same intensities of the head, half as bright, in a field of view that is larger."""
+    generator = torch.Generator().manual_seed(0)
+    head = 1 + torch.rand(1000, generator=generator)
+    reference = torch.cat([head, torch.zeros(1000)]).view(1, 1, 10, 10, 20)
+    image = torch.cat([head / 2, torch.zeros(3000)]).view(1, 1, 10, 20, 20)
+    matched = match_histogram(image, reference).flatten()
+    torch.testing.assert_close(matched[:1000], head, atol=0.02, rtol=0)
+    assert matched[1000:].abs().max() == 0

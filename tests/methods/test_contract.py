@@ -129,3 +129,15 @@ def test_orientation_changes_what_the_network_sees_and_not_where_the_field_lies(
     expected = plain.register(to_orientation(fixed, "SPL"), to_orientation(moving, "SPL")).forward
     torch.testing.assert_close(turned.register(fixed, moving).forward, from_orientation(expected, "SPL"))
     assert block(kind)["network"]["orientation"] == "RAS"
+
+
+def test_a_stage_trains_its_newest_level_and_those_below():
+    """What stage 3 of a network of levels learns: the third level first, the two below it at their own rate."""
+    method = build("smgicnet", stage=3)
+    newest, earlier = method.stage_parameters()
+    levels = [list(level.parameters()) for level in method.network.levels]
+    assert [id(p) for p in newest] == [id(p) for p in levels[2]]
+    assert {id(p) for p in earlier} == {id(p) for level in levels[:2] for p in level}
+    whole = build("icnet")
+    assert whole.stage_parameters()[1] == []
+    assert len(whole.stage_parameters()[0]) == len(list(whole.network.parameters()))

@@ -71,3 +71,16 @@ def test_weights_that_are_none(tmp_path, monkeypatch):
     assert not (tmp_path / "run-by-unpickling").exists()
     with pytest.raises(InputError, match="no such weights"):
         read_weights(tmp_path / "none.pt")
+
+
+def test_weights_of_which_a_byte_is_another(tmp_path):
+    """torch.load compares no checksum: another number would be taken in silence."""
+    path, network = tmp_path / "w.pt", build().network.state_dict()
+    write_weights(Weights(block(), 4, Grid(SHAPE, 1.0), network), path)
+    content = bytearray(path.read_bytes())
+    values = max(network.values(), key=torch.numel).numpy().tobytes()
+    content[content.index(values)] ^= 1
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)
+    with pytest.raises(InputError, match="not a weights file"):
+        read_weights(path)

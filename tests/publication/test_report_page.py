@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import math
 import os
 import re
 from datetime import UTC, datetime
@@ -28,7 +29,7 @@ from smgicnet.publication.report import Figure, Page, Run, Viewer, write_page
 from smgicnet.publication.report import volumes as viewer_volumes
 from smgicnet.publication.report.assets import in_script, library
 from smgicnet.publication.report.browser import browser, find_browser
-from smgicnet.publication.report.headline import headline
+from smgicnet.publication.report.headline import Contrast, headline
 from smgicnet.publication.report.screenshot import capture
 from smgicnet.publication.report.screenshot import main as screenshot
 from smgicnet.publication.report.tables import leading_number, page_tables, table1_by_method
@@ -462,3 +463,11 @@ def test_missing_library_names_its_package(monkeypatch):
     with pytest.raises(InputError, match=r"Python package nilearn.*pip install nilearn"):
         library("viewer")
     assert in_script('a = "</script><!--"') == 'a = "\\x3c/script>\\x3c!--"'
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.01, 0.03, "ahead"), (-0.03, -0.01, "behind"), (-0.01, 0.03, "unclear"), (math.nan, math.nan, "unclear")],
+)
+def test_a_lead_is_one_whose_interval_leaves_out_0(low, high, verdict):
+    assert Contrast("SyN", 0.01, low, high).verdict == verdict

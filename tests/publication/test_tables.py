@@ -3,7 +3,6 @@
 import io
 import math
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -11,8 +10,7 @@ import yaml
 from smgicnet.core.errors import InputError
 from smgicnet.publication.tables.comparison_tables import comparison_table, roi_tables
 from smgicnet.publication.tables.paper_tables import table1, table2
-from smgicnet.publication.tables.table import Cell, Row, Table
-from smgicnet.scoring.statistics import summarise
+from smgicnet.publication.tables.table import Cell, Row, Table, cell_text
 from tests.support import ROOT
 
 CONTEXT = {"subjects": 30, "pairs": 435, "hardware": "1 CPU core"}
@@ -27,14 +25,6 @@ METHODS = [
 @pytest.fixture(scope="module")
 def paper():
     return yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
-
-
-def metric_rows(values, *, seed=0, metric="dice", roi="mean", method="syn"):
-    common = {"dataset": "ixi", "arm": "raw", "method": method, "metric": metric, "roi": roi}
-    return [
-        {**common, "seed": seed, "fixed": fixed, "moving": moving, "value": value}
-        for (fixed, moving), value in values.items()
-    ]
 
 
 def summary_frame(entries):
@@ -65,48 +55,6 @@ def markdown_cells(table):
     lines = [line for line in table.to_markdown().splitlines() if line.startswith("|")]
     split = [[cell.strip() for cell in line.replace(r"\|", "¦")[1:-1].split("|")] for line in lines]
     return split[0], [(line[0], line[1:]) for line in split[2:]]
-
-
-def test_summary_is_mean_and_sample_sd_over_ordered_pairs():
-    rows = metric_rows({("a", "b"): 0.2, ("b", "a"): 0.4, ("a", "c"): 0.9}) + metric_rows({("a", "b"): 7.0}, roi="CSF")
-    [row] = summarise(pd.DataFrame(rows)).to_dict("records")
-    assert row["mean"] == pytest.approx(0.5)
-    assert row["sd"] == pytest.approx(math.sqrt((0.09 + 0.01 + 0.16) / 2))
-    assert row["n"] == 3
-    assert row["lowest"] == 0.2
-
-
-def test_a_pair_is_averaged_over_seeds_before_the_sd():
-    rows = metric_rows({("a", "b"): 0.0, ("b", "a"): 1.0}, seed=0) + metric_rows(
-        {("a", "b"): 1.0, ("b", "a"): 2.0}, seed=1
-    )
-    [row] = summarise(pd.DataFrame(rows)).to_dict("records")
-    assert (row["mean"], row["sd"], row["n"]) == (pytest.approx(1), pytest.approx(math.sqrt(0.5)), 2)
-
-
-def test_empty_roi_survives_a_csv_and_nan_is_left_out():
-    rows = metric_rows({("a", "b"): 1.0, ("b", "a"): np.nan}, metric="seconds", roi="")
-    frame = pd.read_csv(io.StringIO(pd.DataFrame(rows).to_csv(index=False)))
-    [row] = summarise(frame).to_dict("records")
-    assert (row["mean"], row["n"]) == (1, 1)
-    assert math.isnan(row["sd"])
-
-
-def test_arms_methods_and_metrics_are_kept_apart():
-    rows = metric_rows({("a", "b"): 1.0}) + metric_rows({("a", "b"): 2.0}, method="icnet")
-    rows += [*metric_rows({("a", "b"): 3.0}, metric="hd95_mm"), {**rows[0], "arm": "affine", "value": 4.0}]
-    summary = summarise(pd.DataFrame(rows))
-    assert summary[["arm", "method", "metric", "mean"]].to_numpy().tolist() == [
-        ["affine", "syn", "dice", 4.0],
-        ["raw", "icnet", "dice", 2.0],
-        ["raw", "syn", "dice", 1.0],
-        ["raw", "syn", "hd95_mm", 3.0],
-    ]
-
-
-def test_a_missing_column_is_named():
-    with pytest.raises(InputError, match="seed"):
-        summarise(pd.DataFrame(metric_rows({("a", "b"): 1.0})).drop(columns="seed"))
 
 
 def test_columns_follow_the_paper_and_numbers_land_in_them(summary, paper):
@@ -346,3 +294,19 @@ def test_rois_stand_below_each_other_and_a_few_comparisons_side_by_side():
     assert any("both subjects have it" in note for note in first.notes)
     assert first.to_latex().isascii()
     assert roi_tables(comparison_rows(entries[:1]), labels, COMPARED) == []
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "text"),
+    [
+        (0.7514, 0.0126, "0.751 (±0.013)"),
+        (0.0004, math.nan, "<0.001"),
+        (0.0006, math.nan, "0.001"),
+        (0.0, 0.0, "0.000 (±0.000)"),
+        (99.9, math.nan, "99.900"),
+        (100.0, 3.21, "100 (±3)"),
+        (-250.4, math.nan, "-250"),
+    ],
+)
+def test_numbers_are_written_with_as_many_digits_as_they_need(mean, sd, text):
+    assert cell_text(mean, sd, 3) == text

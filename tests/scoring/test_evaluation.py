@@ -319,6 +319,20 @@ def test_unusable_input_is_named():
         score_pair(subject("a"), subject("b"), registration(zero_field() * float("nan")), None, ROIS)
 
 
+def test_folds_are_of_the_deformation_and_not_of_the_grids():
+    """The moving grid is twice as fine and mirrored: between the voxels every one would be turned over."""
+    labels = label_blobs()
+    moving_affine = np.diag([-0.5, 0.5, 0.5, 1.0])
+    moving_affine[0, 3] = SHAPE[0] - 1  # its last voxels lie on the fixed grid's first
+    x = fields.identity_grid(SHAPE)
+    target = torch.stack([2 * (SHAPE[0] - 1 - x[:, 0]), 2 * x[:, 1], 2 * x[:, 2]], dim=1)  # the same place in the world
+    fine = np.repeat(np.repeat(np.repeat(labels[::-1], 2, 0), 2, 1), 2, 2)
+    ends = subject("f", labels), subject("m", fine, moving_affine)
+    result = values_of(score_pair(*ends, Registration(target - x, None, 0.1), None, ROIS))
+    assert result["folds_percent", ""] == result["folds_percent_grid", ""] == 0
+    assert result["sd_log_jacobian", ""] == pytest.approx(0, abs=1e-5)
+
+
 # --- the registry
 
 
