@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nibabel.affines import apply_affine
@@ -52,12 +52,12 @@ def import_ants(threads: int = 1) -> ModuleType:
 def align_by_ants(fixed: Path, moving: Path, degrees: float, folder: Path) -> np.ndarray:
     """Align two image files; rotations up to ``degrees``. Returns the matrix of `preparation.affine`'s convention."""
     volumes = [read_image(path) for path in (fixed, moving)]
-    images = [_to_ants(volume) for volume in volumes]
+    target, source = (_to_ants(volume) for volume in volumes)
     iterations = ITERATIONS
     if min(volumes[0].data.shape) > LARGE:
         iterations = (*iterations[:-1], 0)
     try:
-        found = find_affine(*images, folder, degrees=degrees, iterations=iterations, seed=SEED)
+        found = find_affine(target, source, folder, degrees=degrees, iterations=iterations, seed=SEED)
     except RuntimeError as error:
         raise InputError(
             f"{moving} to {fixed}", f"ANTs found no alignment ({error})", "Check that both images show a brain"
@@ -105,7 +105,9 @@ def find_affine(
     return Path(result["fwdtransforms"][0])
 
 
-def run_ants(fixed: ANTsImage, moving: ANTsImage, kind: str, prefix: Path, *, seed: int, **options) -> dict:
+def run_ants(
+    fixed: ANTsImage, moving: ANTsImage, kind: str, prefix: Path, *, seed: int, **options: object
+) -> dict[str, Any]:
     """``ants.registration`` of one ``kind`` with a fixed seed; its files begin with ``prefix``.
 
     In double precision: as antsRegistrationSyN.sh does by default, and twice as fast as in single.
