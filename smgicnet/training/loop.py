@@ -27,6 +27,7 @@ from smgicnet.methods.stage import Stage
 from smgicnet.training.checkpoint import Checkpoint, Row
 from smgicnet.training.cuda_graph import BatchPart, GraphedGradients, gradients
 from smgicnet.training.distributed import Group
+from smgicnet.training.progress import Progress
 from smgicnet.training.sampling import (
     Augmentation,
     ImageSet,
@@ -38,7 +39,6 @@ from smgicnet.training.sampling import (
 )
 
 log = logging.getLogger(__name__)
-PROGRESS_SECONDS = 10  # between two lines of progress
 SAME_REQUEST_SECONDS = 5  # processes that train together take a signal again within so long for the same request
 Learn = Callable[..., dict[str, Tensor]]  # from a batch to its terms, with the gradients put into the parameters
 
@@ -133,7 +133,7 @@ def train(
     history, start = checkpoint.resume(group)
     if start == 0:
         log.info("%d iterations, %d images, %d ordered pairs", length, len(job.images), training.sampler.pairs)
-    clock = _Progress(start, length)
+    clock = Progress(start, length)
     with watch(once_more_after=SAME_REQUEST_SECONDS if group.size > 1 else 0) as stop:
         for step in range(start, length):
             row = training.step(step)
@@ -287,22 +287,3 @@ def _interrupt(stop: Stop, job: Job, done: int, length: int) -> None:
     by = stop.asked or "another process"
     where = f"interrupted by {by} at iteration {done} of {length}: checkpoint {job.checkpoint}"
     raise Interrupted(f"{where}. Run the same command again: it goes on from there")
-
-
-class _Progress:
-    """The line of progress that is logged every few seconds: step, terms, step time, time left."""
-
-    def __init__(self, start: int, length: int):
-        self.start, self.length = start, length
-        self.begun = self.last = time.monotonic()
-
-    def report(self, done: int, row: Mapping[str, float]) -> None:
-        now = time.monotonic()
-        if done < self.length and now - self.last < PROGRESS_SECONDS:
-            return
-        self.last = now
-        per_step = (now - self.begun) / (done - self.start)
-        left = per_step * (self.length - done)
-        skip = {"step", "seconds", "learning_rate"}
-        terms = " ".join(f"{name} {value:.4g}" for name, value in row.items() if name not in skip)
-        log.info("%d/%d %s | %.2f s/step, %d:%02d left", done, self.length, terms, per_step, *divmod(round(left), 60))
