@@ -1,9 +1,11 @@
-"""Registration of two scans of one's own, from files to files: what the command line calls."""
+"""The command that registers two scans of one's own, from files to files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +23,11 @@ from smgicnet.imaging.field_formats import (
 )
 from smgicnet.imaging.foreground import background_level
 from smgicnet.imaging.images import Volume, read_image, write_volume
+from smgicnet.methods.contract import LearnedMethod
 from smgicnet.methods.device import image_tensor, to_device
 from smgicnet.methods.weights import Weights, read_weights
 from smgicnet.preparation.brain_extraction import require_stripped
-from smgicnet.preparation.preprocessing import prepare
+from smgicnet.preparation.preprocessing import Prepared, prepare
 from smgicnet.publication.figures.overview import overview_figure
 from smgicnet.publication.figures.plotting import save
 
@@ -50,7 +53,7 @@ def register_images(
         axes are sheared the grid is `smgicnet.imaging.affine_geometry.writable_grid`, which ITK can read.
     refine : iterations of instance optimisation, instead of those of the weights' config
     form : which place a header that names two stands for, see `smgicnet.imaging.headers.open_image`
-    stripped : both are brains, whatever they look like
+    stripped : whether both are brains, whatever they look like
 
     Returns the files' paths. Raises `InputError` for unusable images or weights, for an image with its skull, and for
     results that cannot be written or would replace an input; nothing has been computed then.
@@ -60,41 +63,17 @@ def register_images(
     require_distinct(files.values(), [*inputs, weights])
     trained = read_weights(weights)
     registering = _refining(trained, weights, refine)
-    scans = [read_image(path, form) for path in inputs]
-    geometries = [read_geometry(path, form) for path in inputs]
-    if "fsl" in formats:
-        for geometry in geometries:
-            fsl_matrix(geometry)  # raises now what it would raise after the registration
-    if not stripped:
-        for scan, path in zip(scans, inputs):
-            require_stripped(scan, path)
+    native = _read_native(inputs, form, formats, stripped)
     fixed, moving = (prepare(path, None, trained.grid, form=form) for path in inputs)
     require_room(out, 0)
-    method = to_device(trained.build(registering))
-    images = [image_tensor(p.image, method.device) for p in (fixed, moving)]
-    result = method.register(*images)
-    # a method without an inverse of its own is run the other way round
-    back = result.inverse if result.inverse is not None else method.register(*images[::-1]).forward
-    targets = [written_geometry(geometry) for geometry in geometries]
-    displacements = [
-        to_world(u[0].cpu().numpy(), *ends, target)
-        for u, ends, target in zip(
-            (result.forward, back),
-            ((fixed.affine, moving.affine), (moving.affine, fixed.affine)),
-            (Volume(np.empty(target.shape), target.affine) for target in targets),
-        )
-    ]
-    native_fixed, native_moving = scans
-    points, background = grid_points(targets[0].shape, targets[0].affine), background_level(native_moving.data)
-    warped = sample(native_moving, points + displacements[0], fill=background)
-    write_volume(files["warped"], warped.astype(np.float32), targets[0].affine)
+    there, back, seconds = _register(trained.build(registering), fixed, moving)
+    targets = [written_geometry(one.geometry) for one in native]
+    displacements = [_to_native(there, fixed, moving, targets[0]), _to_native(back, moving, fixed, targets[1])]
+    pictures = _warped(native, displacements[0], targets[0])
+    write_volume(files["warped"], pictures.warped.astype(np.float32), targets[0].affine)
     for kind in formats:
         _write_fields(kind, [files[name] for name in _field_names(kind, inputs)], displacements, targets)
-    as_it_lies = sample(native_moving, points, fill=background)
-    if targets[0].shape != native_fixed.data.shape:
-        straight = sample(native_fixed, points, fill=background_level(native_fixed.data))
-        native_fixed = Volume(straight, targets[0].affine)
-    save(overview_figure(native_fixed, as_it_lies, warped), [files["overview"]])
+    save(overview_figure(pictures.fixed, pictures.moving, pictures.warped), [files["overview"]])
     write_record(
         files["record"],
         fixed=fixed.report,
@@ -103,20 +82,92 @@ def register_images(
         weights=str(weights),
         **registering,
         weights_digest=files_digest([weights]),
-        seconds=round(result.seconds, 3),
+        seconds=round(seconds, 3),
     )
     return files
 
 
+@dataclass(frozen=True)
+class NativeScan:
+    """A scan as it is in its file.
+
+    Attributes
+    ----------
+    volume : its voxels and their affine
+    geometry : its grid by the header
+    """
+
+    volume: Volume
+    geometry: Geometry
+
+
+def _read_native(
+    paths: Sequence[Path], form: str | None, formats: Sequence[str], stripped: bool
+) -> tuple[NativeScan, NativeScan]:
+    """Read the fixed and the moving scan. Raises `InputError` for what could not be registered or written."""
+    scans = [read_image(path, form) for path in paths]
+    geometries = [read_geometry(path, form) for path in paths]
+    if "fsl" in formats:
+        for geometry in geometries:
+            fsl_matrix(geometry)  # it raises now what it would raise after the registration
+    if not stripped:
+        for scan, path in zip(scans, paths):
+            require_stripped(scan, path)
+    fixed, moving = (NativeScan(*one) for one in zip(scans, geometries))
+    return fixed, moving
+
+
+def _register(method: LearnedMethod, fixed: Prepared, moving: Prepared) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the displacement and its inverse, ``(3, D, H, W)`` in voxels of the common grids, and the seconds."""
+    method = to_device(method)
+    target, source = (image_tensor(one.image, method.device) for one in (fixed, moving))
+    result = method.register(target, source)
+    # A method without an inverse of its own is run the other way round.
+    back = result.inverse if result.inverse is not None else method.register(source, target).forward
+    return result.forward[0].cpu().numpy(), back[0].cpu().numpy(), result.seconds
+
+
+def _to_native(displacement: np.ndarray, fixed: Prepared, moving: Prepared, target: Geometry) -> np.ndarray:
+    """Return a displacement between common grids on a native grid, ``(X, Y, Z, 3)`` in RAS mm."""
+    return to_world(displacement, fixed.affine, moving.affine, Volume(np.empty(target.shape), target.affine))
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The images of a pair on the grid on which its results lie.
+
+    Attributes
+    ----------
+    fixed : the fixed image
+    moving : the moving image as it lies by its header
+    warped : the moving image after the registration
+    """
+
+    fixed: Volume
+    moving: np.ndarray
+    warped: np.ndarray
+
+
+def _warped(native: tuple[NativeScan, NativeScan], displacement: np.ndarray, target: Geometry) -> Pictures:
+    """Sample a pair's images on the grid ``target``, on which ``displacement (X, Y, Z, 3)`` in RAS mm lies."""
+    fixed, moving = (one.volume for one in native)
+    points, background = grid_points(target.shape, target.affine), background_level(moving.data)
+    warped = sample(moving, points + displacement, fill=background)
+    as_it_lies = sample(moving, points, fill=background)
+    if target.shape != fixed.data.shape:
+        fixed = Volume(sample(fixed, points, fill=background_level(fixed.data)), target.affine)
+    return Pictures(fixed, as_it_lies, warped)
+
+
 def _result_files(out: Path, formats: Sequence[str], inputs: Sequence[Path]) -> dict[str, Path]:
-    """The name of each result, and its file in the folder ``out``."""
+    """Return the file of each result in the folder ``out``, by the result's name."""
     fields = [name for kind in formats for name in _field_names(kind, inputs)]
     files = {name: out / f"{name}.nii.gz" for name in ("warped", *fields)}
     return files | {"overview": out / "overview.png", "record": out / "registration.json"}
 
 
-def _refining(trained: Weights, path: Path, iterations: int | None) -> dict:
-    """What of the method's block is another than in its weights file."""
+def _refining(trained: Weights, path: Path, iterations: int | None) -> dict[str, Any]:
+    """Return the parts of the method's block that differ from those of its weights file."""
     if iterations is None:
         return {}
     if iterations < 0:
@@ -128,10 +179,10 @@ def _refining(trained: Weights, path: Path, iterations: int | None) -> dict:
 
 
 def _field_names(kind: str, inputs: Sequence[Path]) -> list[str]:
-    """Names of a pair's displacement and its inverse in one format, other ones for each format.
+    """Return the names of a pair's displacement and its inverse in one format; each format has its own.
 
-    ITK's is plain ``displacement``. Learn2Reg's has the challenge's name, and no inverse: a submission holds one field
-    a pair.
+    ITK's is plain ``displacement``. Learn2Reg's has the challenge's name and no inverse, as a submission holds one
+    field a pair.
     """
     if kind == "learn2reg":
         return [learn2reg_name(*inputs).removesuffix(".nii.gz")]

@@ -1,10 +1,11 @@
-"""Scores of a transform between two label maps, of whatever tool: what ``smgicnet score`` calls."""
+"""The command that scores a transform of any tool between two label maps."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,15 +36,16 @@ def score_transforms(
     meaning: str | None = None,
     form: str | None = None,
 ) -> pd.DataFrame:
-    """The workflow's metrics of ``transforms``, in the order of antsApplyTransforms, on the fixed labels' grid.
+    """Return the workflow's metrics of ``transforms``, in antsApplyTransforms' order, on the fixed labels' grid.
 
     Parameters
     ----------
-    fixed_labels, moving_labels : label maps, of any grids
-    transforms : see `smgicnet.imaging.transform_chain.read_transforms`; none: as the two lie by their headers
+    fixed_labels, moving_labels : label maps, on any grids
+    transforms : those of `smgicnet.imaging.transform_chain.read_transforms`; without any, the maps lie as their headers
+        say
     mapping : the labels' protocol, as in the config's ``preprocessing.labels``
     moving_image : the image that FSL's warp was made for, where the moving labels lie on another grid
-    meaning : what fields that do not say it hold, one of `smgicnet.imaging.headers.MEANINGS`
+    meaning : one of `smgicnet.imaging.headers.MEANINGS`, for fields that do not say what their vectors are
     form : which place a header that names two stands for, see `smgicnet.imaging.headers.open_image`
 
     Returns rows ``fixed, moving, metric, roi, value`` as `evaluation.score_pair` does, without the time.
@@ -71,7 +73,7 @@ def _scored(path: Path, mapping: str, form: str | None) -> ScoredSubject:
 
 
 def as_text(rows: pd.DataFrame) -> str:
-    """The scores to read: the regional ones of each ROI and their means, then what is of the whole field."""
+    """Return the scores as text: the regional ones of each ROI with their means, then those of the whole field."""
     names = [name for name, metric in SCORED.items() if metric.regional]
     regional = rows[rows["roi"] != ""].pivot(index="roi", columns="metric", values="value")
     regional = regional.reindex(rows.loc[rows["metric"] == "dice", "roi"])[names]
@@ -80,7 +82,7 @@ def as_text(rows: pd.DataFrame) -> str:
     return f"{table}\n\n{whole.to_string(float_format='{:.4f}'.format)}"
 
 
-def main(fixed_labels: Path, moving_labels: Path, transforms: Sequence[str], out: Path | None, **options) -> None:
+def main(fixed_labels: Path, moving_labels: Path, transforms: Sequence[str], out: Path | None, **options: Any) -> None:
     """Print `score_transforms`, and write its rows to a CSV ``out`` if there is one."""
     if out is not None:
         files = [str(one).strip("[] ").split(",")[0] for one in transforms]

@@ -34,6 +34,7 @@ BESIDE = {
 PREPARED = {
     "smgicnet.imaging.images": "prepared images are read as they were written",
     "smgicnet.imaging.headers": "the same",
+    "smgicnet.imaging.placement": "the same",
     "smgicnet.imaging.affine_geometry": "the same",
 }
 # Further ones of a training.

@@ -1,4 +1,4 @@
-"""Affines from voxel index to world: how far two of them lie apart, rotations, and axes at right angles."""
+"""Affines from voxel index to world: the distance between two of them, rotations, and axes at right angles."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from itertools import product
 
 import numpy as np
 
-_ROUNDING = 0.01  # of the square of a quaternion's length
-TOLERANCE = 0.1  # of the smallest voxel edge: where a sform and a qform may differ
+_ROUNDING = 0.01  # by which rounding may make the square of a quaternion's length longer than 1
+TOLERANCE = 0.1  # by which a sform and a qform may differ, in edges of the smallest voxel
 
 
 def rotation_of(bcd: np.ndarray) -> np.ndarray:
-    """The rotation matrix of NIfTI's quaternion ``(b, c, d)``, whose ``a`` is what makes its length 1.
+    """Return the rotation matrix of NIfTI's quaternion ``(b, c, d)``, whose ``a`` makes its length 1.
 
     A length that rounding has brought to 1 or beyond is brought back to 1, with ``a`` = 0, as ``nifti1_io.c`` does.
-    A longer one is damage, which programs read differently: the matrix is NaN.
+    A longer one is damage, which programs read differently, and its matrix is NaN.
     """
     square = 1 - float(np.square(bcd).sum()) if np.abs(bcd).max() < 2 else np.nan
     if not square > -_ROUNDING:
@@ -35,22 +35,22 @@ def rotation_of(bcd: np.ndarray) -> np.ndarray:
 
 
 def apart(first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]) -> float:
-    """The largest distance, in mm, between the places that two affines give a voxel: at a corner of the grid."""
+    """Return the largest distance, in mm, between the places that two affines give a voxel, a corner of the grid."""
     sizes = (*shape[:3], 1, 1, 1)[:3]
     corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in sizes))], dtype=np.float64)
     return float(np.linalg.norm(corners @ (first - second)[:3].T, axis=1).max())
 
 
 def agree(first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]) -> bool:
-    """Whether two affines put no voxel of a grid more than `TOLERANCE` of its smallest edge apart."""
+    """Return whether two affines put no voxel of a grid more than `TOLERANCE` of its smallest edge apart."""
     edges = np.linalg.norm(first[:3, :3], axis=0)
     return apart(first, second, shape) <= TOLERANCE * float(edges.min())
 
 
 def shear_free(affine: np.ndarray) -> np.ndarray:
-    """The affine nearest to ``affine (4, 4)`` whose axes are at right angles, with the same voxel sizes and origin.
+    """Return the affine nearest to ``affine (4, 4)`` whose axes are at right angles, with its voxel sizes and origin.
 
-    ITK reads no other ones, and a qform can hold no other ones. An affine that is one already is given back as it is.
+    ITK reads no other ones, and a qform can hold no other ones. An affine that is one already is returned as it is.
     """
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     cosines = affine[:3, :3] / sizes
@@ -62,10 +62,10 @@ def shear_free(affine: np.ndarray) -> np.ndarray:
     return result
 
 
-def writable_grid(shape: tuple[int, ...], affine: np.ndarray) -> tuple[tuple[int, ...], np.ndarray]:
-    """The grid on which results for an image are written: its own, but for an image whose axes are sheared.
+def writable_grid(shape: tuple[int, int, int], affine: np.ndarray) -> tuple[tuple[int, int, int], np.ndarray]:
+    """Return the grid on which results for an image are written, its own unless its axes are sheared.
 
-    That one gets a grid at right angles of the same voxel sizes that covers it, so that ITK can read the results.
+    A sheared image gets a grid at right angles of the same voxel sizes that covers it, so that ITK can read them.
     """
     straight = shear_free(affine)
     if straight is affine or agree(affine, straight, shape):
@@ -75,4 +75,5 @@ def writable_grid(shape: tuple[int, ...], affine: np.ndarray) -> tuple[tuple[int
     low, high = index[:, :3].min(axis=0), index[:, :3].max(axis=0)
     covering = straight.copy()
     covering[:3, 3] = (straight @ [*(low + 0.5), 1])[:3]
-    return tuple(int(n) for n in np.ceil(high - low - 1e-6)), covering
+    size_0, size_1, size_2 = (int(n) for n in np.ceil(high - low - 1e-6))
+    return (size_0, size_1, size_2), covering

@@ -1,4 +1,4 @@
-"""Displacement fields between voxels inside and millimetres in files."""
+"""Displacement fields, which are in voxels inside the package and in millimetres in files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 _LPS = np.array([-1, -1, 1], dtype=np.float32)
 _MEANINGS = {1006: "ras", 1007: "lps"}  # NIfTI's intents of ITK's fields, and the world of their components
 ENDINGS = (".nii.gz", ".nii")
-LONGEST = 1e6  # mm, of a displacement or coordinate
+LONGEST = 1e6  # mm, the largest displacement or coordinate that is accepted
 AS_FIELD = "Make a field of it: `antsApplyTransforms -d 3 -r FIXED -t THIS -o [field.nii.gz,1]`"
 AS_REMEDY = (
     "Say which they are: --as ras (RAS mm: NiftyReg, older SynthMorph), lps (LPS mm: ITK), fsl-rel or fsl-abs (FSL's "
@@ -26,20 +26,20 @@ AS_REMEDY = (
 
 
 def voxel_grid(shape: tuple[int, ...]) -> np.ndarray:
-    """``(X, Y, Z, 3)`` voxel indices."""
+    """Return the voxel indices ``(X, Y, Z, 3)`` of a grid."""
     return np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).astype(np.float64)
 
 
 def grid_points(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
-    """World coordinates ``(X, Y, Z, 3)`` in mm of the voxels of a grid."""
+    """Return the world coordinates ``(X, Y, Z, 3)`` in mm of the voxels of a grid."""
     return apply_affine(affine, voxel_grid(shape))
 
 
 def apply_field(field: Volume, points: np.ndarray) -> np.ndarray:
-    """``x + d(x)`` at world points.
+    """Return ``x + d(x)`` at world points.
 
-    ``field.data (X, Y, Z, 3)`` are displacements in RAS mm, linear between voxels, the border's value beyond;
-    ``points (..., 3)`` in RAS mm.
+    ``field.data (X, Y, Z, 3)`` are displacements in RAS mm. Between voxels they are interpolated linearly, and beyond
+    the border its value holds. ``points`` and the result are ``(..., 3)`` in RAS mm.
     """
     index = np.moveaxis(apply_affine(np.linalg.inv(field.affine), points), -1, 0)
     moved = [
@@ -52,13 +52,13 @@ def apply_field(field: Volume, points: np.ndarray) -> np.ndarray:
 def to_world(
     displacement: np.ndarray, fixed: np.ndarray, moving: np.ndarray, target: Volume | None = None
 ) -> np.ndarray:
-    """A voxel displacement between two common grids as a displacement in RAS mm.
+    """Return a voxel displacement between two common grids as a displacement in RAS mm.
 
     Parameters
     ----------
     displacement : ``(3, D, H, W)`` in voxels
     fixed, moving : affines of the two subjects' common grids
-    target : a volume whose voxels the result lies on (its data is not read); the fixed common grid by default.
+    target : a volume on whose voxels the result lies, of which the data is not read; by default the fixed common grid.
         Beyond the common grid the border's displacement holds.
 
     Returns ``(X, Y, Z, 3)``: a point ``p`` in mm of the fixed image goes to ``p + d(p)`` in the moving image.
@@ -76,14 +76,14 @@ def to_world(
 
 
 def to_voxels(displacement: np.ndarray, fixed: np.ndarray, moving: np.ndarray) -> np.ndarray:
-    """The inverse of `to_world` on the common grid: ``(X, Y, Z, 3)`` RAS mm to ``(3, D, H, W)`` voxels."""
+    """Invert `to_world` on the common grid, from ``(X, Y, Z, 3)`` in RAS mm to ``(3, D, H, W)`` in voxels."""
     points = voxel_grid(displacement.shape[:3])
     target = apply_affine(np.linalg.inv(moving), apply_affine(fixed, points) + displacement)
     return np.moveaxis(target - points, -1, 0).astype(np.float32)
 
 
 def sample(volume: Volume, world: np.ndarray, *, fill: float = 0) -> np.ndarray:
-    """``volume`` at world points ``(X, Y, Z, 3)`` in RAS mm, linear; ``fill`` beyond it.
+    """Interpolate ``volume`` linearly at world points ``(X, Y, Z, 3)`` in RAS mm; beyond it is ``fill``.
 
     A voxel reaches half a voxel out from its centre, at the border of the volume as well, as in ITK.
     """
@@ -103,7 +103,7 @@ def read_itk(path: str | Path, meaning: str | None = None) -> Volume:
     """Read an ITK displacement field; ``data (X, Y, Z, 3)`` in RAS mm.
 
     The NIfTI intent says in which world its components are, as for ITK 5.3, ANTs and SimpleITK: vectors (1007) are in
-    LPS, displacement vectors (1006) in RAS. ``meaning``: ``"lps"`` or ``"ras"``, where the header does not say or is
+    LPS, displacement vectors (1006) in RAS. ``meaning`` is ``"lps"`` or ``"ras"`` where the header does not say or is
     known to be wrong. Raises `InputError` for another layout or intent, and as `read_vectors` does.
     """
     field, intent, _ = read_vectors(path)
@@ -136,10 +136,10 @@ def read_itk(path: str | Path, meaning: str | None = None) -> Volume:
 
 
 def read_vectors(path: str | Path, *, anywhere: bool = False) -> tuple[Volume, int, OpenedImage]:
-    """The array of a vector file as it is, float32, its NIfTI intent code (0: none), and its header.
+    """Read the array of a vector file as it is, in float32, its NIfTI intent code (0 for none), and its header.
 
-    ``anywhere``: whether a header may leave open where the field lies. Raises `InputError` for a file that is missing,
-    damaged, no NIfTI, or contradicts itself, and for values that are not finite or beyond `LONGEST`.
+    ``anywhere`` says whether a header may leave open where the field lies. Raises `InputError` for a file that is
+    missing, damaged, no NIfTI, or contradicts itself, and for values that are not finite or beyond `LONGEST`.
     """
     if not str(path).endswith(ENDINGS):
         raise InputError(path, "a field is read from NIfTI (.nii.gz or .nii)", AS_FIELD)

@@ -1,4 +1,4 @@
-"""Displacement fields in the formats of other tools: FSL's warps, Learn2Reg's submissions. See docs/transforms.md."""
+"""Displacement fields in the formats of other tools, FSL's warps and Learn2Reg's submissions (docs/transforms.md)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ from smgicnet.imaging.headers import OpenedImage, open_image
 from smgicnet.imaging.images import Volume, spatial_shape, write_volume
 
 FNIRT_FIELD = 2006  # FSL_FNIRT_DISPLACEMENT_FIELD, a NIfTI intent
-SPLINES = (2007, 2008, 2009, 2016, 2017)  # coefficients of FNIRT and TOPUP
-_LEARN2REG = re.compile(r"(\d{4})_(\d{4})\.nii\.gz$")  # of an image: the subject, the modality
+SPLINES = (2007, 2008, 2009, 2016, 2017)  # NIfTI intents of spline coefficients of FNIRT and TOPUP
+_LEARN2REG = re.compile(r"(\d{4})_(\d{4})\.nii\.gz$")  # an image's name ends in its subject and its modality
 
 
 @dataclass(frozen=True)
 class Geometry:
     """Where the voxels of an image lie, from its header.
 
-    ``shape`` of the grid, ``affine (4, 4)``: voxel index to RAS mm, ``pixdim (3,)``: the voxel size that the header
-    states besides the affine, in mm.
+    Attributes
+    ----------
+    path : the file
+    shape : of the grid
+    affine : ``(4, 4)``, voxel index to RAS mm
+    pixdim : ``(3,)``, the voxel size that the header states besides the affine, in mm
     """
 
     path: Path
@@ -35,25 +39,25 @@ class Geometry:
 
 
 def read_geometry(path: str | Path, form: str | None = None) -> Geometry:
-    """The grid of a 3D image, of which the header alone is read. Raises `InputError` where there is none.
+    """Read the grid of a 3D image, of which the header alone is read. Raises `InputError` for an unusable one.
 
-    ``form``: see `smgicnet.imaging.headers.open_image`.
+    ``form`` is that of `smgicnet.imaging.headers.open_image`.
     """
     opened = open_image(path, form)
     return Geometry(Path(path), spatial_shape(opened), opened.affine, opened.pixdim)
 
 
 def written_geometry(grid: Geometry) -> Geometry:
-    """Where ITK's results for an image lie: on its own grid or, for a sheared one, on `writable_grid`."""
+    """Return where ITK's results for an image lie, on its own grid or, for a sheared one, on `writable_grid`."""
     shape, affine = writable_grid(grid.shape, grid.affine)
     return replace(grid, shape=shape, affine=affine)
 
 
 def fsl_matrix(grid: Geometry) -> np.ndarray:
-    """Voxel index to FSL's coordinates in mm, ``(4, 4)``, as ``fsl.data.image`` of fslpy defines them.
+    """Return the matrix ``(4, 4)`` from voxel index to FSL's coordinates in mm, as ``fsl.data.image`` defines them.
 
     They are voxels times pixdim; the first axis runs backwards where the affine has a positive determinant. Raises
-    `InputError` where pixdim and affine disagree: FSL goes by the one, all others go by the other.
+    `InputError` where pixdim and affine disagree, as FSL goes by the one and all others go by the other.
     """
     if written_geometry(grid).shape != grid.shape:
         raise InputError(
@@ -74,8 +78,8 @@ def fsl_matrix(grid: Geometry) -> np.ndarray:
 def write_fsl(path: str | Path, displacement: np.ndarray, fixed: Geometry, moving: Geometry) -> None:
     """Write ``(X, Y, Z, 3)`` RAS mm, on the fixed image's grid, as the relative warp that ``applywarp --warp`` takes.
 
-    In the file, at each voxel of the reference (fixed) image: FSL's coordinates of the point in the input (moving)
-    image, minus FSL's coordinates of the voxel, in mm, with intent 2006 (``fsl.transform.fnirt`` of fslpy).
+    The file holds, at each voxel of the reference (fixed) image, FSL's coordinates of the point in the input (moving)
+    image minus FSL's coordinates of the voxel, in mm, with intent 2006 (``fsl.transform.fnirt`` of fslpy).
     """
     voxels = voxel_grid(fixed.shape)
     world = apply_affine(fixed.affine, voxels) + displacement
@@ -87,14 +91,14 @@ def write_fsl(path: str | Path, displacement: np.ndarray, fixed: Geometry, movin
 def read_fsl(
     path: str | Path, moving: Geometry, *, reference: Geometry | None = None, absolute: bool | None = None
 ) -> Volume:
-    """Read FSL's warp to ``moving``; ``data (X, Y, Z, 3)`` in RAS mm on the warp's own grid.
+    """Read FSL's warp to ``moving`` as displacements ``(X, Y, Z, 3)`` in RAS mm on the warp's own grid.
 
     Parameters
     ----------
     moving : the image that the warp was made for (``applywarp --in``)
-    reference : where the warp lies if its header does not say, as of convertwarp before FSL 6.0.5
-    absolute : whether it holds coordinates and not displacements. A warp whose intent is FNIRT's holds displacements:
-        so FSL reads it (``FnirtFileReader``). Another one has to be declared, as for ``applywarp --abs`` or ``--rel``.
+    reference : where the warp lies if its header does not say, as after convertwarp before FSL 6.0.5
+    absolute : whether it holds coordinates and not displacements. FSL reads a warp whose intent is FNIRT's as
+        displacements (``FnirtFileReader``). Another one has to be declared, as for ``applywarp --abs`` or ``--rel``.
 
     Raises `InputError` for another layout, spline coefficients, values that as coordinates lead nearer to the middle of
     the moving image than as the displacements that their intent announces (fslpy writes such files; FSL's own test, of
@@ -134,9 +138,9 @@ def _check_fsl(path: str | Path, shape: tuple[int, ...], intent: int, absolute: 
 
 
 def _warp_grid(path: str | Path, field: Volume, opened: OpenedImage, reference: Geometry | None) -> Geometry:
-    shape = field.data.shape[:3]
+    x, y, z = shape = field.data.shape[:3]
     if opened.placed:
-        return Geometry(Path(path), shape, opened.affine, opened.pixdim)
+        return Geometry(Path(path), (x, y, z), opened.affine, opened.pixdim)
     if reference is None or reference.shape != shape:
         raise InputError(
             path, "its header does not say where it lies", "Copy it from its reference image: `fslcpgeom F THIS -d`"
@@ -145,7 +149,7 @@ def _warp_grid(path: str | Path, field: Volume, opened: OpenedImage, reference: 
 
 
 def _off(places: np.ndarray, moving: Geometry) -> float:
-    """How far the mean of FSL's coordinates ``(X, Y, Z, 3)`` is from the middle of the moving image, in mm."""
+    """Return how far the mean of FSL's coordinates ``(X, Y, Z, 3)`` is from the moving image's middle, in mm."""
     middle = apply_affine(fsl_matrix(moving), (np.array(moving.shape) - 1) / 2)
     return float(np.linalg.norm(places.mean(axis=(0, 1, 2), dtype=np.float64) - middle))
 
@@ -153,7 +157,7 @@ def _off(places: np.ndarray, moving: Geometry) -> float:
 def write_learn2reg(path: str | Path, displacement: np.ndarray, fixed: Geometry, moving: Geometry) -> None:
     """Write ``(X, Y, Z, 3)`` RAS mm, on the fixed image's grid, as the Learn2Reg challenge takes it.
 
-    In the file: ``(X, Y, Z, 3)`` float32 in voxels, components in array-axis order, at full resolution. The challenge
+    The file holds ``(X, Y, Z, 3)`` float32 in voxels, components in array-axis order, at full resolution. The challenge
     scores ``map_coordinates(moving, identity + disp.transpose(3, 0, 1, 2), order=0)``
     (``evaluation/L2RTest/evaluation.py`` of https://github.com/MDL-UzL/L2R, which LUMIR's evaluation repeats).
     float16, which it also reads, exists in its .npz files alone: NIfTI has no such type.
@@ -163,9 +167,9 @@ def write_learn2reg(path: str | Path, displacement: np.ndarray, fixed: Geometry,
 
 
 def read_learn2reg(path: str | Path, fixed: Geometry, moving: Geometry) -> Volume:
-    """Read a field of the Learn2Reg challenge; ``data (X, Y, Z, 3)`` in RAS mm on the fixed image's grid.
+    """Read a field of the Learn2Reg challenge as displacements ``(X, Y, Z, 3)`` in RAS mm on the fixed image's grid.
 
-    The file says neither where it lies nor what it is: see `write_learn2reg`. Raises `InputError` for another shape
+    The file says neither where it lies nor what it is, see `write_learn2reg`. Raises `InputError` for another shape
     than the fixed image's, and as `smgicnet.imaging.displacements.read_vectors` does.
     """
     field, _, _ = read_vectors(path, anywhere=True)
@@ -181,16 +185,16 @@ def read_learn2reg(path: str | Path, fixed: Geometry, moving: Geometry) -> Volum
 
 
 def learn2reg_name(fixed: str | Path, moving: str | Path) -> str:
-    """The name under which the challenge looks for a pair's field, such as ``disp_0395_0396.nii.gz``.
+    """Return the name under which the challenge looks for a pair's field, such as ``disp_0395_0396.nii.gz``.
 
     Its images end in ``SUBJECT_MODALITY.nii.gz``, four digits each. The modalities are named too unless they are the
-    same, or 0000 (fixed) and 0001. For images that are named otherwise: ``disp_FIXED_MOVING.nii.gz``.
+    same, or 0000 (fixed) and 0001. For images that are named otherwise it is ``disp_FIXED_MOVING.nii.gz``.
     """
-    found = [_LEARN2REG.search(Path(path).name) for path in (fixed, moving)]
-    if not all(found):
+    of_fixed, of_moving = (_LEARN2REG.search(Path(path).name) for path in (fixed, moving))
+    if of_fixed is None or of_moving is None:
         stems = [re.sub(r"(\.nii|\.mgz|\.mgh)?(\.gz)?$", "", Path(path).name) for path in (fixed, moving)]
         return f"disp_{stems[0]}_{stems[1]}.nii.gz"
-    (subject_f, modality_f), (subject_m, modality_m) = (match.groups() for match in found)
+    (subject_f, modality_f), (subject_m, modality_m) = of_fixed.groups(), of_moving.groups()
     if modality_f == modality_m or (modality_f, modality_m) == ("0000", "0001"):
         return f"disp_{subject_f}_{subject_m}.nii.gz"
     return f"disp_{subject_f}_{modality_f}_{subject_m}_{modality_m}.nii.gz"

@@ -1,4 +1,4 @@
-"""The brain in a skull-stripped image, and what surrounds it.
+"""The brain in a skull-stripped image, and its background.
 
 SciPy is imported where it is used: Snakemake imports modules that import this one in an environment that lacks it.
 """
@@ -7,28 +7,28 @@ from __future__ import annotations
 
 import numpy as np
 
-FOREGROUND_FRACTION = 0.05  # of the robust intensity range above the background
-NEAR_FRACTION = 0.02  # of the robust intensity range about a background that lies within the brain's
-SIDE_SHARE = 0.01  # of the voxels, beyond which what is darker than the background is no noise
-FULL_BOX = 0.98  # of a box or its faces, to be of one kind
-TAIL = 0.01  # of the brain's voxels
+FOREGROUND_FRACTION = 0.05  # the brain is brighter than the background by this part of the robust intensity range
+NEAR_FRACTION = 0.02  # a background within the brain's range has values this near, as a part of that range
+SIDE_SHARE = 0.01  # darker voxels than the background are no noise beyond this part of all voxels
+FULL_BOX = 0.98  # a box or its faces are of one kind where this part of them is
+TAIL = 0.01  # the part of the brain's voxels that is left out at each side of its box
 
 
 def background_level(data: np.ndarray) -> float:
-    """The intensity of what surrounds the head: the median over the volume's six faces (0 for most stripped brains)."""
+    """Return the background's intensity, the median over the volume's six faces (0 for most stripped brains)."""
     return float(np.median(_faces(data)))
 
 
 def _faces(data: np.ndarray) -> np.ndarray:
-    """The intensities of all voxels of the volume's six faces."""
-    # np.take would copy a Fortran-ordered volume
+    """Return the intensities of all voxels of the volume's six faces."""
+    # np.take would copy a Fortran-ordered volume.
     return np.concatenate([np.moveaxis(data, axis, 0)[index].ravel() for axis in range(3) for index in (0, -1)])
 
 
 def foreground(data: np.ndarray) -> np.ndarray:
-    """The brain of a skull-stripped image, ``data (X, Y, Z)``, as a mask, whatever value surrounds it.
+    """Return the brain of a skull-stripped image ``(X, Y, Z)`` as a mask, whatever value surrounds it.
 
-    Where the background is the darkest there is, the brain is the largest component clearly above it. Where it lies
+    Where the background has the darkest value, the brain is the largest component clearly above it. Where it lies
     within the brain's range (a z-scored brain on 0), the brain is all that the background does not reach from the
     volume's faces. A brighter margin around a dark background, of an image that was padded, is no brain. The mask is
     empty where nothing is brighter than the background.
@@ -45,7 +45,9 @@ def _foreground(data: np.ndarray) -> np.ndarray:
     above = data - background_level(data)
     if is_inside_range(above):
         surrounding = np.abs(above) <= NEAR_FRACTION * np.percentile(np.abs(above), 99.9)
-        components, _ = ndimage.label(np.pad(surrounding, 1, constant_values=True))  # the margin joins what is outside
+        components, _ = ndimage.label(
+            np.pad(surrounding, 1, constant_values=True)
+        )  # the margin joins all that is outside
         mask = (components != components[0, 0, 0])[1:-1, 1:-1, 1:-1]
     else:
         mask = above > FOREGROUND_FRACTION * np.percentile(above, 99.9)
@@ -56,15 +58,15 @@ def _foreground(data: np.ndarray) -> np.ndarray:
 
 
 def is_inside_range(above: np.ndarray) -> bool:
-    """Whether intensities, ``above`` their background, lie on both sides of it, not by noise or ringing alone."""
+    """Return whether intensities, ``above`` their background, lie on both sides of it beyond noise and ringing."""
     clear = FOREGROUND_FRACTION * np.percentile(np.abs(above), 99.9)
     return bool(min(np.mean(above < -clear), np.mean(above > clear)) > SIDE_SHARE)
 
 
 def _without_margin(data: np.ndarray) -> tuple[slice, ...]:
-    """The volume without a margin of one value that was added around its background, which is darker.
+    """Return the volume's box without a margin of one value that was added around its background, which is darker.
 
-    What lies within such a margin fills its own box, and nearly all of the box's faces has the darkest value.
+    The volume within such a margin fills its own box, and nearly all of the box's faces have the darkest value.
     """
     box = tuple(slice(0, n) for n in data.shape)
     while True:
@@ -84,15 +86,15 @@ def _without_margin(data: np.ndarray) -> tuple[slice, ...]:
 
 
 def bounding_box(mask: np.ndarray) -> np.ndarray:
-    """``(3, 2)``: first and last index of the mask along each axis."""
+    """Return the first and the last index of the mask along each axis, ``(3, 2)``."""
     spans = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
     return np.array([[span[0], span[-1]] for span in spans])
 
 
 def brain_centre(mask: np.ndarray) -> np.ndarray:
-    """``(3,)``: centre, in voxels, of the box that leaves `TAIL` of the mask outside at each of its six sides.
+    """Return the centre ``(3,)`` in voxels of the box that leaves `TAIL` of the mask outside at each of its six sides.
 
-    What hangs below a brain, cerebrospinal fluid in the neck above all, would pull the centre of the whole box down.
+    The fluid in the neck below a brain would pull the centre of the whole box down.
     """
     centre = []
     for axis in range(3):

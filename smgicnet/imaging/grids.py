@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Grid:
-    """The common grid: ``shape`` in voxels, isotropic ``spacing`` in mm."""
+    """The common grid.
+
+    Attributes
+    ----------
+    shape : in voxels
+    spacing : of isotropic voxels, in mm
+    """
 
     shape: tuple[int, ...]
     spacing: float

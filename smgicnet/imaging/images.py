@@ -1,4 +1,4 @@
-"""NIfTI in and out. What is read is checked; what is written appears whole or not at all.
+"""NIfTI files, which are checked when they are read and appear whole or not at all when they are written.
 
 nibabel is imported where it is used: Snakemake imports this module in an environment that lacks it
 (envs/snakemake.yaml).
@@ -23,7 +23,13 @@ UNIT_STEP = 2.0**-15  # of a stored intensity in [0, 1]: a power of two, so that
 
 @dataclass(frozen=True)
 class Volume:
-    """``data (X, Y, Z)`` or ``(X, Y, Z, C)`` and ``affine (4, 4)``: voxel index to world, RAS mm."""
+    """An image and its place in the world.
+
+    Attributes
+    ----------
+    data : ``(X, Y, Z)`` or ``(X, Y, Z, C)``
+    affine : ``(4, 4)``, voxel index to world, RAS mm
+    """
 
     data: np.ndarray
     affine: np.ndarray
@@ -35,7 +41,7 @@ class Volume:
 
 
 def _load(path: str | Path, dtype: type, form: str | None = None) -> tuple[Volume, float]:
-    """A 3D volume of finite values and the header's scaling factor, or an `InputError`."""
+    """Read a 3D volume of finite values and the header's scaling factor. Raises `InputError` for another file."""
     opened = open_image(path, form)
     shape = spatial_shape(opened)
     data = read_voxels(opened).reshape(shape)
@@ -44,14 +50,14 @@ def _load(path: str | Path, dtype: type, form: str | None = None) -> tuple[Volum
             path, "it holds NaN or infinite values", "Replace them, for instance with `fslmaths IN -nan OUT`"
         )
     with np.errstate(over="ignore"):
-        converted = data.astype(dtype, copy=False)
+        converted: np.ndarray = data.astype(dtype, copy=False)
     if not np.isfinite(converted).all():
         raise InputError(path, "it holds values beyond 3e38", "Scale them down")
     return Volume(converted, opened.affine), opened.slope
 
 
 def spatial_shape(opened: OpenedImage) -> tuple[int, int, int]:
-    """The shape ``(X, Y, Z)`` of an image of one volume; axes of one voxel beyond the third are dropped.
+    """Return the shape ``(X, Y, Z)`` of an image of one volume; axes of one voxel beyond the third are dropped.
 
     Raises `InputError` for several volumes, and for fewer than `MIN_VOXELS` voxels along an axis.
     """
@@ -68,13 +74,13 @@ def spatial_shape(opened: OpenedImage) -> tuple[int, int, int]:
             f"a 3D volume is needed, this one has shape {shape}",
             f"Give an image with at least {MIN_VOXELS} slices along each axis",
         )
-    return shape[:3]
+    return shape[0], shape[1], shape[2]
 
 
 def read_image(path: str | Path, form: str | None = None) -> Volume:
-    """An intensity image, float32. Raises `InputError` also when all voxels have one value.
+    """Read an intensity image as float32. Raises `InputError` also when all voxels have one value.
 
-    ``form``: see `smgicnet.imaging.headers.open_image`.
+    ``form`` is that of `smgicnet.imaging.headers.open_image`.
     """
     volume, _ = _load(path, np.float32, form)
     if volume.data.min() == volume.data.max():
@@ -83,10 +89,10 @@ def read_image(path: str | Path, form: str | None = None) -> Volume:
 
 
 def read_labels(path: str | Path, form: str | None = None) -> Volume:
-    """A label map, int32. Values that a scaling factor in the header has moved off whole numbers are rounded.
+    """Read a label map as int32. Values that a scaling factor in the header has moved off whole numbers are rounded.
 
-    ``form``: see `headers.open_image`. Raises `InputError` for other values that are not whole numbers, and
-    for those beyond 32 bits.
+    ``form`` is that of `headers.open_image`. Raises `InputError` for other values that are not whole numbers, and for
+    those beyond 32 bits.
     """
     volume, slope = _load(path, np.float64, form)
     whole = np.rint(volume.data)
@@ -106,7 +112,7 @@ def read_labels(path: str | Path, form: str | None = None) -> Volume:
 
 
 def on_grid_of(image: Volume, labels: Volume, image_path: str | Path, labels_path: str | Path) -> Volume:
-    """A label map or mask in the axis order of its image: the world decides which voxel lies on which.
+    """Return a label map or mask in the axis order of its image; the world decides which voxel lies on which.
 
     Raises `InputError` unless their voxels lie on each other, to `MAX_AFFINE_DIFFERENCE_MM`.
     """
@@ -128,14 +134,14 @@ def _close(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def axcodes(affine: np.ndarray) -> str:
-    """Where the axes of an affine lead, closest to the world's, such as ``"LIA"``."""
+    """Return where the axes of an affine lead, by the closest axes of the world, such as ``"LIA"``."""
     from nibabel.orientations import aff2axcodes
 
     return "".join(aff2axcodes(affine))
 
 
 def reoriented(volume: Volume, codes: str) -> Volume:
-    """``volume`` with its axes permuted and flipped to the axis codes ``codes``; the world stays where it is."""
+    """Permute and flip a volume's axes to the axis codes ``codes``; every voxel keeps its place in the world."""
     from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 
     change = ornt_transform(io_orientation(volume.affine), axcodes2ornt(codes))
@@ -148,7 +154,7 @@ def write_volume(
 ) -> None:
     """Write ``.nii`` or ``.nii.gz`` atomically, the same bytes for the same data; the dtype is kept.
 
-    ``intent`` is a NIfTI intent such as ``"vector"`` for displacement fields. ``unit``: intensities in [0, 1] are
+    ``intent`` is a NIfTI intent such as ``"vector"`` for displacement fields. With ``unit``, intensities in [0, 1] are
     stored as uint16 in steps of `UNIT_STEP`, which is half of float32's size. Only a sheared affine, which ITK cannot
     read, is written as a sform alone; results of a sheared image lie on `affine_geometry.writable_grid`.
     """
@@ -170,7 +176,7 @@ def write_volume(
 
 
 def read_field(path: str | Path) -> Volume:
-    """A vector field ``(X, Y, Z, 3)``, float32, as it is stored. Raises `InputError` for another shape."""
+    """Read a vector field ``(X, Y, Z, 3)`` as it is stored, in float32. Raises `InputError` for another shape."""
     opened = open_image(path)
     if len(opened.shape) != 4 or opened.shape[3] != 3:
         raise InputError(path, f"a field has shape (X, Y, Z, 3), this one {opened.shape}", "Give a displacement field")

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ Transform = Callable[[np.ndarray], np.ndarray]  # points (..., 3) in RAS mm to p
 _INVERTED = re.compile(r"\s*\[\s*(.+?)\s*,\s*([01])\s*\]\s*")  # antsApplyTransforms' [FILE,1]: the inverse
 _AFFINES = re.compile(r"(AffineTransform|MatrixOffsetTransformBase)_(float|double)_3_3")
 _WORLDS = ("lps", "ras")
+ABSOLUTE = {"fsl-rel": False, "fsl-abs": True}  # whether FSL's warp of that meaning holds coordinates
 _CONVERTERS = {
     ".m3z": "Make a field of it: `mri_warp_convert --inm3z THIS --outitk field.nii.gz`",
     ".mgz": "Make a NIfTI field of it: `mri_warp_convert --help` has the kinds",
@@ -44,10 +46,10 @@ _CONVERTERS = {
 
 
 def displacement_of(transforms: Sequence[Transform], fixed: Geometry) -> np.ndarray:
-    """All ``transforms`` as one displacement ``(X, Y, Z, 3)`` in RAS mm on the fixed grid, float32.
+    """Return all ``transforms`` as one displacement ``(X, Y, Z, 3)`` in RAS mm on the fixed grid, float32.
 
-    As antsApplyTransforms does with its ``-t``: with ``[t1, t2]`` a point ``p`` of the fixed image goes to
-    ``t2(t1(p))`` in the moving one, so that the affine stands after the warp. No transform: the identity.
+    Their order is that of antsApplyTransforms' ``-t``: with ``[t1, t2]`` a point ``p`` of the fixed image goes to
+    ``t2(t1(p))`` in the moving one, so that the affine stands after the warp. No transform is the identity.
     """
     start = grid_points(fixed.shape, fixed.affine)
     points = start
@@ -59,13 +61,17 @@ def displacement_of(transforms: Sequence[Transform], fixed: Geometry) -> np.ndar
 def read_transforms(
     files: Sequence[str | Path], fixed: Geometry, moving: Geometry, meaning: str | None = None
 ) -> list[Transform]:
-    """Each transform by what its file is: an ITK affine (``.mat``, or ``[FILE,1]`` for its inverse), an ITK field or
-    FSL's warp.
+    """Read each transform by what its file is.
 
-    ``moving`` is the image that FSL's warp was made for, whose grid its coordinates need; so it can only be the last.
-    ``fixed`` is the warp's grid where its header does not say. ``meaning``, one of
-    `smgicnet.imaging.headers.MEANINGS`, is what the fields are that do not say it themselves.
-    Raises `InputError` for what is none of these.
+    A file holds an ITK affine (``.mat``, or ``[FILE,1]`` for its inverse), an ITK field or FSL's warp.
+
+    Parameters
+    ----------
+    fixed : the fixed image's grid, on which FSL's warp lies where its header does not say
+    moving : the grid of the image that FSL's warp was made for; its coordinates need it, and it can only be the last
+    meaning : one of `smgicnet.imaging.headers.MEANINGS`, for fields that do not say what their vectors are
+
+    Raises `InputError` for a file that is none of these.
     """
     found = []
     for number, file in enumerate(map(str, files)):
@@ -89,7 +95,7 @@ def read_transforms(
 
 
 def _read_field(path: Path, meaning: str | None, fixed: Geometry, moving: Geometry, *, last: bool) -> Volume:
-    """A field by what its header says, or else by ``meaning``."""
+    """Read a field by what its header says, or else by ``meaning``."""
     opened = open_image(path, anywhere=True)
     if len(opened.shape) == 5 or (opened.intent != FNIRT_FIELD and opened.intent not in SPLINES and meaning in _WORLDS):
         return read_itk(path, meaning if meaning in _WORLDS else None)
@@ -101,20 +107,19 @@ def _read_field(path: Path, meaning: str | None, fixed: Geometry, moving: Geomet
         raise InputError(path, f"{kind} leads to the moving image, and another follows it", "Give it as the last")
     if meaning == "voxels" and not told:
         return read_learn2reg(path, fixed, moving)
-    absolute = {"fsl-rel": False, "fsl-abs": True}.get(meaning or "")
-    return read_fsl(path, moving, reference=fixed, absolute=absolute)
+    return read_fsl(path, moving, reference=fixed, absolute=ABSOLUTE.get(meaning or ""))
 
 
 def affine_transform(matrix: np.ndarray) -> Transform:
-    """``matrix (4, 4)`` from RAS mm to RAS mm."""
+    """Return the transform by ``matrix (4, 4)`` from RAS mm to RAS mm."""
     return lambda points: apply_affine(matrix, points)
 
 
 def field_transform(path: str | Path, field: Volume) -> Transform:
-    """``x + d(x)`` as ITK's DisplacementFieldTransform: linear, and no displacement beyond the voxels of the grid.
+    """Return the transform ``x + d(x)`` of a field ``(X, Y, Z, 3)`` in RAS mm.
 
-    ``field.data (X, Y, Z, 3)`` in RAS mm; ``path`` is for messages. Raises `InputError`, when applied, if no point lies
-    within the field.
+    It is ITK's DisplacementFieldTransform, which is linear and has no displacement beyond the voxels of the grid.
+    ``path`` is for messages. Raises `InputError`, when applied, if no point lies within the field.
     """
 
     def transform(points: np.ndarray) -> np.ndarray:
@@ -132,13 +137,13 @@ def field_transform(path: str | Path, field: Volume) -> Transform:
 
 
 def read_affine(path: str | Path) -> np.ndarray:
-    """The affine transform of an ITK ``.mat`` file, such as ANTs' ``0GenericAffine.mat``; ``(4, 4)`` in RAS mm.
+    """Read the affine transform of an ITK ``.mat`` file, such as ANTs' ``0GenericAffine.mat``; ``(4, 4)`` in RAS mm.
 
-    Raises `InputError` for a file that holds anything else: FLIRT's ``.mat`` is a text file of another convention.
+    Raises `InputError` for a file that holds anything else. FLIRT's ``.mat`` is a text file of another convention.
     """
     try:
         stored = {key: value for key, value in loadmat(path, appendmat=False).items() if not key.startswith("__")}
-    except Exception as error:  # SciPy raises what it comes across
+    except Exception as error:  # SciPy raises many kinds
         raise InputError(path, f"not an ITK transform ({error})", "Give ANTs' 0GenericAffine.mat") from error
     kinds = sorted(set(stored) - {"fixed"})
     sizes = [np.size(stored.get(key, ())) for key in (*kinds, "fixed")]
@@ -151,6 +156,25 @@ def read_affine(path: str | Path) -> np.ndarray:
     return matrix
 
 
+@dataclass(frozen=True)
+class Declaration:
+    """What a user says of a field's file, as a file need not say it itself.
+
+    Attributes
+    ----------
+    tool : ``itk`` or ``fsl``, the tool that the field is from; by default None, and the file's header says it
+    meaning : one of `smgicnet.imaging.headers.MEANINGS`, for the vectors; by default None
+    absolute : whether FSL's warp holds coordinates, see `smgicnet.imaging.field_formats.read_fsl`; by default None
+    """
+
+    tool: str | None = None
+    meaning: str | None = None
+    absolute: bool | None = None
+
+
+NOTHING_DECLARED = Declaration()
+
+
 def convert_field(
     source: Path,
     out: Path,
@@ -158,39 +182,40 @@ def convert_field(
     write_as: str,
     fixed: Path,
     moving: Path,
-    read_as: str | None = None,
-    absolute: bool | None = None,
-    meaning: str | None = None,
+    declared: Declaration = NOTHING_DECLARED,
     form: str | None = None,
 ) -> None:
     """Write a field in the format ``write_as``, on the fixed image's grid.
 
     Parameters
     ----------
-    fixed, moving : the images of the pair, of which the headers are read; ``form``: see `read_geometry`
-    read_as : ``itk`` or ``fsl``, the tool that the field is from; by default what its header says
-    absolute : of `smgicnet.imaging.field_formats.read_fsl`
-    meaning : one of `smgicnet.imaging.headers.MEANINGS`, for a file that does not say what its vectors are
+    fixed, moving : the images of the pair, of which the headers are read
+    declared : what is known of the field besides its header
+    form : which place a header that names two stands for, see `read_geometry`
 
     A field on another grid is resampled as ANTs does, linearly. For a fixed image whose axes are sheared ITK's field
-    lies on `smgicnet.imaging.affine_geometry.writable_grid`. Raises `InputError`.
+    lies on `smgicnet.imaging.affine_geometry.writable_grid`. Raises `InputError` for files that cannot be used or
+    written, and for a declaration that contradicts itself.
     """
     require_distinct([out], [source, fixed, moving])
     geometries = read_geometry(fixed, form), read_geometry(moving, form)
     require_writable(out)
-    if read_as == "fsl" and (meaning is None or meaning.startswith("fsl")):
-        declared = {"fsl-rel": False, "fsl-abs": True}.get(meaning or "", absolute)
-        field = read_fsl(source, geometries[1], reference=geometries[0], absolute=declared)
-    elif read_as == "fsl" or (read_as == "itk" and meaning not in (None, *_WORLDS)):
-        raise InputError(source, f"--from {read_as} and --as {meaning} contradict each other", "Give one of them")
-    elif absolute is not None:
-        raise InputError(
-            source, "ITK's fields hold displacements", "Leave out --abs and --rel, which are of FSL's warps"
-        )
-    elif read_as == "itk":
-        field = read_itk(source, meaning)
-    else:
-        field = _read_field(source, meaning, *geometries, last=True)
+    field = _read_declared(source, declared, *geometries)
     target = written_geometry(geometries[0]) if write_as == "itk" else geometries[0]
     displacement = displacement_of([field_transform(source, field)], target)
     write_field(write_as, out, displacement, target, geometries[1])
+
+
+def _read_declared(source: Path, declared: Declaration, fixed: Geometry, moving: Geometry) -> Volume:
+    """Read a field as a user has declared it, and else by what its header says."""
+    tool, meaning, absolute = declared.tool, declared.meaning, declared.absolute
+    if tool == "fsl" and (meaning is None or meaning.startswith("fsl")):
+        return read_fsl(source, moving, reference=fixed, absolute=ABSOLUTE.get(meaning or "", absolute))
+    if tool == "fsl" or (tool == "itk" and meaning not in (None, *_WORLDS)):
+        raise InputError(source, f"--from {tool} and --as {meaning} contradict each other", "Give one of them")
+    if absolute is not None:
+        remedy = "Leave out --abs and --rel, which are of FSL's warps"
+        raise InputError(source, "ITK's fields hold displacements", remedy)
+    if tool == "itk":
+        return read_itk(source, meaning)
+    return _read_field(source, meaning, fixed, moving, last=True)

@@ -1,4 +1,4 @@
-"""Where the work is done: the device, what goes to it, and the peak memory of a piece of work."""
+"""The device that computes, what is moved to it, and the peak memory of a piece of work."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ import fcntl
 import logging
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
-from smgicnet.methods.contract import LearnedMethod
+from smgicnet.methods.contract import NetworkMethod
 
+OnDevice = TypeVar("OnDevice", bound=NetworkMethod)
 log = logging.getLogger(__name__)
 LOCKS = Path("/tmp")  # the same for all jobs of a machine: schedulers give each a TMPDIR of its own
-_CLAIMS: list[IO] = []  # the lock of this process's GPU
+_CLAIMS: list[IO[str]] = []  # the lock of this process's GPU
 _CPU = Path("/proc/cpuinfo")
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def pick_device() -> torch.device:
-    """The GPU where there is one; of several, one that no other job of the same user has picked."""
+    """Return the GPU where there is one, and of several GPUs one that no other job of the same user has picked."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     if torch.cuda.device_count() > 1 and not _CLAIMS:
@@ -34,7 +36,7 @@ def pick_device() -> torch.device:
 
 
 def has_gpu_of_its_own() -> bool:
-    """Whether this process is the only one of its user on a GPU of several."""
+    """Return whether this process is the only one of its user on one of several GPUs."""
     return bool(_CLAIMS)
 
 
@@ -55,27 +57,35 @@ def _claim_gpu() -> None:
 
 
 def image_tensor(data: np.ndarray, device: torch.device) -> torch.Tensor:
-    """``(D, H, W)`` to ``(1, 1, D, H, W)``."""
+    """Return an array ``(D, H, W)`` as a tensor ``(1, 1, D, H, W)`` of float32 on ``device``."""
     return torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32))[None, None].to(device)
 
 
-def to_device(method: LearnedMethod) -> LearnedMethod:
-    """The method on the device there is, its convolutions channels-last (docs/performance.md)."""
-    method.network.to(memory_format=torch.channels_last_3d)
+def to_device(method: OnDevice) -> OnDevice:
+    """Move a method to the device that `pick_device` picks, its convolutions channels-last (docs/performance.md)."""
+    to: Callable[..., nn.Module] = method.network.to  # torch's own types lack memory_format
+    to(memory_format=torch.channels_last_3d)
     return method.to(pick_device())
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for it; without them it is hundreds of times slower than float32."""
+    """Return whether the device has instructions for bfloat16, which without them is far slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return _CPU.exists() and bool({"avx512_bf16", "amx_bf16"} & set(_CPU.read_text().split()))
 
 
 @dataclass
 class Peak:
-    """``mib``: the peak in MiB, set when the work is done. A CUDA graph keeps its memory, empty of tensors: what comes
-    after it comes on top of that, and is not counted so."""
+    """The peak memory of a piece of work.
+
+    The memory that a CUDA graph keeps holds no tensors between its calls. Later work takes other memory, and only that
+    is counted.
+
+    Attributes
+    ----------
+    mib : the peak in MiB, set when the work is done; NaN before
+    """
 
     mib: float = float("nan")
 

@@ -1,10 +1,12 @@
-"""ICNet: network and objective (Zhang 2018, "Inverse-consistent deep networks for unsupervised deformable image
-registration"). ``docs/baselines.md`` says what is as published."""
+"""ICNet's network and objective (Zhang 2018, "Inverse-consistent deep networks for unsupervised deformable image
+registration"). ``docs/baselines.md`` says what is as published.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,13 +18,20 @@ from smgicnet.registration import losses
 from smgicnet.registration.fields import from_orientation, to_orientation, warp
 from smgicnet.registration.networks import conv, field_conv
 
-QUANTILE = 1e-4  # of the intensities are clipped at either end
+QUANTILE = 1e-4  # the fraction of the intensities that is clipped at either end
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """``channels`` of the finest level (8 as published), ``displacement_range`` in voxels along each axis (7);
-    ``orientation`` of the arrays that the network sees, ``histogram_matching`` of the moving image to the fixed."""
+    """The shape of the network and what it sees.
+
+    Attributes
+    ----------
+    channels : of the finest level (8 as published)
+    displacement_range : the largest displacement along each axis, in voxels (7 as published)
+    orientation : of the arrays that the network sees
+    histogram_matching : whether the moving image's intensities are matched to those of the fixed image
+    """
 
     channels: int
     displacement_range: float
@@ -32,7 +41,12 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """``weights`` of the named terms."""
+    """The weights of the objective.
+
+    Attributes
+    ----------
+    weights : of the named terms
+    """
 
     weights: Mapping[str, float]
 
@@ -46,9 +60,9 @@ def _up(channels: int) -> nn.Sequential:
 
 
 class EncoderDecoder(nn.Module):
-    """Five resolutions, two convolutions each; 1,111,840 parameters at 8 channels.
+    """The network: five resolutions with two convolutions each, 1,111,840 parameters at 8 channels.
 
-    A pair of images ``(N, 2, D, H, W)`` to a displacement ``(N, 3, D, H, W)`` in voxels, at most
+    It maps a pair of images ``(N, 2, D, H, W)`` to a displacement ``(N, 3, D, H, W)`` in voxels, of at most
     ``displacement_range`` along each axis. The grid has to be divisible by 16.
     """
 
@@ -56,18 +70,16 @@ class EncoderDecoder(nn.Module):
         super().__init__()
         s = config.channels
         self.displacement_range = config.displacement_range
-        widths = [(2, s, s), (s, 2 * s, 2 * s), (2 * s, 4 * s, 4 * s), (4 * s, 8 * s, 8 * s), (8 * s, 16 * s, 8 * s)]
+        down = [(2, s, s), (s, 2 * s, 2 * s), (2 * s, 4 * s, 4 * s), (4 * s, 8 * s, 8 * s), (8 * s, 16 * s, 8 * s)]
         self.encoders = nn.ModuleList(
             nn.Sequential(_step(a, b, stride=1 if level == 0 else 2), _step(b, c))
-            for level, (a, b, c) in enumerate(widths)
+            for level, (a, b, c) in enumerate(down)
         )
-        # from coarse to fine: features from below, of the skip connection, of the two convolutions
-        widths = [(8 * s, 8 * s, 8 * s, 4 * s), (4 * s, 4 * s, 4 * s, 2 * s), (2 * s, 2 * s, 4 * s, 2 * s)]
-        widths.append((2 * s, s, 2 * s, 2 * s))
-        self.ups = nn.ModuleList(_up(below) for below, *_ in widths)
-        self.decoders = nn.ModuleList(
-            nn.Sequential(_step(below + skip, b), _step(b, c)) for below, skip, b, c in widths
-        )
+        # From coarse to fine, these are the features from below, of the skip connection, and of the two convolutions.
+        up = [(8 * s, 8 * s, 8 * s, 4 * s), (4 * s, 4 * s, 4 * s, 2 * s), (2 * s, 2 * s, 4 * s, 2 * s)]
+        up.append((2 * s, s, 2 * s, 2 * s))
+        self.ups = nn.ModuleList(_up(below) for below, *_ in up)
+        self.decoders = nn.ModuleList(nn.Sequential(_step(below + skip, b), _step(b, c)) for below, skip, b, c in up)
         self.head = field_conv(2 * s, kernel=1, bias=False)
 
     def forward(self, pair: Tensor) -> Tensor:
@@ -81,7 +93,7 @@ class EncoderDecoder(nn.Module):
 
 
 def normalise(image: Tensor) -> Tensor:
-    """Clipped at its 0.01 % and 99.99 % quantiles, then of zero mean and unit variance; ``(N, 1, D, H, W)``.
+    """Clip images ``(N, 1, D, H, W)`` at their 0.01 % and 99.99 % quantiles, then bring them to mean 0 and variance 1.
 
     The scaling to [0, 1] that is published between the two steps has no effect on the result.
     """
@@ -95,10 +107,10 @@ def normalise(image: Tensor) -> Tensor:
 
 
 def match_histogram(image: Tensor, reference: Tensor, landmarks: int = 64) -> Tensor:
-    """``image`` with the intensities of ``reference``, both ``(N, 1, D, H, W)``, each pair by itself.
+    """Match the intensities of ``image`` to those of ``reference``, both ``(N, 1, D, H, W)``, each pair by itself.
 
-    Piecewise linear between the minimum and ``landmarks`` quantiles of what lies above the mean, the head in a
-    stripped image (Nyul and Udupa 2000, as ITK's filter has it).
+    The map is piecewise linear between the minimum and ``landmarks`` quantiles of the voxels above the mean, which in a
+    stripped image are the brain (Nyul and Udupa 2000, as in ITK's filter).
     """
     return torch.stack([_match(one, other, landmarks) for one, other in zip(image, reference, strict=True)])
 
@@ -118,7 +130,7 @@ def _match(image: Tensor, reference: Tensor, landmarks: int) -> Tensor:
 
 
 class ICNet(LearnedMethod):
-    """The method: one network, run for either direction; it gives no inverse of a direction's own."""
+    """The method, whose network is run for either direction; it gives no inverse of its own."""
 
     def __init__(self, network: NetworkConfig, objective: ObjectiveConfig):
         self.weights = {name: weight for name, weight in objective.weights.items() if weight > 0}
@@ -126,7 +138,7 @@ class ICNet(LearnedMethod):
         self.network = EncoderDecoder(network)
 
     @classmethod
-    def from_config(cls, config: Mapping, stage: int) -> ICNet:
+    def from_config(cls, config: Mapping[str, Any], stage: int) -> ICNet:
         return cls(build(NetworkConfig, config["network"]), build(ObjectiveConfig, config["objective"]))
 
     def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, None]:
@@ -134,18 +146,20 @@ class ICNet(LearnedMethod):
         return from_orientation(self.network(pair), self.config.orientation), None
 
     def _prepare(self, moving: Tensor, fixed: Tensor) -> list[Tensor]:
-        """Moving and fixed images as the network sees them."""
+        """Return the moving and the fixed images as the network sees them."""
         if self.config.histogram_matching:
             moving = match_histogram(moving, fixed)
         return [to_orientation(normalise(image), self.config.orientation) for image in (moving, fixed)]
 
-    def objective(self, image_a: Tensor, image_b: Tensor) -> dict[str, Tensor]:
-        """Terms of both directions, added; a batch mean counts each of the two for one half."""
+    def objective(
+        self, image_a: Tensor, image_b: Tensor, labels: tuple[Tensor, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Return the terms of both directions, added; a batch mean counts each of the two for one half."""
         images = torch.cat([image_a, image_b])
         moving, fixed = self._prepare(images, losses.swap_directions(images))
         u = self.network(torch.cat([moving, fixed], dim=1))
         terms = {
-            # beyond the image its border, not the mean intensity that a zero stands for after normalisation
+            # Beyond the image is its border, and not zero, which stands for the mean intensity after normalisation.
             "similarity": 2 * F.mse_loss(warp(moving, u, padding="border"), fixed),
             "smoothness": 2 * losses.diffusion(u) / 3,
         }

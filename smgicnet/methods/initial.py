@@ -1,8 +1,9 @@
-"""No registration at all: the row "Initial"."""
+"""The method of the row "Initial", which does not register at all."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -10,10 +11,10 @@ from smgicnet.methods.contract import Method
 
 
 class Initial(Method):
-    """The identity: what a pair scores before anything is done to it."""
+    """The identity, which shows what a pair scores before anything is done to it."""
 
     @classmethod
-    def from_config(cls, config: Mapping, stage: int = 0) -> Initial:
+    def from_config(cls, config: Mapping[str, Any], stage: int = 0) -> Initial:
         return cls()
 
     def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:

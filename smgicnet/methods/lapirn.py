@@ -1,10 +1,12 @@
-"""LapIRN: network, objective and levels (Mok and Chung 2020, "Large deformation diffeomorphic image registration with
-Laplacian pyramid networks"). ``docs/baselines.md`` says what is as published."""
+"""LapIRN's network, objective and levels (Mok and Chung 2020, "Large deformation diffeomorphic image registration with
+Laplacian pyramid networks"). ``docs/baselines.md`` says what is as published.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,14 +19,21 @@ from smgicnet.registration.fields import exp, from_orientation, to_orientation, 
 from smgicnet.registration.networks import SLOPE, ResidualBlock, conv, conv_pair, field_conv, half_width
 
 LEVELS = 3
-PUBLISHED_SMOOTHNESS = {"diff": 3.5, "disp": 1.0}
+PUBLISHED_SMOOTHNESS = {"diff": 3.5, "disp": 1.0}  # the weight, by variant
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """``variant`` ``"diff"`` (a stationary velocity, integrated) or ``"disp"`` (a displacement); ``channels`` of every
-    level (28 as published); ``velocity_range`` of a level in half-widths of the grid; ``orientation`` of the
-    arrays that the network sees."""
+    """The shape of the network and what it sees.
+
+    Attributes
+    ----------
+    variant : ``"diff"``, which predicts a stationary velocity, or ``"disp"``, which predicts a displacement
+    channels : of every level (28 as published)
+    velocity_range : bound of a level's field, in half-widths of the grid
+    integration_steps : squarings of `exp`
+    orientation : of the arrays that the network sees
+    """
 
     variant: str
     channels: int
@@ -35,7 +44,13 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """NCC ``windows`` of the levels; ``weights`` of the named terms, ``smoothness`` None: the variant's published."""
+    """The weights of the objective.
+
+    Attributes
+    ----------
+    windows : window of the local NCC of each level, in voxels
+    weights : of the named terms; None for smoothness stands for the variant's published weight
+    """
 
     windows: tuple[int, ...]
     weights: Mapping[str, float | None]
@@ -43,8 +58,14 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True)
 class LevelOutput:
-    """What a level compares and finds: its images, its velocity (of ``disp``: the displacement) and displacement in
-    its own voxels."""
+    """What a level compares and finds.
+
+    Attributes
+    ----------
+    moving, fixed : its images
+    velocity : the velocity, or for ``disp`` the displacement, in voxels of the level's grid
+    displacement : in voxels of the level's grid
+    """
 
     moving: Tensor
     fixed: Tensor
@@ -53,7 +74,7 @@ class LevelOutput:
 
 
 class Level(nn.Module):
-    """One level: features at its own resolution, residual blocks at half of it, and a field in half-widths."""
+    """One level, with features at its own resolution, residual blocks at half of it, and a field in half-widths."""
 
     def __init__(self, channels_in: int, config: NetworkConfig):
         super().__init__()
@@ -64,10 +85,11 @@ class Level(nn.Module):
         self.blocks = nn.Sequential(*[ResidualBlock(c, bias=False) for _ in range(5)])
         self.up = nn.ConvTranspose3d(c, c, 2, stride=2, bias=False)
         self.head = nn.Sequential(conv(2 * c, c, bias=False), nn.LeakyReLU(SLOPE), field_conv(c, bias=False))
-        nn.init.normal_(self.head[2].weight, std=1e-4)  # a level starts from the result of the level below
+        _, last = self.head.parameters()
+        nn.init.normal_(last, std=1e-4)  # a level starts from the result of the level below
 
     def forward(self, inputs: Tensor, embedding: Tensor | None) -> tuple[Tensor, Tensor]:
-        """``embedding`` is the level below's second output: the features that its blocks gave, upsampled."""
+        """Return the level's field and its blocks' features, upsampled, which are the next level's ``embedding``."""
         features = self.encoder(inputs)
         x = self.down(features)
         x = self.up(self.blocks(x if embedding is None else x + embedding))
@@ -75,12 +97,12 @@ class Level(nn.Module):
 
 
 def pool(image: Tensor) -> Tensor:
-    """Half the size, by the published average pooling."""
+    """Return an image of half the size, by the published average pooling."""
     return F.avg_pool3d(image, 3, stride=2, padding=1, count_include_pad=False)
 
 
 def enlarge(field: Tensor) -> Tensor:
-    """Twice the size, as published. A field in half-widths of the grid keeps its values."""
+    """Return a field of twice the size, as published; in half-widths of the grid it keeps its values."""
     return F.interpolate(field, scale_factor=2, mode="trilinear", align_corners=False)
 
 
@@ -96,16 +118,19 @@ class PyramidNetwork(nn.Module):
         self.levels = nn.ModuleList(Level(2 if level == 0 else 5, config) for level in range(stage))
 
     def forward(self, moving: Tensor, fixed: Tensor) -> list[LevelOutput]:
-        """Images ``(N, 1, D, H, W)`` in [0, 1]; one output a level, coarsest first."""
+        """Return one output a level, the coarsest first, for images ``(N, 1, D, H, W)`` in [0, 1]."""
         pyramid = [(moving, fixed)]
         for _ in range(LEVELS - 1):
-            pyramid.insert(0, tuple(map(pool, pyramid[0])))
+            coarsest_moving, coarsest_fixed = pyramid[0]
+            pyramid.insert(0, (pool(coarsest_moving), pool(coarsest_fixed)))
         outputs: list[LevelOutput] = []
-        velocity = displacement = embedding = None
+        velocity: Tensor | None = None
+        displacement: Tensor | None = None
+        embedding: Tensor | None = None
         for level, (level_moving, level_fixed) in zip(self.levels, pyramid, strict=False):
             scale = half_width(level_fixed)
             inputs = [level_moving, level_fixed]
-            if velocity is not None:
+            if velocity is not None and displacement is not None:
                 velocity, displacement = enlarge(velocity), enlarge(displacement)
                 inputs = [warp(level_moving, displacement * scale, padding="border"), level_fixed, velocity]
             found, embedding = level(torch.cat(inputs, dim=1), embedding)
@@ -118,13 +143,13 @@ class PyramidNetwork(nn.Module):
 
 
 def normalise(image: Tensor) -> Tensor:
-    """Each image of ``(N, 1, D, H, W)`` from its minimum and maximum to [0, 1]."""
+    """Scale each image of ``(N, 1, D, H, W)`` from its minimum and maximum to [0, 1]."""
     low, high = image.amin((1, 2, 3, 4), keepdim=True), image.amax((1, 2, 3, 4), keepdim=True)
     return (image - low) / (high - low).clamp(min=torch.finfo(image.dtype).eps)
 
 
 class LapIRN(LearnedMethod):
-    """The method; ``disp`` gives no inverse of its own."""
+    """The method, whose variant ``disp`` gives no inverse of its own."""
 
     same_steps = True
 
@@ -136,7 +161,7 @@ class LapIRN(LearnedMethod):
         self.network = PyramidNetwork(network, stage)
 
     @classmethod
-    def from_config(cls, config: Mapping, stage: int) -> LapIRN:
+    def from_config(cls, config: Mapping[str, Any], stage: int) -> LapIRN:
         return cls(build(NetworkConfig, config["network"]), build(ObjectiveConfig, config["objective"]), stage)
 
     def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -151,14 +176,16 @@ class LapIRN(LearnedMethod):
     def _prepare(self, image: Tensor) -> Tensor:
         return to_orientation(normalise(image), self.config.orientation)
 
-    def objective(self, image_a: Tensor, image_b: Tensor) -> dict[str, Tensor]:
-        """Terms of the newest level, from ``image_a`` (moving) to ``image_b``."""
+    def objective(
+        self, image_a: Tensor, image_b: Tensor, labels: tuple[Tensor, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Return the terms of the newest level, from ``image_a`` (moving) to ``image_b``."""
         outputs = self.network(self._prepare(image_a), self._prepare(image_b))
         last = outputs[-1]
         warped = warp(last.moving, last.displacement, padding="border")
         terms = {
             "similarity": multi_resolution_ncc(warped, last.fixed, self.windows[len(outputs) - 1], len(outputs)),
-            # as published, of a field in units of half a voxel, averaged over the axes
+            # As published, the field is in units of half a voxel, and the mean is over the axes.
             "smoothness": losses.diffusion(2 * last.velocity) / 3,
         }
         if "folding" in self.weights:
@@ -167,7 +194,7 @@ class LapIRN(LearnedMethod):
 
 
 def _to_grid(field: Tensor, image: Tensor) -> Tensor:
-    """A level's field in voxels on the image's grid, in its voxels; the same field for the last level."""
+    """Bring a level's field to the grid of ``image``, in voxels of either; the last level's is there already."""
     ratio = half_width(image) / half_width(field)
     while field.shape[2:] != image.shape[2:]:
         field = enlarge(field)
@@ -175,7 +202,7 @@ def _to_grid(field: Tensor, image: Tensor) -> Tensor:
 
 
 def multi_resolution_ncc(image: Tensor, other: Tensor, window: int, scales: int) -> Tensor:
-    """Local NCC at ``scales`` resolutions, window and weight falling: ``sum_i 2^-i NCC(window - 2 i)``, in [-2, 0]."""
+    """Return the local NCC at ``scales`` resolutions, ``sum_i 2^-i NCC(window - 2 i)``, in [-2, 0]."""
     total = image.new_zeros(())
     for scale in range(scales):
         total = total + losses.local_ncc(image, other, window - 2 * scale) / 2**scale

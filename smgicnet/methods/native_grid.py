@@ -1,8 +1,9 @@
-"""Methods whose networks expect a grid of their own: images are brought there, and displacements back."""
+"""Methods whose networks expect a grid of their own, to which images are brought, and displacements back from it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,9 +13,9 @@ from smgicnet.registration.fields import orientation_axes, sample_affine
 
 
 def to_native(shape: Sequence[int], spacing: float, grid: NativeGrid) -> Tensor:
-    """``(4, 4)``, float64: voxels of a common grid (``shape``, ``spacing`` in mm, RAS axes) to those of ``grid``.
+    """Return the matrix ``(4, 4)``, float64, from voxels of a common grid to those of ``grid``.
 
-    The centres of both grids are the same point.
+    The common grid has this ``shape``, this ``spacing`` in mm and RAS axes. The centres of both grids are one point.
     """
     axes, signs = orientation_axes(grid.orientation)
     matrix = torch.eye(4, dtype=torch.float64)
@@ -28,13 +29,14 @@ def to_native(shape: Sequence[int], spacing: float, grid: NativeGrid) -> Tensor:
 
 
 class OnNativeGrid(Method):
-    """``method`` for images on a common grid of voxel size ``spacing`` (mm): resampling is part of its time."""
+    """A method for images on a common grid of voxel size ``spacing`` in mm, whose time includes the resampling."""
 
     def __init__(self, method: PublishedMethod, spacing: float):
         self.method, self.spacing, self.device = method, spacing, method.device
 
     @classmethod
-    def from_config(cls, config: Mapping, stage: int) -> Method:
+    def from_config(cls, config: Mapping[str, Any], stage: int) -> Method:
+        """Raise ``TypeError``: it is made from a method and not from a config."""
         raise TypeError("made from a method, not from a config")
 
     def warm_up(self, fixed: Tensor, moving: Tensor) -> None:
@@ -50,7 +52,7 @@ class OnNativeGrid(Method):
 
 
 def _back(displacement: Tensor, matrix: Tensor, shape: Sequence[int]) -> Tensor:
-    """A displacement in voxels of the native grid as one on the common grid, in its voxels.
+    """Bring a displacement from the native grid to the common grid, in voxels of either.
 
     With ``y = M x`` it is ``u(x) = M^-1 (M x + u_native(M x)) - x``, of which only the linear part of M is left.
     """

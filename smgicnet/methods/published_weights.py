@@ -1,8 +1,8 @@
-"""The weights files that the authors of LapIRN and ICNet publish, as weights of this project.
+"""The conversion of the weights files that the authors of LapIRN and ICNet publish to weights of this project.
 
-Names of tensors are facts of those files (``docs/baselines.md``). Two conventions differ: in a published file the
-components of a field are in the order of ``grid_sample`` (the last array axis first), and the arrays lie as the
-authors' images did.
+The names of tensors are those of the published files (``docs/baselines.md``). Two conventions differ: in a published
+file the components of a field are in the order of ``grid_sample`` (the last array axis first), and the arrays have the
+orientation of the authors' images.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,8 +28,16 @@ PUBLISHED_GRID = Grid((160, 192, 144), 1.0)
 
 @dataclass(frozen=True)
 class Publication:
-    """``rename`` a published tensor's name (None: unknown); ``head`` is the last layer, whose first dimension is the
-    field's components; ``fed``: layers that see a field in their last three input channels."""
+    """How the published files of a method differ from this project's.
+
+    Attributes
+    ----------
+    rename : a function from a published tensor's name to ours, or to None for an unknown name
+    head : a pattern for the last layer's weight, whose first dimension is the field's components
+    fed : a pattern for the weights of layers that see a field in their last three input channels
+    channels : a function from the tensors to the method's ``channels``
+    orientation : of the authors' images, as this project's arrays have it
+    """
 
     rename: Callable[[str], str | None]
     head: str
@@ -38,7 +47,7 @@ class Publication:
 
 
 def _lapirn_name(name: str) -> str | None:
-    prefix = re.match(r"(?:model_lvl2\.model_lvl1\.|model_lvl2\.)?", name)[0]
+    prefix = next(prefix for prefix in ("model_lvl2.model_lvl1.", "model_lvl2.", "") if name.startswith(prefix))
     level = 2 - prefix.count("model")
     parts = {
         r"input_encoder_lvl1\.([02])\.weight": r"encoder.\1.weight",
@@ -89,14 +98,15 @@ def import_weights(kind: str, source: Path, out: Path, *, variant: str | None, o
     """Write the published weights ``source`` (.pth) of ``kind`` as a weights file ``out``; returns the parameters.
 
     ``variant`` of LapIRN is read from the file's name where it is not given. ``orientation`` is that of the authors'
-    images (default: LPS for LapIRN and, as its arrays are read in reverse, SPL for ICNet). Strict: raises `InputError`
-    for a file that is missing, unreadable, or not exactly that network.
+    images, where it is not given LPS for LapIRN and, as its arrays are read in reverse, SPL for ICNet. Raises
+    `InputError` for a file that is missing, unreadable, or not exactly that network.
     """
     require_distinct([out], [source])
     publication = PUBLICATIONS[kind]
     tensors = _read(kind, source)
-    names = {name: publication.rename(name) for name in tensors}
-    unknown = sorted(name for name, own in names.items() if own is None)
+    renamed = {name: publication.rename(name) for name in tensors}
+    names = {name: own for name, own in renamed.items() if own is not None}
+    unknown = sorted(tensors.keys() - names.keys())
     try:
         channels = publication.channels(tensors)
     except KeyError:
@@ -110,7 +120,7 @@ def import_weights(kind: str, source: Path, out: Path, *, variant: str | None, o
     method = complete_method({"type": kind, "network": network}, f"import-weights {kind}")
     stages = len(method["stages"])
     expected = METHODS[kind].from_config(method, stages).network.state_dict()
-    ours = {names[name]: _reorder(names[name], tensor, publication) for name, tensor in tensors.items()}
+    ours = {own: _reorder(own, tensors[name], publication) for name, own in names.items()}
     _compare(source, kind, {k: v.shape for k, v in ours.items()}, {k: v.shape for k, v in expected.items()})
     write_weights(Weights(method, stages, PUBLISHED_GRID, ours), out)
     return sum(tensor.numel() for tensor in ours.values())
@@ -136,7 +146,7 @@ def _variant(source: Path) -> str:
 
 
 def _reorder(name: str, tensor: Tensor, publication: Publication) -> Tensor:
-    """Field components from the order of ``grid_sample`` to that of the array axes."""
+    """Bring field components in a tensor from the order of ``grid_sample`` to that of the array axes."""
     if re.fullmatch(publication.head, name):
         return tensor.flip(0)
     if re.fullmatch(publication.fed, name):
@@ -144,7 +154,7 @@ def _reorder(name: str, tensor: Tensor, publication: Publication) -> Tensor:
     return tensor
 
 
-def _compare(source: Path, kind: str, found: Mapping, expected: Mapping) -> None:
+def _compare(source: Path, kind: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     missing = sorted(expected.keys() - found.keys())
     wrong = sorted(name for name in expected.keys() & found.keys() if found[name] != expected[name])
     if missing or wrong:

@@ -1,7 +1,7 @@
-"""SyN, symmetric normalisation (Avants et al. 2008), by ANTs itself: affine, then diffeomorphic.
+"""SyN, symmetric normalisation (Avants et al. 2008), run by ANTs itself, first affine and then diffeomorphic.
 
-ANTs gets both images with unit spacing and identity direction: its physical space is the voxel space of the common
-grid, and its displacements are in voxels already.
+ANTs gets both images with unit spacing and identity direction, so that its physical space is the voxel space of the
+common grid, and its displacements are in voxels already.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,12 +23,24 @@ from smgicnet.methods.contract import Method
 from smgicnet.preparation.ants_affine import find_affine, import_ants, pyramid, run_ants
 from smgicnet.registration.fields import affine_field, compose, compose_affine
 
-HISTOGRAM_BINS = 32  # of mutual information, as ants.registration has them
+HISTOGRAM_BINS = 32  # of mutual information, as in ants.registration
 
 
 @dataclass(frozen=True)
 class SyNConfig:
-    """See ``config/schemas/methods/syn.schema.yaml``; iterations run from coarse to fine."""
+    """The method's settings, see ``config/schemas/methods/syn.schema.yaml``.
+
+    Attributes
+    ----------
+    iterations : of the diffeomorphic stage, from coarse to fine
+    affine_iterations : of the affine stage, from coarse to fine
+    metric : of the diffeomorphic stage, ``"cross-correlation"`` or mutual information
+    radius : of the window of cross-correlation, in voxels
+    gradient_step, flow_sigma, total_sigma : of ANTs' SyN
+    search_degrees : the largest angle of the search over rotations, 0 for no search
+    threads : of ITK
+    seed : of ANTs' random numbers
+    """
 
     iterations: tuple[int, ...]
     affine_iterations: tuple[int, ...]
@@ -43,8 +55,16 @@ class SyNConfig:
 
 
 class Transforms(NamedTuple):
-    """ANTs' files of one registration: fixed point ``x`` goes to ``affine(x + warp(x))``, moving point ``y`` to
-    ``z + inverse_warp(z)`` with ``z = affine^-1(y)``."""
+    """ANTs' files of one registration.
+
+    A fixed point ``x`` goes to ``affine(x + warp(x))``, and a moving point ``y`` to ``z + inverse_warp(z)`` with
+    ``z = affine^-1(y)``.
+
+    Attributes
+    ----------
+    affine : ITK's affine transform
+    warp, inverse_warp : displacement fields
+    """
 
     affine: Path
     warp: Path
@@ -62,14 +82,14 @@ class SyN(Method):
         self.config = config
 
     @classmethod
-    def from_config(cls, config: Mapping, stage: int = 0) -> SyN:
+    def from_config(cls, config: Mapping[str, Any], stage: int = 0) -> SyN:
         return cls(build(SyNConfig, own_settings(config)))
 
     def warm_up(self, fixed: Tensor, moving: Tensor) -> None:
         import_ants(self.config.threads)
 
     def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
-        """Raises ``RuntimeError`` when ITK gives up, as for an image without content."""
+        """Return both displacements. Raises ``RuntimeError`` when ITK gives up, as for an image without content."""
         ants = import_ants(self.config.threads)
         with TemporaryDirectory() as folder:
             files = self._run(fixed, moving, Path(folder))
@@ -82,20 +102,19 @@ class SyN(Method):
     def _run(self, fixed: Tensor, moving: Tensor, folder: Path) -> Transforms:
         """Register and leave ANTs' files in ``folder``."""
         ants, config = import_ants(self.config.threads), self.config
-        images = [ants.from_numpy(image[0, 0].cpu().numpy()) for image in (fixed, moving)]
-        affine = find_affine(
-            *images, folder, degrees=config.search_degrees, iterations=config.affine_iterations, seed=config.seed
-        )
+        target, source = (ants.from_numpy(image[0, 0].cpu().numpy()) for image in (fixed, moving))
+        degrees, iterations = config.search_degrees, config.affine_iterations
+        affine = find_affine(target, source, folder, degrees=degrees, iterations=iterations, seed=config.seed)
         metric = ("CC", config.radius) if config.metric == "cross-correlation" else ("mattes", HISTOGRAM_BINS)
-        # antspyx makes shrink factors 2^k and smoothing sigmas k of the number of levels, as the script has them
+        # From the number of levels antspyx makes shrink factors 2^k and smoothing sigmas k, as the script has them.
         run_ants(
-            *images, "SyNOnly", folder / "syn", seed=config.seed, initial_transform=[str(affine)],
-            syn_metric=metric[0], syn_sampling=metric[1], reg_iterations=pyramid(config.iterations, images[0]),
+            target, source, "SyNOnly", folder / "syn", seed=config.seed, initial_transform=[str(affine)],
+            syn_metric=metric[0], syn_sampling=metric[1], reg_iterations=pyramid(config.iterations, target),
             grad_step=config.gradient_step, flow_sigma=config.flow_sigma, total_sigma=config.total_sigma,
         )  # fmt: skip
         return Transforms(*(folder / f"syn{n}" for n in ("0GenericAffine.mat", "1Warp.nii.gz", "1InverseWarp.nii.gz")))
 
 
 def _read_warp(displacement: np.ndarray) -> Tensor:
-    """ANTs' displacement ``(D, H, W, 3)`` as ``(1, 3, D, H, W)``, both in voxels."""
+    """Return ANTs' displacement ``(D, H, W, 3)`` as ``(1, 3, D, H, W)``, both in voxels."""
     return torch.from_numpy(np.moveaxis(displacement, -1, 0).astype(np.float32))[None].contiguous()

@@ -1,7 +1,7 @@
 """SynthMorph, deformable (Hoffmann et al. 2022, "SynthMorph: learning contrast-invariant registration without acquired
 images"), with the Keras weights that its authors publish as ``shapes`` and ``brains``, read without TensorFlow.
 
-``docs/baselines.md`` says what is as published. Layers keep the names that they have in those files.
+``docs/baselines.md`` says what is as published. Layers have the names that they have in those files.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,14 @@ LEVELS = 4  # of max pooling
 
 @dataclass(frozen=True)
 class SynthMorphConfig:
-    """See ``config/schemas/methods/synthmorph.schema.yaml``."""
+    """The method's settings, see ``config/schemas/methods/synthmorph.schema.yaml``.
+
+    Attributes
+    ----------
+    features : of every layer
+    grid : the grid that the network expects
+    integration_steps : squarings of `exp`
+    """
 
     features: int
     grid: NativeGrid
@@ -36,7 +44,7 @@ class SynthMorphConfig:
 
 
 def layer_channels(features: int) -> dict[str, tuple[int, int]]:
-    """Input and output channels of every convolution, by its published name and from the first to the last.
+    """Return the input and output channels of every convolution, by its published name, from the first to the last.
 
     A decoder's number is its resolution's, so that 3 is the deepest and the first to run; it alone has no skip.
     """
@@ -49,15 +57,16 @@ def layer_channels(features: int) -> dict[str, tuple[int, int]]:
 
 
 class VelocityUNet(nn.Module):
-    """Image pair to a stationary velocity at half the resolution; the grid is divisible by 16."""
+    """The network from an image pair to a stationary velocity at half the resolution, on a grid divisible by 16."""
 
     def __init__(self, features: int):
         super().__init__()
         self.layers = nn.ModuleDict({name: conv(*channels) for name, channels in layer_channels(features).items()})
 
     def forward(self, moving: Tensor, fixed: Tensor) -> Tensor:
-        """Images ``(N, 1, D, H, W)`` in [0, 1] to ``(N, 3, D/2, H/2, W/2)`` in voxels of that grid."""
-        x, skips = torch.cat([moving, fixed], dim=1), []
+        """Return the velocity ``(N, 3, D/2, H/2, W/2)``, in its voxels, of images ``(N, 1, D, H, W)`` in [0, 1]."""
+        x = torch.cat([moving, fixed], dim=1)
+        skips: list[Tensor] = []
         for level in range(LEVELS):
             x = self._features(f"enc_conv_{level}_0", x)
             if level:  # the decoder stops at half the resolution: the finest features are the biggest and not needed
@@ -68,47 +77,51 @@ class VelocityUNet(nn.Module):
             x = torch.cat([F.interpolate(x, scale_factor=2, mode="nearest"), skips.pop()], dim=1)
         for name in ("dec_conv_0_0", "dec_final_conv_0", "dec_final_conv_1"):
             x = self._features(name, x)
-        return self.layers[FLOW](x)
+        velocity: Tensor = self.layers[FLOW](x)
+        return velocity
 
     def _features(self, name: str, x: Tensor) -> Tensor:
-        # in place: at 256 features on the published grid, one copy of the first layer's output is 5 GB
+        # It works in place, as one copy of the first layer's output is 5 GB at 256 features on the published grid.
         return F.leaky_relu(self.layers[f"{UNET}_{name}"](x), SLOPE, inplace=True)
 
 
 def normalise(image: Tensor) -> Tensor:
-    """``(1, 1, D, H, W)`` from its minimum and maximum to [0, 1], as the authors ask for."""
+    """Scale an image ``(1, 1, D, H, W)`` from its minimum and maximum to [0, 1], as the authors ask for."""
     low, high = image.min(), image.max()
     return (image - low) / (high - low).clamp(min=torch.finfo(image.dtype).eps)
 
 
 def enlarge(displacement: Tensor) -> Tensor:
-    """Twice the size and the values, as published: the corner voxels' centres stay, the rest is linear in between.
+    """Return a field of twice the size and twice the values, as published.
 
-    `fields.resize` keeps the corners of the cells instead, which is where max pooling leaves its features. The
-    two differ by what the field changes over up to half a fine voxel: nothing at the centre, most at the border.
+    The centres of the corner voxels keep their places, and the rest is linear in between. `fields.resize` keeps the
+    corners of the cells instead, which is where max pooling leaves its features. The two differ by the change of the
+    field over up to half a fine voxel, which is nothing at the centre and most at the border.
     """
     return F.interpolate(2 * displacement, scale_factor=2, mode="trilinear", align_corners=True)
 
 
 class SynthMorph(PublishedMethod):
-    """The method; it expects heads that are affinely aligned, without skull."""
+    """The method, which expects heads that are affinely aligned, without skull."""
+
+    network: VelocityUNet
 
     def __init__(self, config: SynthMorphConfig):
         self.config, self.grid = config, config.grid
         self.network = VelocityUNet(config.features)
 
     @classmethod
-    def from_config(cls, config: Mapping, stage: int = 0) -> SynthMorph:
+    def from_config(cls, config: Mapping[str, Any], stage: int = 0) -> SynthMorph:
         return cls(build(SynthMorphConfig, own_settings(config)))
 
     def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
-        """Forward and inverse displacement ``(1, 3, D, H, W)`` in voxels, of images on `grid`."""
+        """Return the forward and the inverse displacement ``(1, 3, D, H, W)`` in voxels, of images on `grid`."""
         velocity = self.network(normalise(moving), normalise(fixed))
         forward, inverse = (enlarge(exp(v, self.config.integration_steps)) for v in (velocity, -velocity))
         return forward, inverse
 
     def load(self, path: Path) -> None:
-        """Read a Keras weights file (.h5), of the weights alone or of the whole model.
+        """Read a Keras weights file (.h5) that holds the weights alone or the whole model.
 
         Raises `InputError` for one that is missing, damaged, or not exactly this network.
         """
@@ -117,8 +130,8 @@ class SynthMorph(PublishedMethod):
 
 
 def _read_keras(path: Path, expected: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
-    """The tensors of a Keras file, by torch's names and in its layout."""
-    import h5py  # here, as nothing else needs it
+    """Return the tensors of a Keras file, by torch's names and in its layout."""
+    import h5py  # nothing else needs it
 
     remedy = "Give the authors' file, or fetch it with `snakemake --cores 1 weights`"
     if not path.is_file():
@@ -126,11 +139,12 @@ def _read_keras(path: Path, expected: Mapping[str, tuple[int, ...]]) -> dict[str
     try:
         with h5py.File(path, "r") as file:
             found = _datasets(file.get("model_weights", file), h5py.Dataset)
-            _compare(path, found, expected)
-            arrays = {_tensor_name(name): dataset[()] for name, dataset in found.items()}
+            names = {dataset: name for dataset in found if (name := _tensor_name(dataset)) is not None}
+            _compare(path, {name: dataset.shape for name, dataset in found.items()}, names, expected)
+            arrays = {name: found[dataset][()] for dataset, name in names.items()}
     except InputError:
         raise
-    except Exception as error:  # HDF5 has many for a damaged file
+    except Exception as error:  # HDF5 raises many kinds for a damaged file
         raise InputError(path, f"not a readable HDF5 file ({error})", remedy) from error
     for name, array in arrays.items():
         if not (np.issubdtype(array.dtype, np.floating) and np.isfinite(array).all()):
@@ -138,18 +152,18 @@ def _read_keras(path: Path, expected: Mapping[str, tuple[int, ...]]) -> dict[str
     return {name: _to_torch(array) for name, array in arrays.items()}
 
 
-def _datasets(group, kind: type) -> dict:
-    """Every dataset below ``group``, by its path; nothing is read yet."""
-    found = {}
+def _datasets(group: Any, kind: type) -> dict[str, Any]:
+    """Return every dataset below an HDF5 group, by its path; nothing is read yet."""
+    found: dict[str, Any] = {}
     group.visititems(lambda name, item: found.update({name: item}) if isinstance(item, kind) else None)
     return found
 
 
 def _tensor_name(dataset: str) -> str | None:
-    """Torch's name of a dataset's tensor; None for one that is not of this network.
+    """Return torch's name of a dataset's tensor, None for one that is not of this network.
 
-    Around layer and weight Keras nests ``layer/layer/kernel:0``, ``layer/layer_1/kernel:0`` or
-    ``vxm_dense/layer/kernel:0``: only the layer's own name counts.
+    Keras nests the names of layers and weights as ``layer/layer/kernel:0``, ``layer/layer_1/kernel:0`` or
+    ``vxm_dense/layer/kernel:0``, of which only the layer's own name counts.
     """
     *groups, last = dataset.split("/")
     layer = next((group for group in groups if group in layer_channels(1)), None)
@@ -158,7 +172,7 @@ def _tensor_name(dataset: str) -> str | None:
 
 
 def _to_torch(array: np.ndarray) -> Tensor:
-    """A kernel ``(kd, kh, kw, in, out)`` as ``(out, in, kd, kh, kw)``, a bias as it is; float32."""
+    """Return a kernel ``(kd, kh, kw, in, out)`` as ``(out, in, kd, kh, kw)``, and a bias as it is, in float32."""
     if array.ndim == 5:
         array = array.transpose(4, 3, 0, 1, 2)  # not .T, which reverses the axes of space as well
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
@@ -168,12 +182,19 @@ def _torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (shape[4], shape[3], *shape[:3]) if len(shape) == 5 else tuple(shape)
 
 
-def _compare(path: Path, found: Mapping, expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise `InputError` unless the datasets ``found`` are the ``expected`` tensors, each once and of its shape."""
-    names = {dataset: _tensor_name(dataset) for dataset in found}
-    unknown = sorted(dataset for dataset, name in names.items() if name is None)
+def _compare(
+    path: Path,
+    found: Mapping[str, tuple[int, ...]],
+    names: Mapping[str, str],
+    expected: Mapping[str, tuple[int, ...]],
+) -> None:
+    """Raise `InputError` unless the datasets are the ``expected`` tensors, each once and of its shape.
+
+    ``found`` are the shapes of the datasets, and ``names`` torch's names of those that are of this network.
+    """
+    unknown = sorted(found.keys() - names.keys())
     missing = [name for name in expected if name not in names.values()]
-    shapes = {dataset: _torch_shape(found[dataset].shape) for dataset, name in names.items() if name}
+    shapes = {dataset: _torch_shape(found[dataset]) for dataset in names}
     wrong = [dataset for dataset, shape in shapes.items() if shape != expected[names[dataset]]]
     if unknown:
         problem = f"it has {', '.join(unknown[:3])}"

@@ -1,4 +1,4 @@
-"""Weights files: network, the config that built it and the grid that it was trained on."""
+"""Weights files, which hold a network, the config that built it and the grid that it was trained on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,22 +22,38 @@ from smgicnet.methods.contract import LearnedMethod
 
 @dataclass(frozen=True)
 class Weights:
-    """A method as trained up to ``stage``: its config block, network tensors and common grid."""
+    """A method as it was trained up to a stage.
 
-    method: Mapping
+    Attributes
+    ----------
+    method : the completed config block
+    stage : the last trained stage, from 1
+    grid : the common grid of the training images
+    network : the tensors of the network, by name
+    """
+
+    method: Mapping[str, Any]
     stage: int
     grid: Grid
     network: Mapping[str, torch.Tensor]
 
-    def build(self, registering: Mapping | None = None) -> LearnedMethod:
-        """The method with these weights, loaded strictly; ``registering``: parts of its block for registrations."""
-        method = METHODS[self.method["type"]].from_config({**self.method, **(registering or {})}, self.stage)
+    def build(self, registering: Mapping[str, Any] | None = None) -> LearnedMethod:
+        """Return the method with these weights, loaded strictly.
+
+        ``registering`` are parts of the config block that concern registration alone and replace those of the training.
+        """
+        method: LearnedMethod = METHODS[self.method["type"]].from_config(
+            {**self.method, **(registering or {})}, self.stage
+        )
         method.network.load_state_dict(self.network, strict=True)
         return method
 
 
 def save(value: object, path: str | Path) -> None:
-    """`torch.save`, atomically and to the same bytes for the same value (its archive would carry the file's name)."""
+    """Write a value as `torch.save` does, but atomically, and to the same bytes for the same value.
+
+    The archive of `torch.save` would carry the file's name.
+    """
     buffer = io.BytesIO()
     torch.save(value, buffer)
     with atomic_path(path) as part:
@@ -44,14 +61,14 @@ def save(value: object, path: str | Path) -> None:
 
 
 def write_weights(weights: Weights, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
-    """Write a weights file that `read_weights` reads, tensors on the CPU, floating point ones as ``dtype``."""
+    """Write a weights file that `read_weights` reads, with floating point tensors as ``dtype``."""
     network = {name: _stored(tensor, dtype) for name, tensor in weights.network.items()}
     grid = {"shape": list(weights.grid.shape), "spacing": weights.grid.spacing}
     save({**asdict(weights), "network": network, "grid": grid}, path)
 
 
 def export_weights(source: str | Path, out: str | Path) -> None:
-    """Weights in half precision. Raises `InputError` for a source that `read_weights` does not read."""
+    """Write weights in half precision. Raises `InputError` for a source that `read_weights` does not read."""
     weights = read_weights(source)
     _require_finite(source, weights.network, torch.float16)
     write_weights(weights, out, torch.float16)
@@ -63,7 +80,10 @@ def _stored(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def read_weights(path: str | Path) -> Weights:
-    """Read tensors and plain values only (``weights_only``), as float32. Raises `InputError` for anything else."""
+    """Read a file of tensors and plain values only (``weights_only``), as float32.
+
+    Raises `InputError` for anything else.
+    """
     remedy = "Give a weights.pt that this project's training wrote"
     if not os.path.isfile(path):
         raise InputError(path, "no such weights file", remedy)
@@ -73,13 +93,13 @@ def read_weights(path: str | Path) -> Weights:
         grid = Grid(tuple(content["grid"]["shape"]), float(content["grid"]["spacing"]))
         others = registering_keys(content["method"])
         trained = {key: value for key, value in content["method"].items() if key not in others}
-        block = with_defaults(trained)  # of a version that had fewer keys, too
+        block = with_defaults(trained)  # the file may be of a version that had fewer keys
         for tensor in content["network"].values():
             if tensor.is_complex() or tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
                 raise TypeError("a tensor that is complex, or larger than what is stored of it")
         network = {name: _stored(tensor, torch.float32) for name, tensor in content["network"].items()}
         weights = Weights(block, content["stage"], grid, network)
-        weights.build()  # strictly, here: whoever reads them wants to use them
+        weights.build()  # it loads strictly, and so finds here what would be wrong when the weights are used
     except Exception as error:
         raise InputError(path, f"not a weights file of this project ({type(error).__name__})", remedy) from error
     _require_finite(path, network, torch.float32)

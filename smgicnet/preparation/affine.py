@@ -1,38 +1,48 @@
 """Affine pre-registration by one of two engines, FSL's FLIRT or ANTs.
 
-There is one convention inside: a matrix ``(4, 4)`` from world to world in RAS mm that pulls back: it maps a point of
-the fixed image's world to the moving image's. FSL's convention ends in `smgicnet.preparation.flirt`, ITK's in
+There is one convention inside: a matrix ``(4, 4)`` from world to world in RAS mm that pulls back, so that it maps a
+point of the fixed image's world to the moving image's. FSL's convention ends in `smgicnet.preparation.flirt`, ITK's in
 `smgicnet.preparation.ants_affine`.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+
 from smgicnet.core.errors import InputError
 from smgicnet.preparation.alignments import Alignment
 from smgicnet.preparation.flirt import REMEDY, align_by_flirt, find_flirt, flirt_version, require_flirt
 
+Engine = Callable[[Path, Path, float, Path], np.ndarray]  # from fixed, moving, degrees and a folder to the matrix
+
 
 @dataclass(frozen=True)
 class AffineConfig:
-    """``engine`` is ``flirt`` or ``ants``, as `choose_engine` resolves it; rotations are searched up to
-    ``search_degrees`` about each axis, to either side."""
+    """How a pair is aligned.
+
+    Attributes
+    ----------
+    engine : ``flirt`` or ``ants``, as `choose_engine` resolves it
+    search_degrees : the largest angle of the search over rotations, about each axis and to either side
+    """
 
     engine: str
     search_degrees: float
 
 
 def choose_engine(engine: str, *, conda: bool) -> tuple[str, str]:
-    """``auto``, ``flirt`` or ``ants`` resolved to ``flirt`` or ``ants``, and the reason as a sentence.
+    """Resolve ``auto``, ``flirt`` or ``ants`` to ``flirt`` or ``ants``, and return it with the reason as a sentence.
 
-    With ``conda`` the workflow's environment ``envs/fsl.yaml`` brings FLIRT.
-    Raises `InputError` when ``flirt`` is asked for by name and none runs.
+    With ``conda`` the workflow's environment ``envs/fsl.yaml`` brings FLIRT. Raises `InputError` when ``flirt`` is
+    asked for by name and none runs.
     """
     if engine == "ants":
         return "ants", "ANTs, as affine.engine asks for it."
@@ -46,24 +56,28 @@ def choose_engine(engine: str, *, conda: bool) -> tuple[str, str]:
 
 
 def engine_version(engine: str) -> str:
-    """Name and version of an engine (``flirt`` or ``ants``). Raises `InputError` when FLIRT does not run."""
+    """Return name and version of an engine (``flirt`` or ``ants``). Raises `InputError` when FLIRT does not run."""
     if engine == "ants":
         return f"ANTs (antspyx {metadata.version('antspyx')})"
-    return flirt_version(require_flirt())
+    program = require_flirt()
+    version = flirt_version(program)
+    if version is None:
+        raise InputError(program, "it ran a moment ago and does no longer", REMEDY)
+    return version
 
 
 def align(fixed: Path, moving: Path, config: AffineConfig) -> Alignment:
     """Align ``moving`` to ``fixed``, two images of brains; both engines take one thread and give the same bytes again.
 
-    ``flirt``: 12 degrees of freedom, correlation ratio. ``ants``: `smgicnet.preparation.ants_affine.find_affine`.
-    Raises `InputError`, naming the files, when the engine fails.
+    FLIRT has 12 degrees of freedom and the correlation ratio; `smgicnet.preparation.ants_affine.find_affine` describes
+    ANTs. Raises `InputError`, naming the files, when the engine fails.
     """
     if config.engine == "flirt":
-        engine = partial(align_by_flirt, require_flirt())
+        engine: Engine = partial(align_by_flirt, require_flirt())
     else:
         from smgicnet.preparation.ants_affine import align_by_ants, import_ants
 
-        import_ants()  # as looking for the program above, no part of an alignment
+        import_ants()  # the import is no part of an alignment, and neither is the search for the program above
         engine = align_by_ants
     start = time.perf_counter()
     with TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Affine alignments of pairs: what an engine has found, in a file."""
+"""Affine alignments of pairs, as an engine has found them, in a file."""
 
 from __future__ import annotations
 
@@ -15,20 +15,25 @@ from smgicnet.core.files import atomic_path
 
 @dataclass(frozen=True)
 class Alignment:
-    """``matrix (4, 4)`` from the fixed world to the moving world, RAS mm. ``seconds`` is the wall time of the
-    alignment, reading both files included, as FLIRT cannot be timed without it."""
+    """The affine alignment of a pair.
+
+    Attributes
+    ----------
+    matrix : ``(4, 4)``, from the fixed world to the moving world, RAS mm
+    seconds : the wall time, with the reading of both files, as FLIRT cannot be timed without it
+    """
 
     matrix: np.ndarray
     seconds: float
 
 
 def voxel_matrix(matrix: np.ndarray, fixed_affine: np.ndarray, moving_affine: np.ndarray) -> np.ndarray:
-    """The same map from fixed voxel indices to moving voxel indices; all are ``(4, 4)``."""
+    """Return an alignment's matrix as a map from fixed to moving voxel indices; all matrices are ``(4, 4)``."""
     return np.linalg.inv(moving_affine) @ matrix @ fixed_affine
 
 
 def write_alignments(path: str | Path, alignments: Mapping[tuple[str, str], Alignment], **facts: object) -> None:
-    """Write alignments by (fixed, moving) as JSON, atomically and in full precision; ``facts`` stand beside them."""
+    """Write alignments by (fixed, moving) as JSON, atomically and in full precision, with ``facts`` beside them."""
     rows = [
         {"fixed": fixed, "moving": moving, "seconds": found.seconds, "matrix": found.matrix.tolist()}
         for (fixed, moving), found in alignments.items()
@@ -38,7 +43,7 @@ def write_alignments(path: str | Path, alignments: Mapping[tuple[str, str], Alig
 
 
 def read_alignments(path: str | Path) -> dict[tuple[str, str], Alignment]:
-    """What `write_alignments` wrote. Raises `InputError` when it is missing or damaged."""
+    """Read what `write_alignments` wrote. Raises `InputError` when it is missing or damaged."""
     try:
         rows = json.loads(Path(path).read_text())["alignments"]
         return {(r["fixed"], r["moving"]): Alignment(np.array(r["matrix"], dtype=float), r["seconds"]) for r in rows}

@@ -1,6 +1,6 @@
-"""The affine stage of ANTs (Avants et al. 2011) after a search over rotations, and how ANTs is run here at all.
+"""The affine stage of ANTs (Avants et al. 2011) after a search over rotations, and how ANTs is run here.
 
-``ants`` takes seconds to import, and not every environment holds it: it is imported where it is used.
+``ants`` takes seconds to import, and not every environment holds it, so that it is imported where it is used.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nibabel.affines import apply_affine
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 SEED = 1
 ITERATIONS = (1000, 500, 250, 100)  # of antsRegistrationSyN.sh, coarse to fine
-LARGE = 100  # voxels along each axis: beyond, the finest level takes 3/4 of the time and gains less than 0.01 mm
+LARGE = 100  # voxels along each axis, beyond which the finest level takes 3/4 of the time and gains less than 0.01 mm
 SEARCH_STEP = 30.0  # degrees; the affine stage recovers brains that are turned by about this much (docs/baselines.md)
-SEARCH_POINTS = 24  # along the fixed image's longest side: 8 mm for a brain, as in FLIRT's search
+SEARCH_POINTS = 24  # along the fixed image's longest side, which is 8 mm for a brain, as in FLIRT's search
 SMALLEST_SIDE = 12  # voxels of a pyramid's coarsest level; a window of radius 4 is 9 wide
 _THREAD_VARIABLE = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
 
 
 def import_ants(threads: int = 1) -> ModuleType:
-    """The package ``ants``, with that many threads for ITK. One thread gives the same bytes twice, more do not.
+    """Import the package ``ants`` with that many threads for ITK. One thread gives the same bytes twice, more do not.
 
     ITK reads the number once in a process. Raises ``RuntimeError`` if ants is there with another number already.
     """
@@ -44,20 +44,23 @@ def import_ants(threads: int = 1) -> ModuleType:
         raise RuntimeError(f"ants was imported with {_THREAD_VARIABLE}={os.environ.get(_THREAD_VARIABLE)}")
     os.environ[_THREAD_VARIABLE] = str(threads)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the plotting packages that it imports
+        warnings.simplefilter("ignore")  # the plotting packages that it imports warn
         import ants
     return ants
 
 
 def align_by_ants(fixed: Path, moving: Path, degrees: float, folder: Path) -> np.ndarray:
-    """Align two image files; rotations up to ``degrees``. Returns the matrix of `preparation.affine`'s convention."""
+    """Align two image files after a search over rotations up to ``degrees``.
+
+    Returns the matrix of `preparation.affine`'s convention. Raises `InputError` where ANTs finds no alignment.
+    """
     volumes = [read_image(path) for path in (fixed, moving)]
-    images = [_to_ants(volume) for volume in volumes]
+    target, source = (_to_ants(volume) for volume in volumes)
     iterations = ITERATIONS
     if min(volumes[0].data.shape) > LARGE:
         iterations = (*iterations[:-1], 0)
     try:
-        found = find_affine(*images, folder, degrees=degrees, iterations=iterations, seed=SEED)
+        found = find_affine(target, source, folder, degrees=degrees, iterations=iterations, seed=SEED)
     except RuntimeError as error:
         raise InputError(
             f"{moving} to {fixed}", f"ANTs found no alignment ({error})", "Check that both images show a brain"
@@ -66,7 +69,7 @@ def align_by_ants(fixed: Path, moving: Path, degrees: float, folder: Path) -> np
 
 
 def _to_ants(volume: Volume) -> ANTsImage:
-    """A volume in ITK's world, LPS mm."""
+    """Return a volume as ANTs' image, in ITK's world, LPS mm."""
     affine = LPS @ volume.affine
     return import_ants().from_numpy(
         volume.data,
@@ -79,16 +82,16 @@ def _to_ants(volume: Volume) -> ANTsImage:
 def find_affine(
     fixed: ANTsImage, moving: ANTsImage, folder: Path, *, degrees: float, iterations: Sequence[int], seed: int
 ) -> Path:
-    """The affine transform, ITK's file in ``folder``, that pulls ``moving`` onto ``fixed``.
+    """Find the affine transform, ITK's file in ``folder``, that pulls ``moving`` onto ``fixed``.
 
-    The centres of mass and the best rotation up to ``degrees`` (`search_rotation`) are the start of ANTs' affine
-    stage: 12 degrees of freedom, Mattes mutual information of 32 bins on a regular quarter of the voxels.
+    The centres of mass and the best rotation up to ``degrees`` (`search_rotation`) are the start of ANTs' affine stage,
+    which has 12 degrees of freedom and Mattes mutual information of 32 bins on a regular quarter of the voxels.
     ``iterations`` are those of its `pyramid`. Raises ``RuntimeError`` when ITK gives up.
     """
-    ants = sys.modules["ants"]  # whoever made the images imported it with a number of threads
+    ants = sys.modules["ants"]  # the maker of the images imported it with a number of threads
     start = search_rotation(fixed, moving, degrees)
     initial = folder / "initial.mat"
-    # ITK turns and stretches about the centre: about a far one, rotation and translation could hardly be told apart
+    # ITK turns and stretches about the centre. About a far one, rotation and translation could hardly be told apart.
     centre = _centre(fixed.numpy(), _itk_affine(fixed))
     translation = apply_affine(start, centre) - centre
     transform = ants.create_ants_transform(
@@ -105,10 +108,12 @@ def find_affine(
     return Path(result["fwdtransforms"][0])
 
 
-def run_ants(fixed: ANTsImage, moving: ANTsImage, kind: str, prefix: Path, *, seed: int, **options) -> dict:
-    """``ants.registration`` of one ``kind`` with a fixed seed; its files begin with ``prefix``.
+def run_ants(
+    fixed: ANTsImage, moving: ANTsImage, kind: str, prefix: Path, *, seed: int, **options: object
+) -> dict[str, Any]:
+    """Run ``ants.registration`` of one ``kind`` with a fixed seed; its files begin with ``prefix``.
 
-    In double precision: as antsRegistrationSyN.sh does by default, and twice as fast as in single.
+    It works in double precision, as antsRegistrationSyN.sh does by default, which is twice as fast as single precision.
     """
     ants = sys.modules["ants"]
     ants.config.set_ants_deterministic(on=False, seed_value=seed)  # on=True would refuse everything but its own recipes
@@ -116,9 +121,10 @@ def run_ants(fixed: ANTsImage, moving: ANTsImage, kind: str, prefix: Path, *, se
 
 
 def pyramid(iterations: Sequence[int], image: ANTsImage) -> tuple[int, ...]:
-    """The iterations, coarse to fine and each level half the next, less the levels below `SMALLEST_SIDE` voxels.
+    """Return the iterations, from coarse to fine, without the levels below `SMALLEST_SIDE` voxels.
 
-    The finest is always kept. ITK shrinks thick slices less than it does the axes within them, and so does this count.
+    Each level has half the next one's resolution, and the finest is always kept. ITK shrinks thick slices less than the
+    axes within them, and so does this count.
     """
     side = np.min(np.multiply(image.shape, image.spacing)) / min(image.spacing)
     kept = [count for level, count in enumerate(reversed(iterations)) if level == 0 or side / 2**level >= SMALLEST_SIDE]
@@ -126,17 +132,17 @@ def pyramid(iterations: Sequence[int], image: ANTsImage) -> tuple[int, ...]:
 
 
 def search_rotation(fixed: ANTsImage, moving: ANTsImage, degrees: float) -> np.ndarray:
-    """The rigid map ``(4, 4)`` in ITK's world from fixed to moving under which both images correlate best.
+    """Find the rigid map ``(4, 4)`` in ITK's world from fixed to moving under which both images correlate best.
 
     It takes one centre of mass to the other. Its rotation is one of a grid of Euler angles, at most `SEARCH_STEP`
-    apart and up to ``degrees`` about each axis; 0 searches nothing. ANTs' own ``affine_initializer`` takes five times
-    as long and, as it turns about two axes only, finds fewer poses.
+    apart and up to ``degrees`` about each axis; with 0 there is no search. ANTs' own ``affine_initializer`` takes five
+    times as long and, as it turns about two axes only, finds fewer poses.
     """
     fixed_data, to_fixed = fixed.numpy(), _itk_affine(fixed)
     moving_data, to_moving = moving.numpy(), _itk_affine(moving)
     centre_f, centre_m = _centre(fixed_data, to_fixed), _centre(moving_data, to_moving)
     step = np.max(np.multiply(fixed.shape, fixed.spacing)) / SEARCH_POINTS
-    # smoothed to the step, then the fixed image at every step and the moving one wherever a rotation takes that
+    # Both images are smoothed to the step. The fixed one is sampled at every step, the moving one at the mapped points.
     every = tuple(slice(n // 2, None, n) for n in (max(1, round(step / size)) for size in fixed.spacing))
     values = ndimage.gaussian_filter(fixed_data, step / 2 / np.array(fixed.spacing))[every].ravel()
     moving_data = ndimage.gaussian_filter(moving_data, step / 2 / np.array(moving.spacing))
@@ -158,12 +164,12 @@ def search_rotation(fixed: ANTsImage, moving: ANTsImage, degrees: float) -> np.n
 
 
 def _itk_affine(image: ANTsImage) -> np.ndarray:
-    """Voxel index to ITK's world, ``(4, 4)``."""
+    """Return the map ``(4, 4)`` from voxel index to ITK's world."""
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = image.direction * np.array(image.spacing), image.origin
     return affine
 
 
 def _centre(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """The centre of mass in the world of ``affine``."""
+    """Return the centre of mass in the world of ``affine``."""
     return apply_affine(affine, ndimage.center_of_mass(data))

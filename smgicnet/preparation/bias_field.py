@@ -1,4 +1,4 @@
-"""The bias field: N4 (Tustison et al. 2010) of ANTs, within the brain."""
+"""The correction of the bias field by ANTs' N4 (Tustison et al. 2010), within the brain."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import time
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,17 +14,17 @@ from smgicnet.imaging.foreground import foreground
 from smgicnet.imaging.images import Volume, on_grid_of, read_image, read_labels
 
 log = logging.getLogger(__name__)
-SHRINK = 4  # the field is smooth: every fourth voxel tells it
+SHRINK = 4  # the field is smooth, so that every fourth voxel is enough to find it
 
 
 def correct_bias(
     image_path: str | Path, mask_path: str | Path | None = None, form: str | None = None
-) -> tuple[Volume, dict]:
-    """A skull-stripped image without its multiplicative bias field, and a record.
+) -> tuple[Volume, dict[str, Any]]:
+    """Return a skull-stripped image without its multiplicative bias field, and a record.
 
-    The field is found and divided out within the mask (by default the image's foreground), whose median stays what it
-    was; what lies outside, grid and affine are kept. ``form``: see
-    `smgicnet.imaging.headers.open_image`. Raises `InputError` for an unusable image.
+    The field is found and divided out within the mask (by default the image's foreground), whose median stays the same;
+    the voxels outside, the grid and the affine are kept. ``form`` is that of `smgicnet.imaging.headers.open_image`.
+    Raises `InputError` for an unusable image.
     """
     import ants
 
@@ -33,7 +34,7 @@ def correct_bias(
         mask = on_grid_of(volume, read_labels(mask_path, form), image_path, mask_path).data > 0
     else:
         mask = foreground(volume.data)
-    lift = 1 - min(float(volume.data[mask].min()), 0.0)  # N4 takes logarithms
+    lift = 1 - min(float(volume.data[mask].min()), 0.0)  # N4 takes logarithms of all values
     spacing = tuple(map(float, volume.spacing))
     image, region = (
         ants.from_numpy(np.ascontiguousarray(data, dtype=np.float32), spacing=spacing)

@@ -1,12 +1,14 @@
-"""The skull strip: a scan's brain and its mask, on the scan's own grid, by one of several tools."""
+"""The skull strip, which finds a scan's brain and its mask on the scan's own grid by one of several tools."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -17,24 +19,32 @@ from smgicnet.imaging.images import Volume, axcodes, on_grid_of, read_image, rea
 from smgicnet.preparation.tools import program, run_tool
 
 log = logging.getLogger(__name__)
-CONSTANT_FRACTION = 0.9  # of the voxels outside the foreground: a head that was padded or defaced stays below
-LARGEST_ML = 2200  # of the largest brains, with the fluid around them
-PLAUSIBLE_ML = (300, 3000)
+CONSTANT_FRACTION = 0.9  # of the voxels around a stripped brain have one value; a padded or defaced head stays below
+LARGEST_ML = 2200  # no brain is larger, with the fluid around it
+PLAUSIBLE_ML = (300, 3000)  # volumes of a brain beyond which a warning is logged
+Command = Callable[[str, str, str], list[str]]  # from a program, a scan and a prefix of results to its command line
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """``image`` float32 with the background outside ``mask`` (uint8), on the scan's grid; what was done."""
+    """A stripped brain, on the scan's grid.
+
+    Attributes
+    ----------
+    image : float32, with the background outside the mask
+    mask : uint8, 1 in the brain
+    record : what was done, as JSON can hold it
+    """
 
     image: Volume
     mask: Volume
-    record: dict
+    record: dict[str, Any]
 
 
 def is_stripped(volume: Volume) -> bool:
-    """Whether an image shows a brain alone.
+    """Return whether an image shows a brain alone.
 
-    What surrounds a stripped brain has one value, while air around a head has noise; and where air was set to one
+    The surroundings of a stripped brain have one value, while air around a head has noise. Where air was set to one
     value as well, a head is larger than any brain.
     """
     mask = foreground(volume.data)
@@ -45,7 +55,7 @@ def is_stripped(volume: Volume) -> bool:
 
 
 def require_stripped(volume: Volume, path: str | Path) -> None:
-    """Raise `InputError` for an image that still has its skull: a registration of brains would go wrong in silence."""
+    """Raise `InputError` for an image that still has its skull, whose registration would go wrong in silence."""
     if not is_stripped(volume):
         raise InputError(
             path,
@@ -70,8 +80,8 @@ def extract_brain(
     ----------
     tool : ``auto`` (an image with a constant background stays as it is, another goes to deepbet), ``deepbet``
         (Fisch et al. 2024), ``bet`` (Smith 2002), ``synthstrip`` (Hoopes et al. 2022), or ``mask``
-    mask_path : of ``mask``, on the scan's grid, in any axis order
-    form : see `smgicnet.imaging.headers.open_image`
+    mask_path : the mask for ``mask``, on the scan's grid, in any axis order
+    form : that of `smgicnet.imaging.headers.open_image`
 
     Outside the mask the result is 0, or the scan's minimum if that is negative. Raises `InputError` for an unusable
     scan or mask, a tool that is missing or fails, or an empty result.
@@ -85,9 +95,10 @@ def extract_brain(
         mask = foreground(volume.data)
         image = volume.data
     else:
-        mask = (
-            _by_mask(volume, image_path, mask_path, form) if ran == "mask" else MASKS[ran](volume, image_path, threads)
-        )
+        if ran == "mask" and mask_path is not None:
+            mask = _by_mask(volume, image_path, mask_path, form)
+        else:
+            mask = MASKS[ran](volume, image_path, threads)
         image = np.where(mask, volume.data, min(float(volume.data.min()), 0.0)).astype(np.float32)
     if not mask.any():
         raise InputError(image_path, f"{ran} finds no brain in it", "Look at the scan, or choose another skull_strip")
@@ -112,7 +123,7 @@ def _by_deepbet(volume: Volume, image_path: str | Path, threads: int) -> np.ndar
     canonical = nib.as_closest_canonical(nib.Nifti1Image(volume.data, volume.affine))
     try:
         _, mask, _ = BrainExtraction().run(canonical)
-    except (AssertionError, ValueError) as error:  # it raises them where it finds no brain
+    except (AssertionError, ValueError) as error:  # deepbet raises them where it finds no brain
         raise InputError(
             image_path, f"deepbet finds no brain in it ({error})", "Look at the scan, or choose another skull_strip"
         ) from error
@@ -127,7 +138,7 @@ def _by_synthstrip(volume: Volume, image_path: str | Path, threads: int) -> np.n
     return _by_program("synthstrip", lambda exe, scan, out: [exe, "-i", scan, "-m", f"{out}.nii.gz"], "brain", volume)
 
 
-def _by_program(tool: str, command, result: str, volume: Volume) -> np.ndarray:
+def _by_program(tool: str, command: Command, result: str, volume: Volume) -> np.ndarray:
     """Run a program on a NIfTI copy of the scan, whatever its format was, and read the mask that it writes."""
     executable = program(tool)
     with tempfile.TemporaryDirectory() as folder:

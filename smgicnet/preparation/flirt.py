@@ -1,4 +1,4 @@
-"""FSL's FLIRT (Jenkinson and Smith 2001) through fslpy: 12 degrees of freedom, correlation ratio."""
+"""FSL's FLIRT (Jenkinson and Smith 2001), run through fslpy with 12 degrees of freedom and the correlation ratio."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REMEDY = "Install FSL and set FSLDIR, run Snakemake with --use-conda, or set aff
 
 
 def find_flirt() -> Path | None:
-    """FLIRT of the conda environment, of ``FSLDIR`` or on the ``PATH``; None unless it runs."""
+    """Return FLIRT of the conda environment, of ``FSLDIR`` or on the ``PATH``, None unless one runs."""
     places = ("bin", "share/fsl/bin") if os.environ.get("FSLDIR") else ()
     candidates = [Path(os.environ["FSLDIR"], place, "flirt") for place in places]
     if os.environ.get("CONDA_PREFIX"):  # the workflow's own goes before the user's
@@ -26,7 +26,7 @@ def find_flirt() -> Path | None:
 
 
 def flirt_version(program: Path) -> str | None:
-    """What ``flirt -version`` says, None when it does not run."""
+    """Return what ``flirt -version`` says, None when it does not run."""
     try:
         answer = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
@@ -39,7 +39,7 @@ def flirt_version(program: Path) -> str | None:
 
 
 def require_flirt() -> Path:
-    """`find_flirt`, or an `InputError` with the remedies."""
+    """Return `find_flirt`'s program. Raises `InputError` with the remedies where there is none."""
     program = find_flirt()
     if program is None:
         raise InputError("flirt", "neither FSLDIR nor the PATH has one that runs", REMEDY)
@@ -55,7 +55,7 @@ def align_by_flirt(program: Path, fixed: Path, moving: Path, degrees: float, fol
     from fsl.utils.path import PathError
     from fsl.wrappers import flirt
 
-    # fslpy looks into FSLDIR alone, and would not find a program on the PATH or in FSLDIR/share
+    # fslpy looks into FSLDIR alone, and would not find a program on the PATH or in FSLDIR/share.
     run.FSL_PREFIX = str(program.parent)
     os.environ.setdefault("FSLOUTPUTTYPE", "NIFTI_GZ")  # FSL's programs want it, even those that write no image
     found = folder / "flirt.mat"
@@ -78,9 +78,10 @@ def align_by_flirt(program: Path, fixed: Path, moving: Path, degrees: float, fol
 
 
 def read_flirt(path: Path, fixed: Path, moving: Path) -> np.ndarray:
-    """FLIRT's matrix from ``moving`` (``-in``) to ``fixed`` (``-ref``) in this project's convention, ``(4, 4)``.
+    """Read FLIRT's matrix from ``moving`` (``-in``) to ``fixed`` (``-ref``) in this project's convention, ``(4, 4)``.
 
-    FLIRT's own maps scaled voxels, their first axis flipped where an image's affine has a positive determinant.
+    FLIRT's own matrix maps scaled voxels, whose first axis is flipped where an image's affine has a positive
+    determinant.
     """
     from fsl.data.image import Image
     from fsl.transform.flirt import fromFlirt, readFlirt

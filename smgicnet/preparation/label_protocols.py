@@ -1,6 +1,6 @@
-"""Label protocols: which numbers of a label map are which of the 36 ROIs, and which are none.
+"""Label protocols, which say which numbers of a label map are which of the 36 ROIs, and which are none.
 
-Snakemake imports this module for the tables alone, in an environment without SciPy and nibabel (envs/snakemake.yaml).
+Snakemake imports this module for its tables alone, in an environment without SciPy and nibabel (envs/snakemake.yaml).
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _WHOLE = re.compile(r"[+-]?\d{1,9}")
 
 
 def label_file(mapping: str) -> Path:
-    """The table of a label protocol: ``"freesurfer"``, ``"seg35"`` (neurite-OASIS), or the path of one's own."""
+    """Return the table's file of a label protocol, ``"freesurfer"``, ``"seg35"`` (neurite-OASIS) or one's own path."""
     return Path(mapping) if mapping.endswith(".tsv") else _TABLES / f"{mapping}.tsv"
 
 
 @cache
 def label_table(mapping: str = "freesurfer") -> pd.DataFrame:
-    """A table of ``config/labels/``: source ``label``, target ``roi`` (FreeSurfer id) and its ``name``.
+    """Read a protocol's table: source ``label``, target ``roi`` (FreeSurfer id) and its ``name``.
 
     Raises `InputError` for a table that is missing or maps a label twice or to none of the 36 ROIs.
     """
@@ -66,13 +66,13 @@ def label_table(mapping: str = "freesurfer") -> pd.DataFrame:
 
 @cache
 def roi_names() -> dict[int, str]:
-    """FreeSurfer id to name of the 36 ROIs, in anatomical order."""
+    """Return the names of the 36 ROIs by their FreeSurfer ids, in anatomical order."""
     table = label_table()
     return dict(zip(table["roi"], table["name"]))
 
 
 def map_labels(labels: np.ndarray, mapping: str = "freesurfer") -> np.ndarray:
-    """Source labels to the 36 ROIs, uint8; what is not listed becomes 0."""
+    """Map source labels to the 36 ROIs, uint8; a label that is not listed becomes 0."""
     table = label_table(mapping)
     values, inverse = np.unique(labels, return_inverse=True)
     targets = dict(zip(table["label"], table["roi"]))
@@ -80,9 +80,10 @@ def map_labels(labels: np.ndarray, mapping: str = "freesurfer") -> np.ndarray:
 
 
 def unknown_labels(labels: np.ndarray, mapping: str = "freesurfer") -> dict[int, int]:
-    """The ids of a label map that its protocol does not hold, each with its number of voxels: they become background.
+    """Return the ids of a label map that its protocol lacks, and that become background, with their voxel counts.
 
-    What a protocol maps to 0, and what FreeSurfer's label maps hold beside the 36 ROIs, is background on purpose.
+    Ids that a protocol maps to 0, and those that FreeSurfer's label maps hold beside the 36 ROIs, are background on
+    purpose, and are not returned.
     """
     known = {BACKGROUND, *label_table(mapping)["label"]}
     if label_file(mapping).parent == _TABLES:
@@ -92,7 +93,7 @@ def unknown_labels(labels: np.ndarray, mapping: str = "freesurfer") -> dict[int,
 
 
 def unknown_sentence(unknown: Mapping[int, int], labelled: int, mapping: str) -> str:
-    """What to say of `unknown_labels` that are not empty; ``labelled``: the number of voxels that are not 0."""
+    """Return the sentence on `unknown_labels` that are not empty; ``labelled`` counts the voxels that are not 0."""
     ids = ", ".join(map(str, list(unknown)[:LISTED])) + (f", ... ({len(unknown)} ids)" if len(unknown) > LISTED else "")
     voxels = sum(unknown.values())
     percent = 100 * voxels / labelled

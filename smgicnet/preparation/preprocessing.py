@@ -1,4 +1,4 @@
-"""From a scan to the common grid: orientation, crop or pad, resampling, intensity. No registration of any kind.
+"""The way of a scan to the common grid: orientation, crop or pad, resampling, intensity, and no registration.
 
 SciPy and nibabel are imported where they are used: Snakemake imports this module in an environment that has neither
 (envs/snakemake.yaml).
@@ -11,26 +11,25 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import atomic_path
-from smgicnet.imaging.foreground import background_level, bounding_box, brain_centre, foreground, is_inside_range
+from smgicnet.imaging.foreground import bounding_box, brain_centre, foreground
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.images import Volume, on_grid_of, read_image, read_labels, write_volume
+from smgicnet.preparation.intensities import Intensities, match_histogram, on_dark_background, scale_intensity
 from smgicnet.preparation.label_protocols import label_file, map_labels, roi_names, unknown_labels, unknown_sentence
 
 log = logging.getLogger(__name__)
-DARK_MARGIN = 0.35  # of the brain's robust range: how far below its darkest voxels a T1 image's zero lies, roughly
 MIN_STEPS = 4  # voxels of the common grid that a brain has to span along each axis
-PERCENTILES = (0.5, 99.5)  # of the foreground
-_QUANTILES = np.concatenate([[0, 0.5], np.arange(1, 100), [99.5, 100]])
-MAX_CUT_PERCENT = 5.0
+MAX_CUT_PERCENT = 5.0  # of the brain, that may lie beyond the common grid
 
 
 def to_canonical(volume: Volume) -> Volume:
-    """Permute and flip the axes to the closest to RAS; the world stays where it is."""
+    """Permute and flip the axes to the closest to RAS; every voxel keeps its place in the world."""
     import nibabel as nib
 
     image = nib.as_closest_canonical(nib.Nifti1Image(volume.data, volume.affine))
@@ -38,9 +37,10 @@ def to_canonical(volume: Volume) -> Volume:
 
 
 def common_affine(volume: Volume, centre: np.ndarray, grid: Grid) -> np.ndarray:
-    """Affine of the common grid, its centre on ``centre (3,)`` in the image's voxels, its axes along the world's, RAS.
+    """Return the affine of the common grid, whose axes are the world's, RAS.
 
-    So the header's rotation counts: a head lies alike on the common grid however its slices were tilted.
+    Its centre is ``centre (3,)``, in the image's voxels. The header's rotation counts, so that a head lies alike on the
+    common grid however its slices were tilted.
     """
     affine = np.diag([grid.spacing] * 3 + [1.0])
     affine[:3, 3] = volume.affine[:3, :3] @ centre + volume.affine[:3, 3]
@@ -49,11 +49,10 @@ def common_affine(volume: Volume, centre: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def resample(volume: Volume, affine: np.ndarray, shape: tuple[int, ...], *, order: int, fill: float = 0) -> np.ndarray:
-    """``volume`` at the voxels of another grid: crop, pad, zoom and affine in one interpolation.
+    """Resample ``volume`` to another grid: crop, pad, zoom and affine in one interpolation.
 
     ``order`` 1 (images) smooths first where the new voxels are larger, against aliasing; ``order`` 0 is for labels.
-    A voxel reaches half a voxel out from its centre, at the volume's border too, as in ITK;
-    beyond is ``fill``.
+    A voxel reaches half a voxel out from its centre, at the volume's border too, as in ITK; beyond it is ``fill``.
     """
     from scipy import ndimage
 
@@ -70,7 +69,7 @@ def resample(volume: Volume, affine: np.ndarray, shape: tuple[int, ...], *, orde
 
 
 def _within(to_source: np.ndarray, shape: tuple[int, ...], source: tuple[int, ...]) -> np.ndarray:
-    """Which voxels of a grid ``shape`` fall into a voxel of the volume of shape ``source``."""
+    """Return the mask of a grid's voxels, ``shape``, that lie in a voxel of the volume of shape ``source``."""
     inside = np.ones(shape, bool)
     steps = [
         np.arange(n, dtype=np.float64).reshape([-1 if a == axis else 1 for a in range(3)])
@@ -82,40 +81,10 @@ def _within(to_source: np.ndarray, shape: tuple[int, ...], source: tuple[int, ..
     return inside
 
 
-def scale_intensity(data: np.ndarray, low: float, high: float) -> np.ndarray:
-    """``[low, high]`` to [0, 1], clipped."""
-    return np.clip((data - low) / (high - low), 0, 1).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Intensities:
-    """What scaling and histogram matching go by: the ``background`` and ``quantiles`` (0 to 100 %) of the brain."""
-
-    background: float
-    quantiles: np.ndarray
-
-    @classmethod
-    def of(cls, data: np.ndarray, mask: np.ndarray) -> Intensities:
-        return cls(background_level(data), np.percentile(data[mask], _QUANTILES))
-
-    @property
-    def range(self) -> tuple[float, float]:
-        """What becomes 0 and 1: robust, and not above the background."""
-        low, high = np.interp(PERCENTILES, _QUANTILES, self.quantiles)
-        return min(self.background, float(low)), float(high)
-
-
 def read_intensities(path: str | Path) -> Intensities:
-    """`Intensities` of a skull-stripped image, to which others are matched. Raises `InputError` if it is unusable."""
+    """Read the `Intensities` of a skull-stripped image. Raises `InputError` if it is unusable."""
     volume = read_image(path)
     return Intensities.of(volume.data, _brain(volume, path))
-
-
-def match_histogram(data: np.ndarray, own: Intensities, reference: Intensities) -> np.ndarray:
-    """``data`` with the brain's quantiles brought to the reference's, background to background."""
-    source, unique = np.unique([own.background, *own.quantiles], return_index=True)
-    target = np.maximum.accumulate(np.array([reference.background, *reference.quantiles])[unique])
-    return np.interp(data, source, target).astype(np.float32)
 
 
 def _brain(volume: Volume, path: str | Path) -> np.ndarray:
@@ -127,12 +96,20 @@ def _brain(volume: Volume, path: str | Path) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Prepared:
-    """One subject on the common grid: ``image`` float32 in [0, 1], ``labels`` uint8 or None, what was done."""
+    """One subject on the common grid.
+
+    Attributes
+    ----------
+    image : ``(D, H, W)`` float32 in [0, 1]
+    labels : ``(D, H, W)`` uint8, None without a label map
+    affine : ``(4, 4)``, voxel index to the scan's world, RAS mm
+    report : what was done, as JSON can hold it
+    """
 
     image: np.ndarray
     labels: np.ndarray | None
     affine: np.ndarray
-    report: dict
+    report: dict[str, Any]
 
 
 def prepare(
@@ -145,7 +122,7 @@ def prepare(
     reference: Intensities | None = None,
     form: str | None = None,
 ) -> Prepared:
-    """All steps for one subject, with one interpolation.
+    """Do all steps for one subject, with one interpolation.
 
     Parameters
     ----------
@@ -156,31 +133,17 @@ def prepare(
 
     Raises `InputError` for an unusable image or label map.
     """
-    from nibabel import aff2axcodes
-
     original = read_image(image_path, form)
     volume = to_canonical(original)
     mask = _brain(volume, image_path)
-    box = bounding_box(mask)
-    _check_extent(image_path, volume, box, grid)
+    _check_extent(image_path, volume, mask, grid)
     affine = common_affine(volume, brain_centre(mask), grid) if placement is None else placement
     cut = 100 - 100 * _covered(volume, mask, affine, grid)
     if cut > MAX_CUT_PERCENT:
-        extent = ((box[:, 1] - box[:, 0] + 1) * volume.spacing).round().astype(int).tolist()
-        raise InputError(
-            image_path,
-            f"its foreground spans {extent} mm and {cut:.0f} % of it lies beyond the common grid",
-            "Enlarge grid.shape or grid.spacing, or check the skull strip"
-            if placement is None
-            else "Its affine alignment has failed: look at its preprocessed image, or set another affine.engine",
-        )
-    volume = on_dark_background(volume, mask)
-    intensities = Intensities.of(volume.data, mask)
-    if reference:
-        volume = Volume(match_histogram(volume.data, intensities, reference), volume.affine)
-        intensities = reference
+        raise _cut_off(image_path, _extent(volume, mask), cut, aligned=placement is not None)
+    matched, intensities = _matched(volume, mask, reference)
     low, high = intensities.range
-    resampled = resample(volume, affine, grid.shape, order=1, fill=low)
+    resampled = resample(matched, affine, grid.shape, order=1, fill=low)
     labels, missing, unknown = None, None, None
     if labels_path:
         labels, unknown = _prepare_labels(original, image_path, labels_path, affine, grid, mapping, form)
@@ -188,11 +151,7 @@ def prepare(
     report = {
         "image": str(image_path),
         "labels": str(labels_path) if labels_path else None,
-        "source_shape": list(original.data.shape),
-        "source_spacing_mm": original.spacing.round(4).tolist(),
-        "source_orientation": "".join(aff2axcodes(original.affine)),
-        "bounding_box": box.tolist(),
-        "foreground_ml": round(float(mask.sum() * np.prod(volume.spacing) / 1000), 1),
+        **_described(original, volume, mask),
         "cut_percent": round(float(cut), 3),
         "intensity_range": [low, high],
         "histogram_matched": reference is not None,
@@ -204,9 +163,48 @@ def prepare(
     return Prepared(scale_intensity(resampled, low, high), labels, affine, report)
 
 
-def _check_extent(path: str | Path, volume: Volume, box: np.ndarray, grid: Grid) -> None:
-    """Raise `InputError` for what is too thin to be registered, a few slices, or a header in another unit."""
-    extent = (box[:, 1] - box[:, 0] + 1) * volume.spacing
+def _matched(volume: Volume, mask: np.ndarray, reference: Intensities | None) -> tuple[Volume, Intensities]:
+    """Return a volume on a dark background, matched to a reference where there is one, and its intensities."""
+    dark = on_dark_background(volume, mask)
+    intensities = Intensities.of(dark.data, mask)
+    if reference is None:
+        return dark, intensities
+    return Volume(match_histogram(dark.data, intensities, reference), dark.affine), reference
+
+
+def _described(original: Volume, volume: Volume, mask: np.ndarray) -> dict[str, Any]:
+    """Return what a report says of a scan; ``volume`` and ``mask`` are those of `to_canonical`."""
+    from nibabel import aff2axcodes
+
+    return {
+        "source_shape": list(original.data.shape),
+        "source_spacing_mm": original.spacing.round(4).tolist(),
+        "source_orientation": "".join(aff2axcodes(original.affine)),
+        "bounding_box": bounding_box(mask).tolist(),
+        "foreground_ml": round(float(mask.sum() * np.prod(volume.spacing) / 1000), 1),
+    }
+
+
+def _extent(volume: Volume, mask: np.ndarray) -> np.ndarray:
+    """Return the lengths ``(3,)`` of the mask's box along each axis, in mm."""
+    box = bounding_box(mask)
+    return (box[:, 1] - box[:, 0] + 1) * volume.spacing
+
+
+def _cut_off(path: str | Path, extent: np.ndarray, cut: float, *, aligned: bool) -> InputError:
+    """Return the error for a brain of which ``cut`` percent lie beyond the common grid."""
+    remedy = "Enlarge grid.shape or grid.spacing, or check the skull strip"
+    if aligned:
+        remedy = "Its affine alignment has failed: look at its preprocessed image, or set another affine.engine"
+    spans = extent.round().astype(int).tolist()
+    return InputError(
+        path, f"its foreground spans {spans} mm and {cut:.0f} % of it lies beyond the common grid", remedy
+    )
+
+
+def _check_extent(path: str | Path, volume: Volume, mask: np.ndarray, grid: Grid) -> None:
+    """Raise `InputError` for a brain too thin to be registered, as by a few slices or a header in another unit."""
+    extent = _extent(volume, mask)
     if extent.min() < MIN_STEPS * grid.spacing:
         told = " x ".join(f"{length:.3g}" for length in extent)
         raise InputError(
@@ -216,22 +214,8 @@ def _check_extent(path: str | Path, volume: Volume, box: np.ndarray, grid: Grid)
         )
 
 
-def on_dark_background(volume: Volume, mask: np.ndarray) -> Volume:
-    """The volume as it is where its background is dark; else with a dark one outside ``mask``.
-
-    A z-scored brain that lies on 0 would have a background as bright as its grey matter, which no network has seen.
-    Where its zero was is lost: in the MNI152 brain and the default cohort it is 0.6 of the brain's range below the
-    darkest voxels, in brains with much fluid around them it is 0.05 below; `DARK_MARGIN` lies between.
-    """
-    if not is_inside_range(volume.data - background_level(volume.data)):
-        return volume
-    low, high = np.percentile(volume.data[mask], PERCENTILES)
-    low -= DARK_MARGIN * (high - low)
-    return Volume(np.where(mask, volume.data, low).astype(np.float32), volume.affine)
-
-
 def _covered(volume: Volume, mask: np.ndarray, affine: np.ndarray, grid: Grid) -> float:
-    """Fraction of the mask that lies inside the common grid."""
+    """Return the fraction of the mask that lies inside the common grid."""
     to_grid = np.linalg.inv(affine) @ volume.affine
     index = np.argwhere(mask) @ to_grid[:3, :3].T + to_grid[:3, 3]
     return float(((index > -0.5) & (index < np.array(grid.shape) - 0.5)).all(axis=1).mean())
@@ -245,8 +229,8 @@ def _prepare_labels(
     grid: Grid,
     mapping: str,
     form: str | None,
-) -> tuple[np.ndarray, dict | None]:
-    """The labels on the common grid, and what is said of ids that the protocol lacks."""
+) -> tuple[np.ndarray, dict[str, Any] | None]:
+    """Return the labels on the common grid, and what the report says of ids that the protocol lacks."""
     labels = on_grid_of(image, read_labels(labels_path, form), image_path, labels_path)
     mapped = map_labels(labels.data, mapping)
     if not mapped.any():
@@ -279,9 +263,9 @@ def write_prepared(
     *,
     steps: Iterable[str | Path] = (),
 ) -> None:
-    """Write a subject's image, labels (all zero where there are none) and the record of what was done.
+    """Write a subject's image, its labels (all zero where there are none) and the record of the preparation.
 
-    ``steps`` are the records (JSON) of what was done before.
+    ``steps`` are the files (JSON) that record earlier steps.
     """
     labels = prepared.labels if prepared.labels is not None else np.zeros(prepared.image.shape, np.uint8)
     write_volume(image_path, prepared.image, prepared.affine, unit=True)

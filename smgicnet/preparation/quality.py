@@ -1,4 +1,4 @@
-"""Is each prepared subject sound? Volume, labels and contrast against plausible limits and against its cohort."""
+"""Quality control: each subject's volume, labels and contrast against plausible limits and against its cohort."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,11 +26,11 @@ WHITE_MATTER, GREY_MATTER = (2, 41), (3, 42)  # cerebral, left and right
 BINS = 32  # of the histogram of intensities, from 0 to 1
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 MIN_COHORT = 5  # subjects below which a cohort says nothing about one of them
-MIN_SD = 0.02  # of the median volume: equal brains differ by resampling alone
-COMMON_ROI = 0.9  # of the other labelled subjects have it
-MAX_CUT_PERCENT = 1.0
-MAX_UNKNOWN_PERCENT = 1.0
-NAMED_ROIS = 3
+MIN_SD = 0.02  # the smallest SD of volumes, as a part of their median: equal brains differ by resampling alone
+COMMON_ROI = 0.9  # a missing ROI counts where this part of the other labelled subjects has it
+MAX_CUT_PERCENT = 1.0  # of the brain, that the grid may cut off
+MAX_UNKNOWN_PERCENT = 1.0  # of the labelled voxels, whose ids the protocol may lack
+NAMED_ROIS = 3  # missing ROIs that a sentence names
 COLUMNS = (
     *("subject", "split", "image", "labels", "source_shape", "source_spacing_mm", "source_orientation", "brain_ml"),
     *("labelled_ml", "rois", "rois_missing", "cut_percent", "labels_outside_percent", "white_to_grey"),
@@ -40,7 +41,15 @@ NUMBERS = ("brain_ml", "labelled_ml", "cut_percent", "labels_outside_percent", "
 
 @dataclass(frozen=True)
 class QualityConfig:
-    """See ``config/schemas/parts/quality.schema.yaml``; ``volume_ml`` is (lowest, highest)."""
+    """The limits, see ``config/schemas/parts/quality.schema.yaml``.
+
+    Attributes
+    ----------
+    exclude : whether flagged subjects are excluded
+    volume_ml : the lowest and the highest plausible volume of a brain, in ml
+    volume_deviations : how many robust SDs a volume may be from the cohort's median
+    labels_outside_percent : how many percent of the labelled voxels may lie outside the brain
+    """
 
     exclude: bool
     volume_ml: tuple[float, ...]
@@ -49,18 +58,18 @@ class QualityConfig:
 
 
 def intensity_histogram(values: np.ndarray) -> np.ndarray:
-    """Counts of the brain's intensities in `BINS` bins of [0, 1]."""
+    """Return the counts of the brain's intensities in `BINS` bins of [0, 1]."""
     return np.histogram(values, BINS, range=(0, 1))[0]
 
 
-def measure(image_path: str | Path, labels_path: str | Path, report_path: str | Path) -> dict:
-    """What is known of one prepared subject, as `smgicnet.preparation.preprocessing.write_prepared` leaves it.
+def measure(image_path: str | Path, labels_path: str | Path, report_path: str | Path) -> dict[str, Any]:
+    """Measure one prepared subject, as `smgicnet.preparation.preprocessing.write_prepared` leaves it.
 
     Returns a dict: ``image``, ``labels`` (the sources), ``source_*``, ``brain_ml`` (of the source), ``labelled_ml``,
     ``rois`` (their number), ``rois_missing`` (names; none without labels), ``cut_percent``,
     ``labels_outside_percent`` (of the labelled voxels; None without labels), ``white_to_grey`` (ratio of median
-    intensities; None where a tissue is missing or grey matter is 0), of the brain's intensities the ``percentiles``
-    (those of `PERCENTILES`) and the ``histogram``.
+    intensities; None where a tissue is missing or grey matter is 0), and the ``percentiles`` (those of `PERCENTILES`)
+    and the ``histogram`` of the brain's intensities.
     Raises `InputError` for a file that cannot be used.
     """
     image, labels, report = read_image(image_path), read_labels(labels_path), _read_report(report_path)
@@ -87,9 +96,10 @@ def measure(image_path: str | Path, labels_path: str | Path, report_path: str | 
     }
 
 
-def _read_report(path: str | Path) -> dict:
+def _read_report(path: str | Path) -> dict[str, Any]:
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        report: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        return report
     except (OSError, ValueError) as error:
         raise InputError(path, f"not a record of preprocessing ({error})", "Run the workflow again") from error
 
@@ -103,14 +113,14 @@ def _contrast(image: np.ndarray, labels: np.ndarray) -> float | None:
 
 
 def assess(rows: pd.DataFrame, config: QualityConfig) -> pd.DataFrame:
-    """``rows``, one of `measure` a subject, with ``flagged`` (bool) and ``reason``: sentences joined by "; "."""
+    """Return ``rows``, one of `measure` a subject, with ``flagged`` (bool) and ``reason``, sentences joined by "; "."""
     kinds = _reasons(rows, config).values()
     reasons = ["; ".join(filter(None, sentences)) for sentences in zip(*kinds, strict=True)]
     return rows.assign(flagged=[bool(reason) for reason in reasons], reason=reasons)
 
 
 def _reasons(rows: pd.DataFrame, config: QualityConfig) -> dict[str, list[str]]:
-    """By kind of reason one sentence a subject, "" where there is nothing to say."""
+    """Return one sentence a subject by kind of reason, "" where there is none."""
     limit = config.labels_outside_percent
     outside = [
         f"{percent:.0f} % of the labels lie outside the brain, more than {limit:g} %" if percent > limit else ""
@@ -159,7 +169,7 @@ def _outlying(volumes: pd.Series, limit: float) -> list[str]:
 
 
 def _lacking(missing: pd.Series, labelled: pd.Series) -> list[str]:
-    """``missing``: names of each subject's missing ROIs; what few of the others have either is not worth a word."""
+    """Return sentences on ``missing``, the names of each subject's missing ROIs, unless few of the others have them."""
     others = int(labelled.sum()) - 1
     absent = Counter(chain.from_iterable(missing[labelled]))
 
@@ -229,7 +239,7 @@ def _check_remaining(table: pd.DataFrame, path: str | Path) -> None:
 
 
 def read_quality(table_path: str | Path) -> pd.DataFrame:
-    """The table that `write_quality` wrote: text as it stands, NaN for a number that there is none of.
+    """Read the table that `write_quality` wrote, with NaN for a number that is not there.
 
     Raises `InputError` when it is missing or another table.
     """
@@ -245,6 +255,6 @@ def read_quality(table_path: str | Path) -> pd.DataFrame:
 
 
 def excluded_subjects(table_path: str | Path) -> set[str]:
-    """Names of the subjects that are left out, see `read_quality`."""
+    """Return the names of the subjects that are excluded, see `read_quality`."""
     table = read_quality(table_path)
     return set(table.loc[table["excluded"], "subject"])

@@ -1,4 +1,4 @@
-"""Label maps of scans that come without, by FreeSurfer (recon-all, mri_synthseg) or FastSurfer as installed."""
+"""Label maps of scans that have none, by an installed FreeSurfer (recon-all, mri_synthseg) or FastSurfer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,14 +26,14 @@ def segment(
     folder: str | Path,
     threads: int = 1,
     form: str | None = None,
-) -> tuple[Volume, dict]:
-    """FreeSurfer labels (int32) of a scan on its own grid, and a record.
+) -> tuple[Volume, dict[str, Any]]:
+    """Return FreeSurfer labels (int32) of a scan on its own grid, and a record.
 
     Parameters
     ----------
     tool : ``recon-all`` (aseg), ``synthseg`` or ``fastsurfer``
-    form : see `smgicnet.imaging.headers.open_image`
-    folder : the tool's subjects folder; what it has of ``subject`` is gone on with, or used when it is finished
+    folder : the tool's subjects folder; an unfinished run on ``subject`` in it goes on, and a finished one is used
+    form : that of `smgicnet.imaging.headers.open_image`
 
     Raises `InputError` for an unusable scan, a tool that is missing or fails, or a result without labels.
     """
@@ -49,11 +50,11 @@ def segment(
         log.info("%s: %s; this may take long", subject, " ".join(command))
         run_tool(command, result, {"OMP_NUM_THREADS": str(threads)})
     found = read_labels(result)
-    # nearest neighbours by the headers' worlds: these tools answer on a grid of their own, of 1 mm
+    # These tools answer on a grid of their own, of 1 mm. Its nearest neighbours are found by the headers' worlds.
     labels = resample(found, volume.affine, volume.data.shape, order=0).astype(np.int32)
     if not labels.any():
         raise InputError(result, f"{tool} found no labels on {image_path}", "Look at the scan and at the tool's log")
-    record = {"tool": tool, "command": command, "seconds": round(time.perf_counter() - start, 1)}
+    record: dict[str, Any] = {"tool": tool, "command": command, "seconds": round(time.perf_counter() - start, 1)}
     build = Path(os.environ.get("FREESURFER_HOME", "."), "build-stamp.txt")
     if tool != "fastsurfer" and build.is_file():
         record["version"] = build.read_text().strip()
@@ -61,7 +62,7 @@ def segment(
 
 
 def _is_finished(tool: str, result: Path) -> bool:
-    """Whether an earlier run has made the result; recon-all writes it long before its end."""
+    """Return whether an earlier run has made the result, which recon-all writes long before its end."""
     done = result.parent.parent / "scripts/recon-all.done"
     return result.is_file() and (tool != "recon-all" or done.is_file())
 

@@ -1,4 +1,4 @@
-"""The external tools of preprocessing: where they are, and what to do where they are not."""
+"""The external tools of preprocessing: their places, and what to do where they are missing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from smgicnet.core.errors import InputError
 
@@ -21,14 +22,24 @@ FASTSURFER = "install FastSurfer (https://github.com/Deep-MI/FastSurfer) and set
 
 @dataclass(frozen=True)
 class Tool:
-    """A program on the PATH or below a folder that an environment variable ``home`` names, or a Python ``package``."""
+    """A program on the PATH or below a folder, or a Python package.
+
+    Attributes
+    ----------
+    remedy : what a user can do where it is missing
+    program : the program's name; by default "", for a package
+    package : the package's name; by default "", for a program
+    home : the environment variable that names the program's folder; by default ""
+    conda : whether --use-conda brings it; by default False
+    licensed : whether it needs FreeSurfer's licence file; by default False
+    """
 
     remedy: str
     program: str = ""
     package: str = ""
     home: str = ""
-    conda: bool = False  # whether --use-conda brings it
-    licensed: bool = False  # whether it needs FreeSurfer's licence file
+    conda: bool = False
+    licensed: bool = False
 
 
 TOOLS = {
@@ -47,8 +58,8 @@ TOOLS = {
 }
 
 
-def needed_tools(preprocessing: Mapping) -> dict[str, str]:
-    """The tool of each key of a completed ``preprocessing`` block that needs one."""
+def needed_tools(preprocessing: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tool of each key of a completed ``preprocessing`` block that needs one."""
     tools = {key: preprocessing[key] for key in ("skull_strip", "bias_field", "segmentation")}
     if tools["skull_strip"] == "auto":
         tools["skull_strip"] = "deepbet"
@@ -56,7 +67,7 @@ def needed_tools(preprocessing: Mapping) -> dict[str, str]:
 
 
 def find_program(name: str) -> str | None:
-    """Path of the program of a tool, or None."""
+    """Return the path of the program of a tool, or None."""
     tool = TOOLS[name]
     home = os.environ.get(tool.home)
     folders = [Path(home) / "bin", Path(home)] if home else []
@@ -67,7 +78,7 @@ def find_program(name: str) -> str | None:
 
 
 def program(name: str) -> str:
-    """Path of the program of a tool. Raises `InputError` when there is none."""
+    """Return the path of the program of a tool. Raises `InputError` when there is none."""
     found = find_program(name)
     if found is None:
         raise InputError(
@@ -106,14 +117,16 @@ def require_tools(wanted: Mapping[str, Sequence[str]], *, conda: bool = False) -
 
 
 def run_tool(command: Sequence[str], result: Path, environment: Mapping[str, str]) -> None:
-    """Run a program, what it says going to the log line by line.
+    """Run a program, whose output goes to the log line by line.
 
     Raises `InputError` with its last lines when it fails or ``result`` is not there in the end.
     """
     last: list[str] = []
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
-    with subprocess.Popen(list(command), env={**os.environ, **environment}, **pipes) as process:
-        for line in process.stdout:
+    with subprocess.Popen(
+        list(command), env={**os.environ, **environment},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+    ) as process:  # fmt: skip
+        for line in process.stdout or ():
             log.info("%s", line.rstrip())
             last = [*last[-4:], line.strip()]
         status = process.wait()

@@ -2,8 +2,8 @@
 
 An array is ``(N, C, D, H, W)``. A displacement ``u`` is ``(N, 3, D, H, W)`` in voxels, its components in
 array-axis order, and pulls back: ``phi(x) = x + u(x)`` and ``warped(x) = moving(x + u(x))``.
-A voxel is a cell: voxel ``i`` of a grid of half the size covers voxels ``2i`` and ``2i + 1``, as the
-low-pass band of a Haar wavelet does.
+A voxel is a cell: voxel ``i`` of a grid of half the size covers voxels ``2i`` and ``2i + 1``, as it does in the
+low-pass band of a Haar wavelet.
 """
 
 from __future__ import annotations
@@ -18,32 +18,29 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-SLAB = 8  # slices of a field whose Jacobian is computed at a time
+SLAB = 8  # the Jacobian is computed for so many slices of a field at a time
 
 
 def identity_grid(
     shape: Sequence[int], *, device: torch.device | None = None, dtype: torch.dtype = torch.float32
 ) -> Tensor:
-    """Voxel coordinates ``x`` of a grid.
-
-    Returns ``(1, 3, D, H, W)``: component ``c`` holds the index along array axis ``c``.
-    """
+    """Return the voxel coordinates ``(1, 3, D, H, W)`` of a grid: component ``c`` is the index along axis ``c``."""
     axes = [torch.arange(n, device=device, dtype=dtype) for n in shape]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
 
 
-# a CUDA graph looks for what it has recorded in the same place: a training must not drop anything from these caches
+# A CUDA graph looks for a recorded tensor in the same place: a training must not drop anything from these caches.
 
 
 @cache
 def per_axis(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """A number for each axis, ``(1, 3, 1, 1, 1)``. Made once: to bring numbers to a GPU, one waits for it."""
+    """Return a number for each axis as ``(1, 3, 1, 1, 1)``. It is cached, as a copy to a GPU makes the program wait."""
     return torch.tensor(values, device=device, dtype=dtype).view(1, 3, 1, 1, 1)
 
 
-@lru_cache(maxsize=16)  # large ones; a training has a grid a level and a few more
+@lru_cache(maxsize=16)  # the tensors are large; a training has one grid for each level and a few more
 def _sampling_grid(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The identity in the coordinates of ``grid_sample`` and the factor from voxels to them, both xyz-last."""
+    """Return the identity in the coordinates of ``grid_sample`` and the factor from voxels to these, both xyz-last."""
     extent = torch.tensor([max(n - 1, 1) for n in shape], device=device, dtype=dtype)
     scale = 2 / extent.flip(0)
     identity = identity_grid(shape, device=device, dtype=dtype).movedim(1, -1).flip(-1) * scale - 1
@@ -51,7 +48,7 @@ def _sampling_grid(shape: tuple[int, ...], device: torch.device, dtype: torch.dt
 
 
 def warp(image: Tensor, displacement: Tensor, *, mode: str = "bilinear", padding: str = "zeros") -> Tensor:
-    """``warped(x) = image(x + u(x))``.
+    """Warp an image: ``warped(x) = image(x + u(x))``.
 
     Parameters
     ----------
@@ -60,8 +57,7 @@ def warp(image: Tensor, displacement: Tensor, *, mode: str = "bilinear", padding
     mode : ``"bilinear"`` (trilinear, for images and fields) or ``"nearest"`` (for labels)
     padding : value outside the image: ``"zeros"`` or ``"border"`` (the nearest voxel's)
 
-    Returns ``(N, C, D, H, W)``.
-    Raises ``ValueError`` if the two grids differ: a field is brought to another grid by `resize` alone.
+    Returns ``(N, C, D, H, W)``. Raises ``ValueError`` if the two grids differ: only `resize` brings a field to another.
     """
     if image.shape[2:] != displacement.shape[2:]:
         raise ValueError(f"image grid {tuple(image.shape[2:])} and field grid {tuple(displacement.shape[2:])} differ")
@@ -72,8 +68,11 @@ def warp(image: Tensor, displacement: Tensor, *, mode: str = "bilinear", padding
 
 
 def _sampled(sample: Callable[[Tensor, Tensor], Tensor], image: Tensor, grid: Tensor) -> Tensor:
-    """``sample(image, grid)``. On a processor it gives each entry of a batch to one thread: where nothing is to be
-    differentiated, slabs of a pair's grid are entries."""
+    """Return ``sample(image, grid)``.
+
+    On a CPU ``grid_sample`` gives each entry of a batch to one thread. Where no gradient is needed, the grid is cut
+    into slabs that are passed as entries, so that all threads have work.
+    """
     differentiated = torch.is_grad_enabled() and (image.requires_grad or grid.requires_grad)
     count, depth = grid.shape[:2]
     slabs = math.gcd(torch.get_num_threads(), depth)
@@ -85,7 +84,7 @@ def _sampled(sample: Callable[[Tensor, Tensor], Tensor], image: Tensor, grid: Te
 
 
 def compose(u: Tensor, w: Tensor) -> Tensor:
-    """Displacement of ``phi_u o phi_w``: ``w(x) + u(x + w(x))``.
+    """Return the displacement of ``phi_u o phi_w``: ``w(x) + u(x + w(x))``.
 
     ``u``, ``w`` and the result are ``(N, 3, D, H, W)`` in voxels; beyond the grid ``u`` keeps its border value.
     """
@@ -93,13 +92,22 @@ def compose(u: Tensor, w: Tensor) -> Tensor:
 
 
 def exp(velocity: Tensor, steps: int = 7, *, recompute: bool = False) -> Tensor:
-    """Displacement of ``exp(v)`` by scaling and squaring: ``phi_0 = id + v / 2^T``, ``phi_k = phi_(k-1) o phi_(k-1)``.
+    """Return the displacement of ``exp(v)`` by scaling and squaring.
 
-    ``velocity`` is ``(N, 3, D, H, W)`` in voxels per unit time, ``steps`` is T (Section 3.2 of the paper: 7).
-    The inverse is ``exp(-v)``. ``recompute``: the backward pass does the squarings again, and none is kept for it.
+    The steps are ``phi_0 = id + v / 2^T`` and ``phi_k = phi_(k-1) o phi_(k-1)``; the inverse is ``exp(-v)``.
+
+    Parameters
+    ----------
+    velocity : ``(N, 3, D, H, W)`` in voxels per unit time
+    steps : the number T of squarings (7 in Section 3.2 of the paper)
+    recompute : whether the backward pass computes the squarings again instead of keeping them in memory
+
+    Returns ``(N, 3, D, H, W)`` in voxels.
     """
+    displacement: Tensor
     if recompute and torch.is_grad_enabled():
-        return checkpoint(exp, velocity, steps, use_reentrant=False, preserve_rng_state=False)
+        displacement = checkpoint(exp, velocity, steps, use_reentrant=False, preserve_rng_state=False)
+        return displacement
     displacement = velocity * 0.5**steps
     for _ in range(steps):
         displacement = compose(displacement, displacement)
@@ -108,7 +116,10 @@ def exp(velocity: Tensor, steps: int = 7, *, recompute: bool = False) -> Tensor:
 
 @cache
 def _interpolation_matrix(n_in: int, n_out: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Linear interpolation of ``n_in`` cell centres at ``n_out`` cell centres; linear extrapolation at the ends."""
+    """Return the matrix ``(n_out, n_in)`` that interpolates from ``n_in`` cell centres to ``n_out`` ones.
+
+    It is linear, and extrapolates linearly at the ends.
+    """
     if n_in == 1:
         return torch.ones(n_out, 1, device=device, dtype=dtype)
     position = (torch.arange(n_out, device=device, dtype=dtype) + 0.5) * (n_in / n_out) - 0.5
@@ -119,7 +130,7 @@ def _interpolation_matrix(n_in: int, n_out: int, device: torch.device, dtype: to
 
 
 def resample(image: Tensor, size: Sequence[int]) -> Tensor:
-    """``image (N, C, D, H, W)`` at the cell centres of a grid of another ``size`` over the same extent; linear."""
+    """Interpolate ``image (N, C, D, H, W)`` linearly at the cell centres of a grid of another ``size``, same extent."""
     for axis, n in enumerate(size, start=2):
         if image.shape[axis] != n:
             matrix = _interpolation_matrix(image.shape[axis], n, image.device, image.dtype)
@@ -129,10 +140,10 @@ def resample(image: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def resize(field: Tensor, size: Sequence[int]) -> Tensor:
-    """A displacement or velocity on a grid of another ``size`` over the same extent, in voxels of the new grid.
+    """Bring a displacement or velocity to a grid of another ``size`` over the same extent, in voxels of the new grid.
 
     ``field`` is ``(N, 3, D, H, W)``. Component ``c`` is scaled by the ratio of the sizes along axis ``c``.
-    Exact for affine fields, the border included.
+    The result is exact for affine fields, the border included.
     """
     ratio = tuple(new / old for new, old in zip(size, field.shape[2:], strict=True))
     return resample(field, size) * per_axis(ratio, field.device, field.dtype)
@@ -140,9 +151,18 @@ def resize(field: Tensor, size: Sequence[int]) -> Tensor:
 
 @dataclass(frozen=True)
 class Flow:
-    """A stationary velocity ``v`` and, computed when asked for, the displacements of ``exp(v)`` and ``exp(v/2)``;
-    ``(N, 3, D, H, W)`` in voxels. They are `exp`'s, with ``steps`` and ``recompute``, or those of ``coarse`` brought up
-    to a finer grid."""
+    """A stationary velocity ``v`` with the displacements of ``exp(v)`` and ``exp(v/2)``, computed when asked for.
+
+    All fields are ``(N, 3, D, H, W)`` in voxels.
+
+    Attributes
+    ----------
+    velocity : the stationary velocity
+    steps : squarings of `exp`
+    recompute : passed to `exp`
+    coarse : the flow on a coarser grid whose displacements are brought up to this grid; by default None, and `exp`
+        computes them from the velocity
+    """
 
     velocity: Tensor
     steps: int
@@ -151,17 +171,20 @@ class Flow:
 
     @cached_property
     def halfway(self) -> Tensor:
+        """The displacement of ``exp(v/2)``."""
         if self.coarse:
             return self._brought_up(self.coarse.halfway)
         return exp(self.velocity / 2, self.steps - 1, recompute=self.recompute)
 
     @cached_property
     def displacement(self) -> Tensor:
+        """The displacement of ``exp(v)``."""
         if self.coarse:
             return self._brought_up(self.coarse.displacement)
         return compose(self.halfway, self.halfway)
 
     def on_grid(self, size: Sequence[int]) -> Flow:
+        """Return this flow on a finer grid of the same extent."""
         return Flow(resize(self.velocity, size), self.steps, self.recompute, self)
 
     def _brought_up(self, field: Tensor) -> Tensor:
@@ -169,7 +192,7 @@ class Flow:
 
 
 def compose_affine(matrix: Tensor, displacement: Tensor) -> Tensor:
-    """Displacement of ``A o phi_u``: ``A(x + u(x)) - x``, without interpolation.
+    """Return the displacement of ``A o phi_u``: ``A(x + u(x)) - x``, without interpolation.
 
     ``matrix (4, 4)`` maps voxels to voxels; ``displacement`` and the result are ``(N, 3, D, H, W)`` in voxels.
     """
@@ -180,15 +203,15 @@ def compose_affine(matrix: Tensor, displacement: Tensor) -> Tensor:
 
 
 def affine_field(matrix: Tensor, shape: Sequence[int], device: torch.device | None = None) -> Tensor:
-    """Displacement ``(1, 3, D, H, W)`` in voxels of an affine map ``matrix (4, 4)`` from voxels to voxels."""
+    """Return the displacement ``(1, 3, D, H, W)`` in voxels of an affine map ``matrix (4, 4)`` of voxels to voxels."""
     return compose_affine(matrix, torch.zeros(1, 3, *shape, device=device))
 
 
 def sample_affine(image: Tensor, matrix: Tensor, shape: Sequence[int], *, padding: str = "zeros") -> Tensor:
-    """``image(A x)`` for the voxels ``x`` of another grid of this ``shape``; trilinear.
+    """Return ``image(A x)`` for the voxels ``x`` of another grid of this ``shape``, by trilinear interpolation.
 
-    ``image`` is ``(N, C, D, H, W)``, ``matrix (4, 4)`` maps voxels of the other grid to those of the image;
-    returns ``(N, C, *shape)``. ``padding`` as in `warp`. The values of a field stay as they are.
+    ``image`` is ``(N, C, D, H, W)``, ``matrix (4, 4)`` maps voxels of the other grid to those of the image; the result
+    is ``(N, C, *shape)``. ``padding`` is that of `warp`. The values of a field are not changed.
     """
     positions = identity_grid(shape, device=image.device) + affine_field(matrix, shape, image.device)
     scale = 2 / positions.new_tensor([max(n - 1, 1) for n in image.shape[2:]])
@@ -197,19 +220,19 @@ def sample_affine(image: Tensor, matrix: Tensor, shape: Sequence[int], *, paddin
 
 
 def forward_differences(field: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """``f(x + e_j) - f(x)`` for the three array axes ``j``; each is one voxel shorter along its axis."""
+    """Return ``f(x + e_j) - f(x)`` for the three array axes ``j``; each is one voxel shorter along its axis."""
     return field.diff(dim=2), field.diff(dim=3), field.diff(dim=4)
 
 
 def jacobian_determinant(displacement: Tensor) -> Tensor:
-    """``det(I + Du)``, the local volume change of ``phi = id + u``.
+    """Return ``det(I + Du)``, the local volume change of ``phi = id + u``.
 
     ``displacement`` is ``(N, 3, D, H, W)`` in voxels; derivatives are central differences, one-sided at the border.
     Returns ``(N, D, H, W)``.
     """
     size = displacement.shape[2]
     slabs = []
-    for first in range(0, size, SLAB):  # derivatives of a slab stay in the processor's cache
+    for first in range(0, size, SLAB):  # the derivatives of a slab fit into the CPU's cache
         begin, end = max(first - 1, 0), min(first + SLAB + 1, size)
         determinant = _determinant(displacement[:, :, begin:end])
         slabs.append(determinant.narrow(1, first - begin, min(SLAB, size - first)))
@@ -225,9 +248,9 @@ def _determinant(displacement: Tensor) -> Tensor:
 
 
 def affine_displacement(matrix: Tensor, translation: Tensor, shape: Sequence[int]) -> Tensor:
-    """Displacement of ``phi(x) = M (x - c) + c + t`` about the grid's centre ``c``.
+    """Return the displacement of ``phi(x) = M (x - c) + c + t`` about the grid's centre ``c``.
 
-    ``matrix`` is ``(N, 3, 3)``, ``translation`` ``(N, 3)`` in voxels; returns ``(N, 3, D, H, W)`` in voxels.
+    ``matrix`` is ``(N, 3, 3)``, ``translation`` ``(N, 3)`` in voxels; the result is ``(N, 3, D, H, W)`` in voxels.
     """
     centred = identity_grid(shape, device=matrix.device, dtype=matrix.dtype)
     centred = centred - (matrix.new_tensor(list(shape)).view(1, 3, 1, 1, 1) - 1) / 2
@@ -236,21 +259,23 @@ def affine_displacement(matrix: Tensor, translation: Tensor, shape: Sequence[int
 
 
 def orientation_axes(codes: str) -> tuple[list[int], list[int]]:
-    """For each axis of an array in orientation ``codes``: the RAS axis that it is, and whether it points the same
-    way (1) or the other (-1)."""
+    """Return, for each axis of an array in orientation ``codes``, its RAS axis and its sign.
+
+    The sign is 1 where the axis points the same way as the RAS axis, and -1 where it points the other way.
+    """
     axes = [next(axis for axis, pair in enumerate(("RL", "AP", "SI")) if code in pair) for code in codes]
     return axes, [1 if code in "RAS" else -1 for code in codes]
 
 
 def to_orientation(image: Tensor, codes: str) -> Tensor:
-    """An image ``(N, C, D, H, W)`` in RAS axes as an array whose axes point to ``codes`` (``"LPS"``, ``"SPL"``...)."""
+    """Turn an image ``(N, C, D, H, W)`` in RAS axes so that its axes point to ``codes`` (``"LPS"``, ``"SPL"``...)."""
     axes, signs = orientation_axes(codes)
     flipped = [axis + 2 for axis, sign in enumerate(signs) if sign < 0]
     return image.permute(0, 1, *(axis + 2 for axis in axes)).flip(flipped)
 
 
 def from_orientation(displacement: Tensor, codes: str) -> Tensor:
-    """A displacement ``(N, 3, D, H, W)`` found on images in orientation ``codes``, back on RAS axes."""
+    """Turn a displacement ``(N, 3, D, H, W)`` of images in orientation ``codes`` back to RAS axes."""
     axes, signs = orientation_axes(codes)
     flipped = [axis + 2 for axis, sign in enumerate(signs) if sign < 0]
     displacement = displacement * displacement.new_tensor(signs).view(1, 3, 1, 1, 1)

@@ -1,27 +1,29 @@
-"""The terms of the objective: pure functions from images and fields to a scalar."""
+"""The terms of the objective: pure functions of images and fields, each of which returns a scalar."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 from smgicnet.registration.fields import compose, forward_differences, identity_grid, jacobian_determinant
 
 
 def box_sum(maps: Tensor, window: int) -> Tensor:
-    """Sum over a cubic ``window`` (odd, in voxels) around each voxel, zero beyond the border. Without a gradient.
+    """Sum ``maps (N, C, D, H, W)`` over a cubic ``window`` around each voxel; they are zero beyond the border.
 
-    ``maps`` is ``(N, C, D, H, W)``; the cost does not depend on the window.
+    The window is an odd number of voxels, and the cost does not depend on it. No gradient is recorded.
     """
     outer = _running_sums if maps.is_cuda else _sliding_sums
     return outer(outer(_running_sums(maps, 4, window), 3, window), 2, window)
 
 
 def _running_sums(maps: Tensor, axis: int, window: int) -> Tensor:
-    """Sums over ``window`` voxels along an axis, as differences of running sums."""
+    """Sum over ``window`` voxels along an axis by differences of running sums."""
     padding = [0, 0] * (4 - axis) + [window // 2 + 1, window // 2]
     running = F.pad(maps, padding).cumsum(axis)
     length = maps.shape[axis]
@@ -29,8 +31,10 @@ def _running_sums(maps: Tensor, axis: int, window: int) -> Tensor:
 
 
 def _sliding_sums(maps: Tensor, axis: int, window: int) -> Tensor:
-    """The same by one sum of whole slices that slides along the axis: a processor reads and writes in the order of its
-    memory, where running sums along an outer axis stride through it."""
+    """Do the same by one sum of whole slices that slides along the axis.
+
+    A CPU then reads and writes its memory in order, while running sums along an outer axis stride through it.
+    """
     radius, length = window // 2, maps.shape[axis]
     slices, sums = maps.unbind(axis), torch.empty_like(maps)
     total = maps.narrow(axis, 0, min(radius, length)).sum(axis, dtype=torch.float64)
@@ -43,15 +47,23 @@ def _sliding_sums(maps: Tensor, axis: int, window: int) -> Tensor:
     return sums
 
 
+class _NCCContext(FunctionCtx):
+    """The attributes of torch's context that `_SquaredLocalNCC` uses, with their types."""
+
+    window: int
+    needs_input_grad: tuple[bool, ...]
+    saved_tensors: tuple[Tensor, ...]
+
+
 class _SquaredLocalNCC(torch.autograd.Function):
-    """Mean squared local correlation with its analytic gradient.
+    """The mean squared local correlation with its analytic gradient.
 
     With S the box sum and n the window's volume: c = S(IJ) - S(I)S(J)/n, v_I = S(II) - S(I)^2/n, v_J likewise,
     value = mean(c^2 / (v_I v_J + eps)). Autograd through the five sums would keep five times the memory.
     """
 
     @staticmethod
-    def forward(ctx, image: Tensor, other: Tensor, window: int, eps: float) -> Tensor:
+    def forward(ctx: _NCCContext, image: Tensor, other: Tensor, window: int, eps: float) -> Tensor:
         n = window ** image[0, 0].ndim
         sums = box_sum(torch.cat([image, other, image * image, other * other, image * other], dim=1), window)
         s_i, s_j, s_ii, s_jj, s_ij = sums.split(image.shape[1], dim=1)
@@ -61,10 +73,11 @@ class _SquaredLocalNCC(torch.autograd.Function):
         denominator = var_i * var_j + eps
         ctx.save_for_backward(image, other, s_i / n, s_j / n, cross, var_i, var_j, denominator)
         ctx.window = window
-        return (cross * cross / denominator).mean()
+        squared: Tensor = cross * cross / denominator
+        return squared.mean()
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: _NCCContext, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         image, other, mean_i, mean_j, cross, var_i, var_j, denominator = ctx.saved_tensors
         ratio = cross / denominator
         g_cross = ratio * 2
@@ -87,21 +100,27 @@ class _SquaredLocalNCC(torch.autograd.Function):
         return grad_i, grad_j, None, None
 
 
-def local_ncc(image: Tensor, other: Tensor, window: int = 9, eps: float = 1e-5) -> Tensor:
-    """Negative mean squared local normalised cross-correlation (Avants et al. 2008), in [-1, 0].
+_squared_local_ncc: Callable[[Tensor, Tensor, int, float], Tensor] = _SquaredLocalNCC.apply
 
-    ``image`` and ``other`` are ``(N, C, D, H, W)``, ``window`` the odd side length of the cube in voxels.
-    Values are the same as those of the convolution form in common use (zero padding, full-window mean).
+
+def local_ncc(image: Tensor, other: Tensor, window: int = 9, eps: float = 1e-5) -> Tensor:
+    """Return the negative mean squared local normalised cross-correlation (Avants et al. 2008), in [-1, 0].
+
+    ``image`` and ``other`` are ``(N, C, D, H, W)``, ``window`` is the odd side length of the cube in voxels.
+    The values are those of the convolution form in common use (zero padding, full-window mean).
     Raises ``ValueError`` for an even window.
     """
     if window % 2 == 0:
         raise ValueError(f"the NCC window must be odd, got {window}")
-    return -_SquaredLocalNCC.apply(image, other, window, eps)
+    return -_squared_local_ncc(image, other, window, eps)
 
 
 def similarity_force(image: Tensor, other: Tensor, window: int) -> Tensor:
-    """Where `local_ncc` pulls each voxel of ``image``: minus its gradient by a displacement of ``image``, times the
-    number of voxels; SyN's force. Images ``(N, 1, D, H, W)``, the result ``(N, 3, D, H, W)``, without a gradient."""
+    """Return the force with which `local_ncc` pulls each voxel of ``image``, as SyN uses it.
+
+    It is minus the gradient of `local_ncc` by a displacement of ``image``, times the number of voxels. The images are
+    ``(N, 1, D, H, W)``, the force is ``(N, 3, D, H, W)`` and has no gradient itself.
+    """
     with torch.enable_grad():
         image = image.detach().requires_grad_()
         [pull] = torch.autograd.grad(local_ncc(image, other.detach(), window), image)
@@ -110,36 +129,42 @@ def similarity_force(image: Tensor, other: Tensor, window: int) -> Tensor:
 
 
 def diffusion(field: Tensor) -> Tensor:
-    """Mean squared forward difference of ``field (N, 3, D, H, W)``, summed over axes: smoothness in voxel units."""
-    return sum(d.square().mean() for d in forward_differences(field))
+    """Return the mean squared forward difference of ``field (N, 3, D, H, W)``, summed over axes, in voxel units."""
+    along_0, along_1, along_2 = (d.square().mean() for d in forward_differences(field))
+    return along_0 + along_1 + along_2
 
 
 def antifold(field: Tensor) -> Tensor:
-    """ICNet's anti-folding penalty: mean ``max(0, d)^3`` with ``d = u(x) - u(x + e_j) - 1``, over the axes ``j``.
+    """Return ICNet's anti-folding penalty: mean ``max(0, d)^3`` with ``d = u(x) - u(x + e_j) - 1``, over axes ``j``.
 
     As published, all three components of ``field (N, 3, D, H, W)`` are penalised along each axis, not only the one
     along it (Zhang 2018, "Inverse-consistent deep networks for unsupervised deformable image registration").
     """
-    return sum((-d - 1).clamp(min=0).pow(3).mean() for d in forward_differences(field)) / 3
+    along_0, along_1, along_2 = ((-d - 1).clamp(min=0).pow(3).mean() for d in forward_differences(field))
+    return (along_0 + along_1 + along_2) / 3
 
 
 def folding(displacement: Tensor) -> Tensor:
-    """Mean ``max(0, -det(I + Du))`` of ``displacement (N, 3, D, H, W)`` in voxels (LapIRN's optional penalty)."""
+    """Return mean ``max(0, -det(I + Du))`` of ``displacement (N, 3, D, H, W)`` in voxels, LapIRN's optional penalty."""
     return (-jacobian_determinant(displacement)).clamp(min=0).mean()
 
 
 def soft_dice(moving: Tensor, fixed: Tensor, displacement: Tensor) -> Tensor:
-    """1 minus the soft Dice ``2 sum(ab) / (sum(a) + sum(b))`` of two label maps: a mean over labels, then over pairs.
+    """Return 1 minus the soft Dice ``2 sum(ab) / (sum(a) + sum(b))`` of two label maps.
 
-    ``moving`` and ``fixed`` are ``(N, 1, D, H, W)``, whole numbers from 0, which is no label, to 255; b is 1 where a
-    voxel of ``fixed`` has a label, and a how much of the warped moving map's voxel has it, by trilinear interpolation.
-    Labels count that both maps have before warping. Differentiable by ``displacement (N, 3, D, H, W)``, in voxels.
+    It is a mean over the labels that both maps have before warping, then over pairs. For one label, b is 1 where a
+    voxel of ``fixed`` has it, and a is the share of it in a voxel of the warped ``moving``, by trilinear interpolation.
 
-    A voxel has the labels of eight neighbours at most: these are looked up, no map of each label is warped.
+    Parameters
+    ----------
+    moving, fixed : ``(N, 1, D, H, W)``, whole numbers from 0, which is no label, to 255
+    displacement : ``(N, 3, D, H, W)`` in voxels; the result is differentiable by it
+
+    A warped voxel has the labels of eight neighbours at most. These are looked up, and no map of each label is warped.
     """
     count, size = moving.shape[0], [n + 2 for n in moving.shape[2:]]
     pair = torch.arange(count, device=displacement.device).view(-1, 1, 1, 1)
-    # each pair has labels of its own
+    # Pairs are kept apart by an offset: pair p's labels are 256 p to 256 p + 255.
     padded, fixed = F.pad(moving[:, 0].long(), (1, 1) * 3) + 256 * pair, fixed[:, 0].long() + 256 * pair
 
     def volumes(labels: Tensor, shares: Tensor) -> Tensor:
@@ -151,7 +176,7 @@ def soft_dice(moving: Tensor, fixed: Tensor, displacement: Tensor) -> Tensor:
     fractions = [(1 - (p - corner), p - corner) for p, corner in zip(places, corners, strict=True)]
     x, y, z = (corner.long() for corner in corners)
     first = ((pair * size[0] + x) * size[1] + y) * size[2] + z
-    common, warped = 0, 0
+    common, warped = torch.zeros_like(places[0]), displacement.new_zeros(256 * count)
     for i, j, k in product((0, 1), repeat=3):
         share = fractions[0][i] * fractions[1][j] * fractions[2][k]
         label = padded.take(first + (i * size[1] + j) * size[2] + k)
@@ -165,12 +190,12 @@ def soft_dice(moving: Tensor, fixed: Tensor, displacement: Tensor) -> Tensor:
 
 
 def symmetric_consistency(warped: Tensor, warped_by_inverse: Tensor) -> Tensor:
-    """``MSE(A o phi_AB, A o phi_BA^-1)``: both bring A to B (Eq. 2, read in one common space)."""
+    """Return ``MSE(A o phi_AB, A o phi_BA^-1)``, where both bring A to B (Eq. 2, read in one common space)."""
     return F.mse_loss(warped, warped_by_inverse)
 
 
 def inverse_consistency(composed: Tensor) -> Tensor:
-    """``mean |phi_AB(phi_BA(x)) - x|^2`` in squared voxels (Eq. 3 for the two independently predicted directions).
+    """Return ``mean |phi_AB(phi_BA(x)) - x|^2`` in squared voxels (Eq. 3 for two independently predicted directions).
 
     ``composed`` is the displacement of ``phi_AB o phi_BA``, ``(N, 3, D, H, W)``.
     """
@@ -178,28 +203,29 @@ def inverse_consistency(composed: Tensor) -> Tensor:
 
 
 def gradient_inverse_consistency(composed: Tensor) -> Tensor:
-    """``mean |grad(phi_AB o phi_BA) - I|_F^2`` (Section 3.3; Tian et al. 2023), by forward differences.
+    """Return ``mean |grad(phi_AB o phi_BA) - I|_F^2`` (Section 3.3; Tian et al. 2023), by forward differences.
 
     ``composed`` is the displacement of ``phi_AB o phi_BA``, so that the gradient minus I is its own gradient.
     """
-    return sum(d.square().sum(1).mean() for d in forward_differences(composed))
+    along_0, along_1, along_2 = (d.square().sum(1).mean() for d in forward_differences(composed))
+    return along_0 + along_1 + along_2
 
 
 def multi_level_consistency(warped: Tensor, warped_before: Tensor) -> Tensor:
-    """``MSE(w_i, (w_i + w_(i-1)) / 2)`` with the moving image warped after and before this level (Eq. 4)."""
+    """Return ``MSE(w_i, (w_i + w_(i-1)) / 2)`` of the moving image warped after and before this level (Eq. 4)."""
     return F.mse_loss(warped, (warped + warped_before) / 2)
 
 
 def compose_both_orders(displacement: Tensor) -> Tensor:
-    """``phi_AB o phi_BA`` and ``phi_BA o phi_AB`` of a batch whose halves are the two directions.
+    """Return ``phi_AB o phi_BA`` and ``phi_BA o phi_AB`` of a batch whose halves are the two directions.
 
-    ``displacement`` is ``(2N, 3, D, H, W)``: N fields A to B, then the N fields B to A.
+    ``displacement`` and the result are ``(2N, 3, D, H, W)`` in voxels: N fields A to B, then the N fields B to A.
     """
     return compose(displacement, swap_directions(displacement))
 
 
 def both_directions(image_a: Tensor, image_b: Tensor) -> tuple[Tensor, Tensor]:
-    """Moving and fixed images of a batch that holds A to B first and B to A second."""
+    """Return the moving and the fixed images of a batch that holds A to B first and B to A second."""
     return torch.cat([image_a, image_b]), torch.cat([image_b, image_a])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -11,12 +12,14 @@ from torch.utils.checkpoint import checkpoint
 
 from smgicnet.registration.fields import per_axis
 
-SLOPE = 0.2
+SLOPE = 0.2  # of leaky ReLUs, for negative values
 
 
 def activate(x: Tensor) -> Tensor:
-    """Leaky ReLU in place, of a result that nothing else holds: its gradient needs the outcome alone, and training
-    keeps one map less for each."""
+    """Apply a leaky ReLU in place, to a result that nothing else holds.
+
+    Its gradient needs the outcome alone, so that training keeps one map less for each call.
+    """
     return F.leaky_relu(x, SLOPE, inplace=True)
 
 
@@ -26,54 +29,61 @@ def _in_float32(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 class Conv(nn.Conv3d):
-    """In float32 where an axis is shorter than the kernel: there oneDNN's gradient of the weights in bfloat16 is of
-    memory that nothing has written (seen in torch 2.13)."""
+    """A 3D convolution that works in float32 where an axis is shorter than the kernel.
+
+    There oneDNN's gradient of the weights in bfloat16 comes from memory that nothing has written (seen in torch 2.13).
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         short = min(x.shape[2:]) < max(self.kernel_size)
         return _in_float32(super().forward, x) if short else super().forward(x)
 
 
-class _ToField:
-    """Of the last convolution, to the three components of a field: in float32 whatever is around it, and so is what
-    comes after it."""
+class FieldConv(nn.Conv3d):
+    """The last convolution, from features to a field on their grid; it works in float32, whatever is around it."""
 
     def forward(self, x: Tensor) -> Tensor:
         return _in_float32(super().forward, x)
 
 
-class FieldConv(_ToField, nn.Conv3d):
-    """On the grid of its features."""
+class FinerFieldConv(nn.ConvTranspose3d):
+    """The last convolution, from features to a field on a grid twice as fine; it works in float32, too."""
 
-
-class FinerFieldConv(_ToField, nn.ConvTranspose3d):
-    """To a grid twice as fine."""
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return _in_float32(partial(super().forward, output_size=output_size), x)
 
 
 def conv(channels_in: int, channels_out: int, *, stride: int = 1, kernel: int = 3, bias: bool = True) -> Conv:
-    """A 3D convolution that keeps the grid at stride 1."""
+    """Return a 3D convolution that keeps the grid at stride 1."""
     return Conv(channels_in, channels_out, kernel, stride=stride, padding=kernel // 2, bias=bias)
 
 
 def field_conv(channels_in: int, *, kernel: int = 3, bias: bool = True) -> FieldConv:
+    """Return the convolution from features to the three components of a field on their grid."""
     return FieldConv(channels_in, 3, kernel, padding=kernel // 2, bias=bias)
 
 
 def finer_field_conv(channels_in: int) -> FinerFieldConv:
+    """Return the convolution from features to the three components of a field on a grid twice as fine."""
     return FinerFieldConv(channels_in, 3, 4, stride=2, padding=1)
 
 
 class Block(nn.Module):
-    """With ``recompute`` it keeps its input alone for the backward pass and computes the rest again there."""
+    """A part of a network that can compute its inner maps again in the backward pass, instead of keeping them.
+
+    It does so, and keeps its input alone, where ``recompute`` is set. Nothing in a block is random, so that no random
+    state has to be kept.
+    """
 
     recompute = False
 
     def __call__(self, *inputs: Tensor) -> Tensor:
+        result: Tensor
         if self.recompute and torch.is_grad_enabled():
-            return checkpoint(
-                super().__call__, *inputs, use_reentrant=False, preserve_rng_state=False
-            )  # none is random
-        return super().__call__(*inputs)
+            result = checkpoint(super().__call__, *inputs, use_reentrant=False, preserve_rng_state=False)
+        else:
+            result = super().__call__(*inputs)
+        return result
 
 
 class SequentialBlock(Block, nn.Sequential):
@@ -81,7 +91,7 @@ class SequentialBlock(Block, nn.Sequential):
 
 
 def conv_pair(channels_in: int, channels_out: int, *, stride: int = 1, bias: bool = True) -> SequentialBlock:
-    """Convolution, leaky ReLU, convolution: the encoder of an input image pair."""
+    """Return the encoder of an input image pair: convolution, leaky ReLU, convolution."""
     return SequentialBlock(
         conv(channels_in, channels_out, stride=stride, bias=bias),
         nn.LeakyReLU(SLOPE, inplace=True),
@@ -90,7 +100,7 @@ def conv_pair(channels_in: int, channels_out: int, *, stride: int = 1, bias: boo
 
 
 class ResidualBlock(Block):
-    """``x + conv(act(conv(act(x))))``, then the activation; ``(N, C, D, H, W)`` in and out."""
+    """The block ``act(x + conv(act(conv(act(x)))))``; its input and output are ``(N, C, D, H, W)``."""
 
     def __init__(self, channels: int, *, bias: bool = True):
         super().__init__()
@@ -104,7 +114,7 @@ class ResidualBlock(Block):
 
 
 class AttentionGate(Block):
-    """Additive attention gate on a skip connection (Appendix A, Figure 4; Oktay et al. 2018).
+    """The additive attention gate on a skip connection (Appendix A, Figure 4; Oktay et al. 2018).
 
     The skip feature, brought to the coarser grid, and the gating feature each pass a 1x1x1 convolution;
     their sum passes ReLU, a 1x1x1 convolution to one channel and a sigmoid, and weights the skip feature.
@@ -118,17 +128,21 @@ class AttentionGate(Block):
         self.to_weight = conv(inner, 1, kernel=1)
 
     def forward(self, skip: Tensor, gating: Tensor) -> Tensor:
-        """``skip`` is ``(N, C, D, H, W)``, ``gating`` ``(N, C, D/2, H/2, W/2)``; returns the weighted skip feature."""
+        """Return ``skip (N, C, D, H, W)``, weighted by means of ``gating (N, C, D/2, H/2, W/2)``."""
         weight = torch.sigmoid(self.to_weight(F.relu(self.from_skip(skip) + self.from_gating(gating))))
         return skip * F.interpolate(weight, size=skip.shape[2:], mode="trilinear", align_corners=False).to(skip.dtype)
 
 
 class VelocityHead(Block):
-    """Features to a bounded velocity in voxels: ``softsign * velocity_range * (size - 1) / 2`` along each axis.
+    """The map from features to a bounded velocity in voxels: ``softsign * velocity_range * (size - 1) / 2``.
 
-    ``velocity_range`` is a fraction of the half-width of the field of view, one value at every level.
-    The last convolution starts near zero, so that a level starts from the result of the level below. ``stride``: of
-    the features' grid in that of the velocity, 1 or 2.
+    The last convolution starts near zero, so that a level starts from the result of the level below.
+
+    Parameters
+    ----------
+    channels_in, channels : of the features, and of the layer before the last
+    velocity_range : the bound, a fraction of the half-width of the field of view
+    stride : how many voxels of the velocity's grid a voxel of the features spans, 1 or 2
     """
 
     def __init__(self, channels_in: int, channels: int, velocity_range: float, stride: int = 1):
@@ -136,8 +150,9 @@ class VelocityHead(Block):
         self.hidden = conv(channels_in, channels)
         self.output = field_conv(channels) if stride == 1 else finer_field_conv(channels)
         self.velocity_range = velocity_range
-        nn.init.normal_(self.output.weight, std=1e-4)
-        nn.init.zeros_(self.output.bias)
+        weight, bias = self.output.parameters()
+        nn.init.normal_(weight, std=1e-4)
+        nn.init.zeros_(bias)
 
     def forward(self, x: Tensor) -> Tensor:
         v = F.softsign(self.output(activate(self.hidden(x))))
@@ -145,14 +160,14 @@ class VelocityHead(Block):
 
 
 def half_width(field: Tensor) -> Tensor:
-    """Half of the grid's extent in voxels along each axis, ``(1, 3, 1, 1, 1)``: unit coordinates to voxels."""
+    """Return half of the grid's extent along each axis in voxels, ``(1, 3, 1, 1, 1)``: one unit coordinate."""
     return per_axis(tuple((n - 1) / 2 for n in field.shape[2:]), field.device, field.dtype)
 
 
 class LevelTrunk(Block):
-    """Encoder-decoder of levels 1 to 3: stride 2, ``blocks`` residual blocks, transposed convolution, skip.
+    """The encoder-decoder of levels 1 to 3: stride 2, ``blocks`` residual blocks, transposed convolution, skip.
 
-    ``(N, C, D, H, W)`` features in, ``(N, 2C, D, H, W)`` out (decoder and skip features side by side).
+    Features ``(N, C, D, H, W)`` become ``(N, 2C, D, H, W)``, the decoder's and the skip's side by side.
     """
 
     def __init__(self, channels: int, blocks: int):
@@ -167,15 +182,16 @@ class LevelTrunk(Block):
 
 
 class GatedEncoderDecoder(Block):
-    """Level 4 (Appendix A): three residual blocks with stride-2 convolutions, three back, three gated skips.
+    """The encoder-decoder of level 4 (Appendix A), whose skip connections are gated.
 
-    ``(N, C, D, H, W)`` features in, ``(N, 2C, D, H, W)`` out. ``gated=False`` leaves the skips plain (ablation).
+    It has ``depth`` (3 in the paper) residual blocks with convolutions of stride 2, as many back, and as many skips.
+    Features ``(N, C, D, H, W)`` become ``(N, 2C, D, H, W)``. ``gated=False`` leaves the skips plain, as an ablation.
     """
 
     def __init__(self, channels: int, depth: int, gated: bool):
         super().__init__()
 
-        def each(make):
+        def each(make: Callable[[], nn.Module]) -> nn.ModuleList:
             return nn.ModuleList(make() for _ in range(depth))
 
         self.encoders = each(lambda: ResidualBlock(channels))

@@ -1,6 +1,6 @@
 """Instance optimisation: the velocity that a network predicts, improved on its one pair before it is used.
 
-As Balakrishnan et al. (2019) and the published GradICON and LapIRN evaluations do it; no label is used.
+Balakrishnan et al. (2019) and the published evaluations of GradICON and LapIRN do so, too. No label is used.
 """
 
 from __future__ import annotations
@@ -14,9 +14,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Refinement:
-    """Adam's ``iterations`` (0: none) and ``learning_rate``, in voxels a step, of a velocity on a grid whose voxels are
-    ``shrink`` times as large as the image's. The similarity is the local NCC, a mean over ``windows`` in the
-    image's voxels."""
+    """How a pair's velocity is improved.
+
+    Attributes
+    ----------
+    iterations : steps of Adam, 0 for no refinement
+    learning_rate : of Adam, in voxels a step
+    shrink : how many times the voxels of the velocity's grid are as large as the image's
+    windows : of the local NCC, whose mean over them is the similarity, in voxels of the image
+    """
 
     iterations: int
     learning_rate: float
@@ -25,7 +31,7 @@ class Refinement:
 
 
 def refine(velocity: Tensor, loss: Callable[[Tensor], Tensor], config: Refinement) -> Tensor:
-    """``velocity (1, 3, D, H, W)`` in voxels after the steps of ``config`` down ``loss``, a function of it."""
+    """Return ``velocity (1, 3, D, H, W)`` in voxels after the steps that ``config`` asks for down ``loss``."""
     if not config.iterations:
         return velocity
     with torch.enable_grad():

@@ -15,18 +15,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 ENERGIES = ("root_sum_of_squares", "sum_of_squares")
-UNIT_GAIN = 2**-1.5  # of one 3D level of an orthonormal wavelet
+UNIT_GAIN = 2**-1.5  # one 3D level of an orthonormal wavelet multiplies a constant image by 2^1.5
 
 
 class PyramidLevel(NamedTuple):
-    """One resolution: ``low (N, 1, D, H, W)`` and ``energy`` of the same shape (None at full resolution)."""
+    """The images of one resolution, each ``(N, 1, D, H, W)``.
+
+    Attributes
+    ----------
+    low : the low-pass (LLL) image
+    energy : the energy of the detail bands, None at full resolution
+    """
 
     low: Tensor
     energy: Tensor | None
 
 
 def decompose(image: np.ndarray, wavelet: str, energy: str) -> tuple[np.ndarray, np.ndarray]:
-    """One level of the 3D DWT of PyWavelets.
+    """Compute one level of the 3D DWT of PyWavelets.
 
     Parameters
     ----------
@@ -43,12 +49,12 @@ def decompose(image: np.ndarray, wavelet: str, energy: str) -> tuple[np.ndarray,
 
 
 class WaveletPyramid(nn.Module):
-    """`decompose`, level by level, on batches and on any device.
+    """The transform of `decompose`, level by level, on batches and on any device.
 
-    Parameters
-    ----------
-    wavelet, energy : as in `decompose`
+    ``wavelet`` and ``energy`` are those of `decompose`. Raises ``ValueError`` for an unknown energy.
     """
+
+    filters: Tensor
 
     def __init__(self, wavelet: str, energy: str):
         super().__init__()
@@ -61,7 +67,7 @@ class WaveletPyramid(nn.Module):
         self.register_buffer("filters", (filters * UNIT_GAIN).float(), persistent=False)
 
     def decompose(self, image: Tensor) -> PyramidLevel:
-        """``image`` is ``(N, 1, D, H, W)``; the result has half its size."""
+        """Compute one level of an ``image (N, 1, D, H, W)``; the result has half its size."""
         length = self.filters.shape[-1]
         before = length // 2 - 1
         padded = F.pad(image, [before, length - 2 - before] * 3, mode="circular") if length > 2 else image
@@ -73,7 +79,7 @@ class WaveletPyramid(nn.Module):
         return PyramidLevel(bands[:, :1], squares)
 
     def forward(self, image: Tensor, levels: int) -> list[PyramidLevel]:
-        """Coarsest first; the last entry is the image itself, without an energy image."""
+        """Return ``levels`` resolutions, the coarsest first; the last is the image itself, without an energy image."""
         pyramid = [PyramidLevel(image, None)]
         for _ in range(levels - 1):
             pyramid.insert(0, self.decompose(pyramid[0].low))

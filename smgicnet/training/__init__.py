@@ -1,4 +1,5 @@
 """The training loop: what a step sees, what it does, and how several devices share it.
 
-Public: `loop`, `sampling`, `distributed`, `cuda_graph`. It may import core, registration, preparation and methods.
+Public: `loop`, `checkpoint`, `sampling`, `distributed`, `cuda_graph`. It may import core, registration, preparation
+and methods.
 """

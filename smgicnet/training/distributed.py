@@ -1,6 +1,6 @@
-"""One training by several processes of one machine, a GPU each, that share every batch; torchrun starts them.
+"""One training by several processes of one machine, each with a GPU, that share every batch; torchrun starts them.
 
-Gradients are averaged by DistributedDataParallel, so that N processes do what one does with the same global batch.
+DistributedDataParallel averages the gradients, so that N processes do what one does with the same global batch.
 """
 
 from __future__ import annotations
@@ -34,39 +34,46 @@ from smgicnet.methods.device import has_gpu_of_its_own, pick_device
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
-LONGEST_WAIT = timedelta(hours=2)  # of the others, while the first validates
-SPEAKS_AFTER = 5  # seconds, if it is not the first process that has an error
+LONGEST_WAIT = timedelta(hours=2)  # the others wait so long while the first validates
+SPEAKS_AFTER = 5  # seconds after which a process other than the first reports its error
 DONE = "done"  # the file that says that the first process came to its end
-STOPPING_SECONDS = 100  # to write a checkpoint in, once the processes were asked to stop
+STOPPING_SECONDS = 100  # processes that are asked to stop have so long to write a checkpoint
 log = logging.getLogger(__name__)
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 @dataclass(frozen=True)
 class Group:
-    """The processes of a training: this one's ``rank`` among ``size``. The first alone writes and validates."""
+    """The processes of a training, of which the first alone writes and validates.
+
+    Attributes
+    ----------
+    rank : the number of this process, from 0; by default 0
+    size : the number of processes; by default 1
+    """
 
     rank: int = 0
     size: int = 1
 
     @property
     def first(self) -> bool:
+        """Whether this is the first process."""
         return self.rank == 0
 
     def part(self, count: int) -> range:
-        """Which of ``count`` things, pairs of a batch, are this process's."""
+        """Return the indices, of ``count`` pairs of a batch, that are this process's."""
         return range(self.rank, count, self.size)
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """The module with gradients that are averaged over the processes, of the parameters that now learn."""
+        """Return the module with the gradients of the parameters that now learn averaged over the processes."""
         if self.size == 1:
             return module
-        # a kernel of one voxel has several names for one layout: nothing is copied
+        # The layout of a kernel of one voxel can be described by several strides: nothing is copied.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         return nn.parallel.DistributedDataParallel(module)
 
     def mean(self, values: Mapping[str, Tensor]) -> dict[str, float]:
-        """Scalars, averaged over the processes."""
+        """Return scalars, averaged over the processes."""
         if self.size == 1:
             return {name: value.item() for name, value in values.items()}
         stacked = torch.stack([value.float() for value in values.values()])
@@ -74,7 +81,7 @@ class Group:
         return dict(zip(values, (stacked / self.size).tolist(), strict=True))
 
     def any(self, value: bool, device: torch.device) -> bool:
-        """Whether it is so in one of the processes."""
+        """Return whether ``value`` is true in one of the processes."""
         if self.size == 1:
             return value
         flag = torch.tensor(float(value), device=device)
@@ -82,14 +89,17 @@ class Group:
         return flag.item() > 0
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes have come here."""
         if self.size > 1:
             dist.barrier()
 
 
 @contextmanager
 def joined() -> Iterator[Group]:
-    """Join the processes that torchrun has started; where it has not, this one is alone."""
+    """Join the processes that torchrun has started; without torchrun, this process is alone.
+
+    Raises `InputError` where there are fewer free GPUs than processes.
+    """
     size = int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1  # sites set WORLD_SIZE too
     if size == 1:
         yield Group()
@@ -110,14 +120,17 @@ def joined() -> Iterator[Group]:
     dist.destroy_process_group()
 
 
-def run(function: Callable, processes: int, log_path: str | Path, *arguments: object, **keywords: object) -> None:
-    """Call ``function`` of a module in so many processes at once; in this one if it is one.
+def run(
+    function: Callable[..., object], processes: int, log_path: str | Path, *arguments: object, **keywords: object
+) -> None:
+    """Call ``function``, one of a module, in so many ``processes`` at once, or in this one if it is only one.
 
-    Their messages go to ``log_path``. Raises `Interrupted` when they were asked to stop before they were done, and
-    ``SystemExit`` with their code after an error.
+    The processes' messages go to ``log_path``. Raises `Interrupted` when they were asked to stop before they were done,
+    and ``SystemExit`` with their code after an error.
     """
     if processes <= 1:
-        return function(*arguments, **keywords)
+        function(*arguments, **keywords)
+        return
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -147,7 +160,10 @@ def run(function: Callable, processes: int, log_path: str | Path, *arguments: ob
 
 
 def _ended(failure: ProcessFailure) -> BaseException:
-    """What the end of the process that failed first means; it has said so itself, unless it was killed."""
+    """Return the exception that stands for the end of the process that failed first.
+
+    That process has reported its error itself, unless it was killed.
+    """
     if failure.exitcode == REQUEUE:
         return Interrupted("interrupted")
     if failure.exitcode < 0:
@@ -157,7 +173,7 @@ def _ended(failure: ProcessFailure) -> BaseException:
 
 
 def main(call: str) -> None:
-    """One of the processes that `run` starts."""
+    """Run one of the processes that `run` starts; ``call`` is the file that holds what it is to do."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGTERM)
     function, arguments, keywords, path = pickle.loads(Path(call).read_bytes())
@@ -168,7 +184,7 @@ def main(call: str) -> None:
         except Interrupted:
             raise
         except Exception:
-            if not first:  # ended by torchrun meanwhile, where it is the first one's error or follows from it
+            if not first:  # torchrun ends this process meanwhile, where the first one has an error, too
                 time.sleep(SPEAKS_AFTER)
             raise
         if first:

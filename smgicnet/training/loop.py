@@ -1,13 +1,12 @@
-"""The one training loop. A paper's levels are data (`Stage`s).
+"""The one training loop. The levels of a paper are data (`Stage`s).
 
-Resuming is bit-identical to never having stopped on a CPU with the same number of threads; on a GPU some of torch's
-backward kernels (trilinear sampling) add in no fixed order. Several processes (`training.distributed`) share each
-batch: the same training up to rounding.
+A resumed training is bit-identical to one that never stopped on a CPU with the same number of threads; on a GPU some of
+torch's backward kernels (trilinear sampling) add in no fixed order. Several processes (`training.distributed`) can
+share each batch, which gives the same training up to rounding.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -25,9 +24,10 @@ from smgicnet.core.errors import InputError
 from smgicnet.core.interruption import Interrupted, Stop, watch
 from smgicnet.methods.contract import LearnedMethod
 from smgicnet.methods.stage import Stage
-from smgicnet.methods.weights import save
-from smgicnet.training.cuda_graph import GraphedGradients, gradients
+from smgicnet.training.checkpoint import Checkpoint, Row
+from smgicnet.training.cuda_graph import BatchPart, GraphedGradients, gradients
 from smgicnet.training.distributed import Group
+from smgicnet.training.progress import Progress
 from smgicnet.training.sampling import (
     Augmentation,
     ImageSet,
@@ -39,15 +39,25 @@ from smgicnet.training.sampling import (
 )
 
 log = logging.getLogger(__name__)
-PROGRESS_SECONDS = 10
-SAME_REQUEST_SECONDS = 5  # within which a signal again is no second request, to processes that train together
+SAME_REQUEST_SECONDS = 5  # processes that train together take a signal again within so long for the same request
+Learn = Callable[..., dict[str, Tensor]]  # from a batch to its terms, with the gradients put into the parameters
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What all stages of a method share. ``batch_size``: pairs a step, of all processes together. The rate is
-    multiplied by ``decay_factor`` at ``decay_after`` iterations (None: never) and then every ``decay_every``.
-    ``precision`` is of the convolutions' work: float32, or bfloat16, from float32 weights to float32 fields."""
+    """The settings that all stages of a method share.
+
+    Attributes
+    ----------
+    batch_size : pairs a step, of all processes together
+    decay_after : iterations after which the learning rate is multiplied by ``decay_factor``, None for never
+    decay_every : iterations between two further multiplications
+    decay_factor : the factor of the learning rate
+    checkpoint_every : iterations between two checkpoints
+    validate_every : iterations between two validations
+    precision : of the convolutions, float32 or bfloat16; weights and fields are float32 in both
+    augmentation : how images are changed at random
+    """
 
     batch_size: int
     decay_after: int | None
@@ -63,9 +73,16 @@ class TrainingConfig:
 class Job:
     """One stage of one training: what it learns from, where it writes, what identifies it.
 
-    ``identity`` (config, seed, source digest, digest of the earlier weights) goes into the checkpoint; a checkpoint
-    of another identity is put aside and never resumed. ``labels``: the images' label maps, for a method that learns
-    from them. ``validate`` maps the method to a mean Dice.
+    Attributes
+    ----------
+    stage : the stage's length and rates
+    config : the settings that all stages share
+    images : the training images
+    seed : of the order of pairs and of the augmentation
+    folder : the folder for the checkpoint
+    identity : config, seed, source digest and digest of the earlier weights, as they go into the checkpoint
+    validate : a function that maps the method to a mean Dice, None for no validation
+    labels : the images' label maps, for a method that learns from them; by default None
     """
 
     stage: Stage
@@ -79,11 +96,15 @@ class Job:
 
     @property
     def checkpoint(self) -> Path:
+        """The checkpoint's file."""
         return self.folder / "checkpoint.pt"
 
 
 def learning_rate(step: int, stage: Stage, config: TrainingConfig) -> float:
-    """Section 4.2: constant, then halved every 50k iterations after the first 60k (at 60k, 110k, ...)."""
+    """Return the learning rate at a step.
+
+    In Section 4.2 of the paper it is constant, then halved every 50k iterations after the first 60k (at 60k, 110k...).
+    """
     if config.decay_after is None or step < config.decay_after:
         return stage.learning_rate
     halvings = 1 + (step - config.decay_after) // config.decay_every
@@ -93,35 +114,29 @@ def learning_rate(step: int, stage: Stage, config: TrainingConfig) -> float:
 def train(
     method: LearnedMethod,
     job: Job,
-    on_log: Callable[[int, dict], None] | None = None,
+    on_log: Callable[[int, Row], None] | None = None,
     group: Group = Group(),  # noqa: B008 (immutable)
 ) -> pd.DataFrame:
     """Train the newest stage of ``method`` in place; continue from a checkpoint of the same job if there is one.
 
-    ``on_log(step, row)`` is called each step (TensorBoard); ``group``: the processes that train together.
-    Returns the history: a row a step with every term of the objective, unweighted, their weighted ``total``, rate and
-    seconds; ``validation_dice`` where measured. Raises `InputError` when the loss is not finite, `RuntimeError` when a
-    parameter that should learn does not, and `Interrupted`, with a checkpoint written, when a signal has asked to stop.
+    ``on_log(step, row)`` is called each step (for TensorBoard); ``group`` are the processes that train together.
+
+    Returns the history, a row a step, with every term of the objective, unweighted, their weighted ``total``, the
+    learning rate, the seconds, and ``validation_dice`` where it was measured. Raises `InputError` when the loss is not
+    finite, ``RuntimeError`` when a parameter that should learn does not, and `Interrupted`, with a checkpoint written,
+    when a signal has asked to stop.
     """
-    sampler = PairSampler(len(job.images), job.config.batch_size, job.seed)
-    length = job.stage.length(sampler.pairs, job.config.batch_size)
-    newest, earlier = method.stage_parameters()
-    optimizer = torch.optim.Adam([{"params": newest}, {"params": earlier}] if earlier else newest)
-    learning = newest + (earlier if length > job.stage.frozen_iterations else [])
-    _check_optimized(method.network, optimizer, newest + earlier)
-    before = [p.detach().clone() for p in learning]
-    history, start = _resume(method, optimizer, job, group)
+    training = _Training(method, job, group)
+    length = training.length
+    before = [p.detach().clone() for p in training.learning]
+    checkpoint = Checkpoint(job.checkpoint, job.identity, method.network, training.optimizer)
+    history, start = checkpoint.resume(group)
     if start == 0:
-        log.info("%d iterations, %d images, %d ordered pairs", length, len(job.images), sampler.pairs)
-    clock = _Progress(start, length)
-    learn = None
+        log.info("%d iterations, %d images, %d ordered pairs", length, len(job.images), training.sampler.pairs)
+    clock = Progress(start, length)
     with watch(once_more_after=SAME_REQUEST_SECONDS if group.size > 1 else 0) as stop:
         for step in range(start, length):
-            if learn is None or step == job.stage.frozen_iterations:
-                for parameter in earlier:
-                    parameter.requires_grad_(step >= job.stage.frozen_iterations)
-                learn = step_gradients(method, job.config.precision, group)
-            row = _step(learn, method.device, optimizer, job, sampler, step, group)
+            row = training.step(step)
             done = step + 1
             if group.first and job.validate and (done % job.config.validate_every == 0 or done == length):
                 row["validation_dice"] = job.validate(method)
@@ -132,27 +147,76 @@ def train(
             asked = group.any(stop.asked is not None, method.device)
             if done < length and (asked or done % job.config.checkpoint_every == 0):
                 if group.first:
-                    _save_checkpoint(method, optimizer, job, history, done)
+                    checkpoint.save(history, done)
                 if asked:
                     _interrupt(stop, job, done, length)
     if start == 0:
-        _check_moved(learning, before, method.network)
+        _check_moved(training.learning, before, method.network)
     return pd.DataFrame(history)
 
 
+class _Training:
+    """A training that goes on: the method, its optimizer, and the steps that they take together.
+
+    Attributes
+    ----------
+    length : the number of iterations
+    sampler : the pairs of each step
+    optimizer : Adam with all parameters of the newest and of the earlier levels
+    learning : the parameters that learn at some time
+    """
+
+    def __init__(self, method: LearnedMethod, job: Job, group: Group):
+        self._method, self._job, self._group = method, job, group
+        self.sampler = PairSampler(len(job.images), job.config.batch_size, job.seed)
+        self.length = job.stage.length(self.sampler.pairs, job.config.batch_size)
+        newest, self._earlier = method.stage_parameters()
+        groups = [{"params": newest}, {"params": self._earlier}] if self._earlier else [{"params": newest}]
+        self.optimizer = torch.optim.Adam(groups)
+        self.learning = newest + (self._earlier if self.length > job.stage.frozen_iterations else [])
+        _check_optimized(method.network, self.optimizer, newest + self._earlier)
+        self._learn: Learn | None = None
+
+    def step(self, step: int) -> Row:
+        """Do one step of the optimizer, numbered from 0; returns its row of the history."""
+        job, learn = self._job, self._learning_at(step)
+        begun = time.perf_counter()
+        batch = _batch(job, self.sampler.batch(step), step, self._group, self._method.device)
+        rate = learning_rate(step, job.stage, job.config)
+        for param_group, factor in zip(self.optimizer.param_groups, (1.0, job.stage.earlier_rate), strict=False):
+            param_group["lr"] = rate * factor
+        values = self._group.mean(learn(*batch))
+        if not all(map(math.isfinite, values.values())):
+            problem = f"the loss is not finite at step {step}: {values}"
+            raise InputError(job.folder, problem, "Lower the learning rate or check the images")
+        self.optimizer.step()
+        return {"step": step, **values, "learning_rate": rate, "seconds": time.perf_counter() - begun}
+
+    def _learning_at(self, step: int) -> Learn:
+        """Return what finds the gradients at a step, made anew when the earlier levels begin to learn."""
+        frozen = self._job.stage.frozen_iterations
+        if self._learn is None or step == frozen:
+            for parameter in self._earlier:
+                parameter.requires_grad_(step >= frozen)
+            self._learn = step_gradients(self._method, self._job.config.precision, self._group)
+        return self._learn
+
+
 class Objective(nn.Module):
-    """The objective as a module, which DistributedDataParallel wants: image pairs to the weighted total and terms.
-    ``precision``: see `TrainingConfig`."""
+    """The objective as a module, which DistributedDataParallel needs; ``precision`` is that of `TrainingConfig`."""
 
     def __init__(self, method: LearnedMethod, precision: str):
         super().__init__()
         self._half = precision == "bfloat16"
-        self.parameter_list = nn.ParameterList(method.network.parameters())  # not its buffers: they are constants
+        self.parameter_list = nn.ParameterList(method.network.parameters())  # its buffers are constants and stay out
         self._method = method
 
-    def forward(self, *batch) -> tuple[Tensor, dict[str, Tensor]]:
-        with torch.autocast(batch[0].device.type, torch.bfloat16, enabled=self._half):
-            terms = self._method.objective(*batch)
+    def forward(
+        self, image_a: Tensor, image_b: Tensor, labels: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the weighted total and the unweighted terms for a batch of image pairs."""
+        with torch.autocast(image_a.device.type, torch.bfloat16, enabled=self._half):
+            terms = self._method.objective(image_a, image_b, labels)
         return weighted_total(terms, self._method.weights), terms
 
 
@@ -160,42 +224,21 @@ def step_gradients(
     method: LearnedMethod,
     precision: str,
     group: Group = Group(),  # noqa: B008 (immutable)
-) -> Callable[..., dict[str, Tensor]]:
-    """What brings a batch's gradients into the parameters that now learn, and gives its terms: the fastest way here."""
+) -> Learn:
+    """Return what puts a batch's gradients into the parameters that now learn, in the fastest way on this device."""
     objective = group.wrap(Objective(method, precision))
     graphed = method.same_steps and method.device.type == "cuda" and group.size == 1
     return GraphedGradients(objective) if graphed else partial(gradients, objective)
 
 
-def _step(
-    learn: Callable[..., dict[str, Tensor]],
-    device: torch.device,
-    optimizer: torch.optim.Optimizer,
-    job: Job,
-    sampler: PairSampler,
-    step: int,
-    group: Group,
-) -> dict:
-    """One optimiser step by the gradients that ``learn`` finds; returns its row of the history."""
-    begun = time.perf_counter()
-    batch = _batch(job, sampler.batch(step), step, group, device)
-    rate = learning_rate(step, job.stage, job.config)
-    for param_group, factor in zip(optimizer.param_groups, (1.0, job.stage.earlier_rate), strict=False):
-        param_group["lr"] = rate * factor
-    values = group.mean(learn(*batch))
-    if not all(map(math.isfinite, values.values())):
-        raise InputError(
-            job.folder,
-            f"the loss is not finite at step {step}: {values}",
-            "Lower the learning rate or check the images",
-        )
-    optimizer.step()
-    return {"step": step, **values, "learning_rate": rate, "seconds": time.perf_counter() - begun}
+def _batch(
+    job: Job, pairs: list[tuple[int, int]], step: int, group: Group, device: torch.device
+) -> tuple[BatchPart, ...]:
+    """Return this process's part of a step's pairs, augmented, as the objective takes it.
 
-
-def _batch(job: Job, pairs: list[tuple[int, int]], step: int, group: Group, device: torch.device) -> tuple:
-    """This process's part of a step's pairs, augmented: what the objective takes, its first and its second images, each
-    ``(N, 1, D, H, W)``, and where the job has labels the pair of their label maps, alike."""
+    It holds the first and the second images, each ``(N, 1, D, H, W)``, and where the job has labels the pair of their
+    label maps of the same shape.
+    """
     mine = list(group.part(len(pairs)))
     first, second = zip(*(pairs[index] for index in mine), strict=True)
     images = job.images.batch(first + second).to(device, non_blocking=True).contiguous()
@@ -207,18 +250,23 @@ def _batch(job: Job, pairs: list[tuple[int, int]], step: int, group: Group, devi
         displacement = displacement_of(changes, images.shape[2:])
         images = augment(images, changes, displacement)
         labels = None if labels is None else augment_labels(labels, changes, displacement)
-    return images.chunk(2) if labels is None else (*images.chunk(2), labels.chunk(2))
+    image_a, image_b = images.chunk(2)
+    if labels is None:
+        return image_a, image_b
+    labels_a, labels_b = labels.chunk(2)
+    return image_a, image_b, (labels_a, labels_b)
 
 
 def weighted_total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """The sum that is minimised. Raises ``ValueError`` for a term without weight or a weight without term."""
+    """Return the sum that is minimised. Raises ``ValueError`` for a term without weight or a weight without term."""
     if terms.keys() != weights.keys():
         raise ValueError(f"the objective has terms {sorted(terms)}, the config weights {sorted(weights)}")
-    return sum(weights[name] * term for name, term in terms.items())
+    weighted = [weights[name] * term for name, term in terms.items()]
+    return sum(weighted, start=weighted[0].new_zeros(()))
 
 
-def _check_optimized(network: nn.Module, optimizer, expected: list[nn.Parameter]) -> None:
-    """Before the first step: every parameter of the network is in a stage, and every one of a stage is optimised."""
+def _check_optimized(network: nn.Module, optimizer: torch.optim.Optimizer, expected: list[nn.Parameter]) -> None:
+    """Raise ``RuntimeError`` unless every parameter of the network is in a stage and is optimised."""
     optimised = {id(p) for group in optimizer.param_groups for p in group["params"]}
     lost = [
         name for name, p in network.named_parameters() if id(p) not in optimised or all(p is not e for e in expected)
@@ -228,69 +276,14 @@ def _check_optimized(network: nn.Module, optimizer, expected: list[nn.Parameter]
 
 
 def _check_moved(learning: list[nn.Parameter], before: list[Tensor], network: nn.Module) -> None:
-    """After a stage: every parameter that should have learnt has changed."""
+    """Raise ``RuntimeError`` unless every parameter that should have learnt in a stage has changed."""
     names = {id(p): name for name, p in network.named_parameters()}
     still = [names[id(p)] for p, old in zip(learning, before, strict=True) if torch.equal(p.detach(), old)]
     if still:
         raise RuntimeError(f"parameters that did not move in training: {still}")
 
 
-def _save_checkpoint(method: LearnedMethod, optimizer, job: Job, history: list[dict], step: int) -> None:
-    state = {
-        "network": method.network.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "random": torch.get_rng_state(),
-        "step": step,
-        "identity": json.dumps(job.identity, sort_keys=True),
-        "history": history,
-    }
-    save(state, job.checkpoint)
-
-
 def _interrupt(stop: Stop, job: Job, done: int, length: int) -> None:
     by = stop.asked or "another process"
     where = f"interrupted by {by} at iteration {done} of {length}: checkpoint {job.checkpoint}"
     raise Interrupted(f"{where}. Run the same command again: it goes on from there")
-
-
-def _resume(method: LearnedMethod, optimizer, job: Job, group: Group) -> tuple[list[dict], int]:
-    """Load the job's checkpoint if it is one of this very job; returns the history and the step to go on with."""
-    if not job.checkpoint.is_file():
-        return [], 0
-    try:
-        state = torch.load(job.checkpoint, map_location="cpu", weights_only=True)
-        same = state["identity"] == json.dumps(job.identity, sort_keys=True)
-    except Exception as error:
-        log.warning("%s cannot be read (%s)", job.checkpoint, error)
-        same = False
-    group.wait()  # before one of them puts it aside, all have read it
-    if not same:
-        aside = job.checkpoint.with_name("checkpoint.other.pt")
-        if group.first:
-            job.checkpoint.replace(aside)
-        log.warning("the checkpoint is of another config, seed or code: put aside as %s, starting anew", aside)
-        return [], 0
-    method.network.load_state_dict(state["network"], strict=True)
-    optimizer.load_state_dict(state["optimizer"])
-    torch.set_rng_state(state["random"])
-    log.info("resuming from %s at iteration %d", job.checkpoint, state["step"])
-    return state["history"], state["step"]
-
-
-class _Progress:
-    """A line of progress every few seconds: step, terms, step time, time left."""
-
-    def __init__(self, start: int, length: int):
-        self.start, self.length = start, length
-        self.begun = self.last = time.monotonic()
-
-    def report(self, done: int, row: Mapping[str, float]) -> None:
-        now = time.monotonic()
-        if done < self.length and now - self.last < PROGRESS_SECONDS:
-            return
-        self.last = now
-        per_step = (now - self.begun) / (done - self.start)
-        left = per_step * (self.length - done)
-        skip = {"step", "seconds", "learning_rate"}
-        terms = " ".join(f"{name} {value:.4g}" for name, value in row.items() if name not in skip)
-        log.info("%d/%d %s | %.2f s/step, %d:%02d left", done, self.length, terms, per_step, *divmod(round(left), 60))

@@ -1,7 +1,7 @@
-"""What a training step sees: the images, which pairs in which order, and their augmentation.
+"""The images that a training step sees: which pairs, in which order, and how they are augmented.
 
-Everything random is a function of the seed and the step alone, so that a resumed training sees what an
-undisturbed one would have seen; noise, of the kind of device too.
+Everything random is a function of the seed and the step alone, so that a resumed training sees what an undisturbed one
+would have seen. Noise depends on the kind of device as well.
 """
 
 from __future__ import annotations
@@ -16,23 +16,30 @@ from typing import NamedTuple
 import nibabel as nib
 import numpy as np
 import torch
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.dataobj_images import DataobjImage
 from torch import Tensor
 
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.registration.fields import affine_displacement, warp
 
-DEFORMATION_ORDERS, BIAS_ORDERS = 6, 4  # of cosines along each axis
+DEFORMATION_ORDERS, BIAS_ORDERS = 6, 4  # numbers of cosines along each axis
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is changed at random in each image, each time it is seen.
+    """How much each image is changed at random, each time it is seen.
 
-    Its pose, uniform up to: ``rotation`` (degrees about each axis), ``scale`` (fraction, along each axis),
-    ``translation`` (fraction of the field of view). Its shape: ``deformation``, the SD of a smooth displacement
-    (fraction of the field of view). Its intensities: ``gamma``, the SD of the logarithm of their exponent; ``bias``,
-    that of the logarithm of a smooth factor; ``noise``, the largest SD of noise that is added within the brain.
-    ``mirror``: half of the images, drawn anew each time, are seen left to right, as of another person.
+    Attributes
+    ----------
+    rotation : the largest angle about each axis, degrees
+    scale : the largest change of scale along each axis, a fraction
+    translation : the largest translation along each axis, a fraction of the field of view
+    deformation : the SD of a smooth displacement, a fraction of the field of view
+    gamma : the SD of the logarithm of the intensities' exponent
+    bias : the SD of the logarithm of a smooth factor of the intensities
+    noise : the largest SD of the noise that is added within the brain, in units of the intensity
+    mirror : whether half of the images, drawn anew each time, are mirrored left to right, as if of another person
     """
 
     rotation: float
@@ -46,23 +53,26 @@ class Augmentation:
 
     @property
     def active(self) -> bool:
-        return max(vars(self).values()) > 0
+        """Whether anything is changed."""
+        return any(value > 0 for value in vars(self).values())
 
 
 class ImageSet:
-    """Preprocessed images, memory-mapped: the operating system's page cache holds what fits."""
+    """Preprocessed images, memory-mapped, so that the operating system's page cache holds as many as fit."""
 
     def __init__(self, paths: Sequence[str | Path]):
-        stored = [nib.load(path).dataobj for path in paths]
-        self._arrays = [one.get_unscaled() for one in stored]  # whole numbers; scaling them would read the files
+        stored = [_stored(path) for path in paths]
+        self._arrays = [one.get_unscaled() for one in stored]  # scaling these whole numbers would read the files
         self._scales = [(np.float32(one.slope), np.float32(one.inter)) for one in stored]
 
     def __len__(self) -> int:
         return len(self._arrays)
 
     def batch(self, indices: Sequence[int]) -> Tensor:
-        """``(N, 1, D, H, W)`` float32, the first spatial axis fastest, as NIfTI has it: turning it here would take
-        twenty times as long as reading it, and a GPU does it in no time."""
+        """Return images as ``(N, 1, D, H, W)`` float32, the first spatial axis fastest in memory, as NIfTI has it.
+
+        Reordering them here would take twenty times as long as reading them, and a GPU does it in no time.
+        """
         shape = self._arrays[0].shape
         images = np.empty((len(indices), 1, *shape[::-1]), np.float32).transpose(0, 1, 4, 3, 2)
         for image, index in zip(images, indices, strict=True):
@@ -73,8 +83,16 @@ class ImageSet:
         return torch.from_numpy(images)
 
 
+def _stored(path: str | Path) -> ArrayProxy:
+    """Return the voxels of an image file, which are read when they are asked for."""
+    image = nib.load(path)
+    if not (isinstance(image, DataobjImage) and isinstance(image.dataobj, ArrayProxy)):
+        raise TypeError(f"{path} is no file of an image")
+    return image.dataobj
+
+
 class PairSampler:
-    """Ordered pairs of ``subjects`` in a new random order each epoch, without a pair twice in an epoch."""
+    """The ordered pairs of ``subjects``, in a new random order each epoch, without a pair twice in an epoch."""
 
     def __init__(self, subjects: int, batch_size: int, seed: int):
         self.subjects, self.batch_size, self.seed = subjects, batch_size, seed
@@ -82,14 +100,14 @@ class PairSampler:
 
     @property
     def pairs(self) -> int:
-        """n (n - 1) ordered pairs: the length of an epoch."""
+        """The number of ordered pairs, n (n - 1), which is the length of an epoch."""
         return self.subjects * (self.subjects - 1)
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([self.seed, epoch]).permutation(self.pairs)
 
     def batch(self, step: int) -> list[tuple[int, int]]:
-        """The pairs of one step."""
+        """Return the pairs of one step, each as the indices of its two subjects."""
         pairs = []
         for position in range(step * self.batch_size, (step + 1) * self.batch_size):
             code = int(self._order(position // self.pairs)[position % self.pairs])
@@ -99,13 +117,17 @@ class PairSampler:
 
 
 class Changes(NamedTuple):
-    """What augmentation does to N images; the first dimension of each is N. None: nothing of that kind.
+    """The changes that augmentation makes to N images; None stands for no change of that kind.
 
-    ``poses (N, 3, 4)``: a matrix about the centre, of a negative determinant if it mirrors, and a translation in
-    fractions of the field of view.
-    ``deformation (N, 3, K, K, K)``: coefficients for `smooth`, in the same fractions; ``gamma (N, 1, 1, 1, 1)``, the
-    exponent's logarithm; ``bias (N, 1, K, K, K)``: coefficients of a logarithm; ``noise (N, 1, 1, 1, 1)``: its SD, and
-    ``noise_seed``, N numbers, as it is made where the images are.
+    Attributes
+    ----------
+    poses : ``(N, 3, 4)``, a matrix about the centre, with a negative determinant if it mirrors, and a translation in
+        fractions of the field of view
+    deformation : ``(N, 3, K, K, K)``, coefficients for `smooth`, in fractions of the field of view
+    gamma : ``(N, 1, 1, 1, 1)``, the logarithm of the intensities' exponent
+    bias : ``(N, 1, K, K, K)``, coefficients for `smooth` of the logarithm of a factor
+    noise : ``(N, 1, 1, 1, 1)``, the SD of the noise
+    noise_seed : N numbers, from which the noise is made on the device of the images
     """
 
     poses: Tensor
@@ -116,14 +138,17 @@ class Changes(NamedTuple):
     noise_seed: tuple[int, ...]
 
     def of(self, chosen: Sequence[int], device: torch.device) -> Changes:
-        """Those of some of the images, on a device."""
-        *tensors, seeds = self
-        mine = (None if one is None else one[chosen].to(device) for one in tensors)
-        return Changes(*mine, tuple(seeds[index] for index in chosen))
+        """Return the changes of the ``chosen`` images, on a device."""
+
+        def taken(one: Tensor | None) -> Tensor | None:
+            return None if one is None else one[chosen].to(device)
+
+        poses, seeds = self.poses[chosen].to(device), tuple(self.noise_seed[index] for index in chosen)
+        return Changes(poses, taken(self.deformation), taken(self.gamma), taken(self.bias), taken(self.noise), seeds)
 
 
 def draw_changes(count: int, config: Augmentation, generator: torch.Generator) -> Changes:
-    """For ``count`` images; an image's are the same however many processes share the step."""
+    """Draw the changes of ``count`` images; an image's are the same however many processes share the step."""
 
     def uniform() -> Tensor:
         return torch.rand(count, 3, generator=generator) * 2 - 1
@@ -144,11 +169,12 @@ def draw_changes(count: int, config: Augmentation, generator: torch.Generator) -
 
 
 def smooth(coefficients: Tensor, shape: Sequence[int]) -> Tensor:
-    """A sum of cosines of the orders 0 to K - 1 along each axis; ``(N, C, K, K, K)`` to ``(N, C, *shape)``.
+    """Return a sum of cosines of the orders 0 to K - 1 along each axis.
 
-    Independent coefficients of SD s make a field of SD s, on average over the grid.
+    ``coefficients`` are ``(N, C, K, K, K)`` and the result is ``(N, C, *shape)``. Independent coefficients of SD s make
+    a field of SD s, on average over the grid.
     """
-    field = coefficients / coefficients[0, 0].numel() ** 0.5
+    field: Tensor = coefficients / coefficients[0, 0].numel() ** 0.5
     for axis, size in enumerate(shape, start=2):
         orders = torch.arange(field.shape[axis], device=field.device, dtype=field.dtype)
         place = (torch.arange(size, device=field.device, dtype=field.dtype) + 0.5) / size
@@ -159,7 +185,10 @@ def smooth(coefficients: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def displacement_of(changes: Changes, shape: Sequence[int]) -> Tensor:
-    """The deformation, then the pose: ``A(x + d(x)) - x``, in voxels; ``(N, 3, D, H, W)``."""
+    """Return the displacement of the deformation and then the pose, ``A(x + d(x)) - x``.
+
+    It is ``(N, 3, D, H, W)`` in voxels of a grid of this ``shape``.
+    """
     extent = changes.poses.new_tensor(list(shape))
     matrix = changes.poses[:, :, :3]
     field = affine_displacement(matrix, changes.poses[:, :, 3] * extent, shape)
@@ -170,7 +199,7 @@ def displacement_of(changes: Changes, shape: Sequence[int]) -> Tensor:
 
 
 def augment(images: Tensor, changes: Changes, displacement: Tensor) -> Tensor:
-    """Each image of ``(N, 1, D, H, W)`` in [0, 1] under its own ``changes``, moved by their `displacement_of`.
+    """Apply its own ``changes`` to each image of ``(N, 1, D, H, W)`` in [0, 1], moved by their `displacement_of`.
 
     Bias and noise may lead beyond [0, 1], as in a scan.
     """
@@ -186,7 +215,7 @@ def augment(images: Tensor, changes: Changes, displacement: Tensor) -> Tensor:
 
 
 def _white(seeds: Sequence[int], images: Tensor) -> Tensor:
-    """Noise of SD 1, each image's by its own seed."""
+    """Return noise of SD 1 in the shape of ``images``, each image's by its own seed."""
     noise = torch.empty_like(images)
     for one, seed in zip(noise, seeds, strict=True):
         one.normal_(generator=torch.Generator(images.device).manual_seed(seed))
@@ -194,7 +223,7 @@ def _white(seeds: Sequence[int], images: Tensor) -> Tensor:
 
 
 def augment_labels(labels: Tensor, changes: Changes, displacement: Tensor) -> Tensor:
-    """The label maps ``(N, 1, D, H, W)`` of the images that `augment` changes; mirrored, sides change their names."""
+    """Apply `augment`'s changes to the images' label maps ``(N, 1, D, H, W)``; a mirrored map's sides are renamed."""
     labels = warp(labels, displacement, mode="nearest")
     mirrored = torch.linalg.det(changes.poses[:, :, :3]) < 0
     if mirrored.any():
@@ -204,7 +233,7 @@ def augment_labels(labels: Tensor, changes: Changes, displacement: Tensor) -> Te
 
 @cache
 def opposite_rois() -> np.ndarray:
-    """``(256,)`` uint8: each id's counterpart on the other side of the body; of an id without sides, itself."""
+    """Return each id's counterpart on the other side of the body, or the id itself; ``(256,)`` uint8."""
     ids = {name: roi for roi, name in roi_names().items()}
     opposite = np.arange(256, dtype=np.uint8)
     for name, roi in ids.items():
@@ -215,8 +244,9 @@ def opposite_rois() -> np.ndarray:
 
 
 def _rotations(angles: Tensor) -> Tensor:
-    """``(N, 3)`` angles about the three axes to ``(N, 3, 3)``."""
+    """Return the rotations ``(N, 3, 3)`` by the angles ``(N, 3)`` about the three axes, in radians."""
     generators = torch.zeros(3, 3, 3)
     for k, (i, j) in enumerate(((1, 2), (2, 0), (0, 1))):
         generators[k, j, i], generators[k, i, j] = 1, -1
-    return torch.linalg.matrix_exp(torch.einsum("nk,kij->nij", angles, generators))
+    rotations: Tensor = torch.linalg.matrix_exp(torch.einsum("nk,kij->nij", angles, generators))
+    return rotations

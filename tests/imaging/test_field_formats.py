@@ -6,7 +6,7 @@ import pytest
 from nibabel.affines import apply_affine
 from scipy.ndimage import map_coordinates
 
-from smgicnet import cli
+from smgicnet.commands.options import FORMATS
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.displacements import sample
 from smgicnet.imaging.field_formats import (
@@ -181,7 +181,7 @@ def test_learn2regs_names(fixed, moving, name):
 
 
 def test_formats_are_those_of_the_command_line_and_write_nifti_alone(tmp_path):
-    assert tuple(WRITERS) == cli.FORMATS
+    assert tuple(WRITERS) == FORMATS
     geometry = Geometry(tmp_path / "f.nii.gz", (4, 4, 4), affine(), np.array([4.0, 4, 4]))
     for kind in WRITERS:
         write_field(kind, tmp_path / f"{kind}.nii.gz", np.zeros((4, 4, 4, 3)), geometry, geometry)

@@ -12,7 +12,7 @@ from scipy.io import savemat
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.displacements import grid_points, read_itk, sample, to_voxels, write_itk
 from smgicnet.imaging.field_formats import read_geometry, write_fsl
-from smgicnet.imaging.transform_chain import convert_field, displacement_of, read_affine, read_transforms
+from smgicnet.imaging.transform_chain import Declaration, convert_field, displacement_of, read_affine, read_transforms
 from smgicnet.scoring.overlap import warp_labels
 from tests.support.grids import PAIRS, affine, bent, centred, make_pair, save, world_map
 
@@ -153,10 +153,12 @@ def test_convert_there_and_back(tmp_path, case, other):
     pair = make_pair(case, tmp_path)
     images = {"fixed": pair.files[0], "moving": pair.files[1]}
     write_itk(tmp_path / "a.nii.gz", pair.displacement, pair.fixed.affine)
-    convert_field(tmp_path / "a.nii.gz", tmp_path / "b.nii.gz", read_as="itk", write_as=other, **images)
-    convert_field(tmp_path / "b.nii.gz", tmp_path / "c.nii.gz", read_as=other, write_as="itk", **images)
+    convert_field(tmp_path / "a.nii.gz", tmp_path / "b.nii.gz", declared=Declaration("itk"), write_as=other, **images)
+    convert_field(tmp_path / "b.nii.gz", tmp_path / "c.nii.gz", declared=Declaration(other), write_as="itk", **images)
     np.testing.assert_allclose(read_itk(tmp_path / "c.nii.gz").data, pair.displacement, atol=1e-4)
-    convert_field(tmp_path / "b.nii.gz", tmp_path / "d.nii.gz", read_as=other, write_as="learn2reg", **images)
+    convert_field(
+        tmp_path / "b.nii.gz", tmp_path / "d.nii.gz", declared=Declaration(other), write_as="learn2reg", **images
+    )
     voxels = np.moveaxis(to_voxels(pair.displacement, pair.fixed.affine, pair.moving.affine), 0, -1)
     np.testing.assert_allclose(nib.load(tmp_path / "d.nii.gz").get_fdata(), voxels, atol=1e-4)
 
@@ -168,7 +170,7 @@ def test_convert_brings_a_field_to_the_fixed_images_grid(tmp_path):
     points = grid_points((20, 20, 20), grid)
     write_itk(tmp_path / "u.nii.gz", world_map(points) - points, grid)
     convert_field(
-        tmp_path / "u.nii.gz", tmp_path / "v.nii.gz", read_as="itk", write_as="itk",
+        tmp_path / "u.nii.gz", tmp_path / "v.nii.gz", declared=Declaration("itk"), write_as="itk",
         fixed=pair.files[0], moving=pair.files[1],
     )  # fmt: skip
     found = read_itk(tmp_path / "v.nii.gz")
@@ -184,10 +186,10 @@ def test_convert_says_what_it_cannot_use(tmp_path):
     far[:3, 3] += 500
     write_itk(tmp_path / "far.nii.gz", pair.displacement, far)
     for name, options, problem in (
-        ("u", {"read_as": "fsl"}, r"u\.nii\.gz: FSL's warps have shape"),
-        ("u", {"read_as": "itk", "absolute": True}, r"u\.nii\.gz: ITK's fields hold displacements"),
-        ("far", {"read_as": "itk"}, r"far\.nii\.gz: it covers nothing of the fixed image"),
-        ("u", {"read_as": "itk", "moving": tmp_path / "none.nii.gz"}, r"none\.nii\.gz: no such file"),
+        ("u", {"declared": Declaration("fsl")}, r"u\.nii\.gz: FSL's warps have shape"),
+        ("u", {"declared": Declaration("itk", absolute=True)}, r"u\.nii\.gz: ITK's fields hold displacements"),
+        ("far", {"declared": Declaration("itk")}, r"far\.nii\.gz: it covers nothing of the fixed image"),
+        ("u", {"declared": Declaration("itk"), "moving": tmp_path / "none.nii.gz"}, r"none\.nii\.gz: no such file"),
     ):
         with pytest.raises(InputError, match=problem):
             convert_field(tmp_path / f"{name}.nii.gz", tmp_path / "v.nii.gz", write_as="fsl", **(images | options))

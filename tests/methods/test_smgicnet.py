@@ -10,9 +10,9 @@ from smgicnet.config.blocks import registering_block, stage_block
 from smgicnet.config.completion import complete
 from smgicnet.core.errors import InputError
 from smgicnet.methods import METHODS
-from smgicnet.methods.smgicnet import FinestLevel, NetworkConfig, difference_map
 from smgicnet.registration.fields import Flow, compose, exp, resize, warp
 from smgicnet.registration.losses import both_directions, local_ncc, soft_dice
+from smgicnet.registration.multilevel import FinestLevel, NetworkConfig, difference_map
 from smgicnet.registration.networks import AttentionGate, Block, GatedEncoderDecoder, ResidualBlock
 from smgicnet.registration.wavelets import PyramidLevel
 from smgicnet.training.loop import weighted_total

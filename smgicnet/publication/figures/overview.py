@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from smgicnet.imaging.foreground import bounding_box, foreground
 from smgicnet.imaging.images import Volume
-from smgicnet.preparation.preprocessing import Intensities, on_dark_background, scale_intensity, to_canonical
+from smgicnet.preparation.intensities import Intensities, on_dark_background, scale_intensity
+from smgicnet.preparation.preprocessing import to_canonical
 from smgicnet.publication.figures.page import DOUBLE_COLUMN_MM, MM
 from smgicnet.publication.figures.plotting import DIFFERENCE_COLOURS, style
 

@@ -1,0 +1,181 @@
+"""The options of the command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from smgicnet import __version__
+from smgicnet.imaging.headers import MEANINGS
+from smgicnet.imaging.placement import FORMS
+from smgicnet.methods.shipped import DEFAULT
+
+FORMATS = ("itk", "fsl", "learn2reg")
+_of_refining = "iterations on this pair, after the network: more exact, and slower"
+_of_weights = f"weights.pt of the last level, or the name of weights that come with the package; by default {DEFAULT}"
+_of_fields = f"of the displacement fields: one or more of {', '.join(FORMATS)}; itk by default"
+_of_header = "where an image lies whose NIfTI header names two places; without it such an image is refused"
+_of_meaning = (
+    "what the vectors of a field are that does not say it itself: lps and ras in mm (ITK; NiftyReg, older SynthMorph), "
+    "FSL's relative or absolute mm, voxels (Learn2Reg)"
+)
+_of_transforms = "in the order of antsApplyTransforms: an ITK or FSL warp, ANTs' 0GenericAffine.mat, [FILE.mat,1]"
+
+
+Commands = Any  # argparse's own type of subparsers is private
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line; ``command`` of what it parses is the command's name."""
+    parser = argparse.ArgumentParser(
+        prog="smgicnet", description="Register brain MRI of different people without affine pre-registration."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in _COMMANDS:
+        add(commands)
+    return parser
+
+
+def _add_register(commands: Commands) -> None:
+    command = commands.add_parser(
+        "register",
+        help="register one pair of scans",
+        description="Register a moving scan to a fixed one. Both are skull-stripped, in any orientation and spacing.",
+    )
+    command.add_argument("--fixed", type=Path, required=True, metavar="F.nii.gz", help="the image that stays")
+    command.add_argument("--moving", type=Path, required=True, metavar="M.nii.gz", help="the image that is warped")
+    command.add_argument("--weights", default=DEFAULT, metavar="W", help=_of_weights)
+    command.add_argument("--refine", type=int, metavar="N", help=_of_refining)
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    command.add_argument("--format", action="extend", nargs="+", choices=FORMATS, metavar="F", help=_of_fields)
+    command.add_argument("--stripped", action="store_true", help="both are brains, even where one looks like a head")
+    _add_header(command)
+
+
+def _add_convert(commands: Commands) -> None:
+    command = commands.add_parser(
+        "convert",
+        help="a displacement field in another tool's format",
+        description="Write a displacement field for another tool, on the fixed image's grid (docs/transforms.md).",
+    )
+    command.add_argument("field", type=Path, metavar="FIELD", help="the field to read")
+    command.add_argument("out", type=Path, metavar="OUT.nii.gz", help="the field to write")
+    command.add_argument(
+        "--from", dest="read_as", choices=("itk", "fsl"), help="the tool it is from, by default as it says"
+    )
+    command.add_argument("--as", dest="meaning", choices=MEANINGS, help=_of_meaning)
+    command.add_argument("--to", dest="write_as", choices=FORMATS, required=True, help="the tool it is for")
+    command.add_argument("--fixed", type=Path, required=True, metavar="F.nii.gz", help="the image that stays")
+    command.add_argument("--moving", type=Path, required=True, metavar="M.nii.gz", help="the image that is warped")
+    kind = command.add_mutually_exclusive_group()
+    kind.add_argument("--abs", dest="absolute", action="store_true", default=None, help="FSL's warp holds coordinates")
+    kind.add_argument("--rel", dest="absolute", action="store_false", default=None, help="it holds displacements")
+    _add_header(command)
+
+
+def _add_score(commands: Commands) -> None:
+    command = commands.add_parser(
+        "score",
+        help="Dice, HD95, folds of any tool's transforms between two label maps",
+        description="Warp a label map by ITK or FSL transforms and print the workflow's metrics (docs/transforms.md).",
+    )
+    command.add_argument(
+        "--fixed-labels", type=Path, required=True, metavar="A.nii.gz", help="labels of the fixed image"
+    )
+    command.add_argument("--moving-labels", type=Path, required=True, metavar="B.nii.gz", help="those that are warped")
+    command.add_argument("--transform", action="extend", nargs="+", default=[], metavar="T", help=_of_transforms)
+    command.add_argument(
+        "--moving", type=Path, metavar="M.nii.gz", help="the image of FSL's warp, if B has another grid"
+    )
+    command.add_argument(
+        "--protocol", default="freesurfer", help="freesurfer (the default), a2009s, aparc.DKT, seg35, or a table"
+    )
+    command.add_argument("--out", type=Path, metavar="SCORES.csv", help="write them too: a row a metric and ROI")
+    command.add_argument("--as", dest="meaning", choices=MEANINGS, help=_of_meaning)
+    _add_header(command)
+
+
+def _add_train(commands: Commands) -> None:
+    command = commands.add_parser(
+        "train",
+        help="train and score a method of a config without Snakemake",
+        description="Train a method and score it on subjects that `snakemake quality cohorts` has prepared.",
+    )
+    command.add_argument("config", type=Path, metavar="CONFIG.yaml", help="the config that prepared them")
+    command.add_argument("method", metavar="METHOD", help="one of its methods that are trained")
+    command.add_argument("folder", type=Path, metavar="results/DATASET", help="the prepared subjects, and the results")
+    command.add_argument("--seed", type=int, default=1, metavar="N", help="of the training, by default 1")
+    command.add_argument("--threads", type=int, default=2, metavar="N", help="on processors, by default 2")
+
+
+def _add_import(commands: Commands) -> None:
+    command = commands.add_parser(
+        "import-weights",
+        help="convert published weights of LapIRN or ICNet",
+        description="Convert the .pth file that the authors publish; name the result as a method's `weights`.",
+    )
+    command.add_argument("method", choices=("lapirn", "icnet"))
+    command.add_argument("source", type=Path, metavar="FILE.pth", help="the authors' file")
+    command.add_argument("out", type=Path, metavar="OUT.pt", help="the weights file to write")
+    command.add_argument("--variant", choices=("diff", "disp"), help="of LapIRN; by default from the file's name")
+    command.add_argument("--orientation", metavar="AXES", help="of the authors' images, such as LPS (see the docs)")
+
+
+def _add_export(commands: Commands) -> None:
+    command = commands.add_parser(
+        "export-weights",
+        help="weights in half precision, to be passed on",
+        description="Write trained weights in half the size; `register` takes them as it takes the others.",
+    )
+    command.add_argument("source", type=Path, metavar="W.pt", help="weights.pt of the last level")
+    command.add_argument("out", type=Path, metavar="OUT.pt", help="the weights file to write")
+
+
+def _add_check(commands: Commands) -> None:
+    command = commands.add_parser(
+        "check",
+        help="open every file of a cohort, and say all that is wrong",
+        description="Check a config, a participants.tsv or a BIDS folder without running anything; 1 for problems.",
+    )
+    command.add_argument("cohort", type=Path, metavar="COHORT", help="CONFIG.yaml, participants.tsv or a BIDS folder")
+    command.add_argument("--jobs", type=int, metavar="N", help="files opened at a time, by default at most 4")
+    _add_header(command)
+
+
+def _add_plan(commands: Commands) -> None:
+    command = commands.add_parser(
+        "plan",
+        help="what a run of the workflow will cost: jobs, hours, disk",
+        description="Print what is still to run of a config and what it costs; needs Snakemake. Nothing of it is run.",
+    )
+    command.add_argument("targets", nargs="*", metavar="TARGET", help="as for Snakemake, by default everything")
+    command.add_argument("--configfile", type=Path, default=Path("config/config.yaml"), metavar="CONFIG.yaml")
+    command.add_argument("--snakefile", type=Path, default=Path("Snakefile"), metavar="FILE")
+    command.add_argument(
+        "--cores", type=int, default=os.cpu_count(), metavar="N", help="by default all of this machine"
+    )
+    command.add_argument("--job-minutes", type=float, default=20, metavar="M", help="as in the profile")
+
+
+def _add_verify(commands: Commands) -> None:
+    command = commands.add_parser(
+        "verify",
+        help="whether tables are what their metrics give",
+        description="Make tables again from the metrics that their JSONs name, and compare them; 1 if one differs.",
+    )
+    command.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="a table, its JSON, or a folder of results"
+    )
+
+
+def _add_header(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--header", choices=FORMS, help=_of_header)
+
+
+_COMMANDS = (
+    *(_add_register, _add_convert, _add_score, _add_train, _add_import, _add_export),
+    *(_add_check, _add_plan, _add_verify),
+)
