@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-FUNCTIONS = "smgicnet.scoring.pair_metrics"
-
 
 @dataclass(frozen=True)
 class Metric:
@@ -40,39 +38,54 @@ _ALL = (  # in the order of the rows of a pair
         "DSC",
         regional=True,
         better="higher",
-        function=f"{FUNCTIONS}:dice_of_rois",
+        function="smgicnet.scoring.pair_metrics:dice_of_rois",
         worst_label="DSC of the worst pair",
     ),
-    Metric("hd95_mm", "HD95 (mm)", "mm", 2, regional=True, better="lower", function=f"{FUNCTIONS}:hd95_of_rois"),
-    Metric("rois", "ROIs scored", decimals=1, function=f"{FUNCTIONS}:rois"),
-    Metric("folds_percent", "|J| ≤ 0 (%)", "%", better="lower", function=f"{FUNCTIONS}:folds_percent"),
+    Metric(
+        "hd95_mm",
+        "HD95 (mm)",
+        "mm",
+        2,
+        regional=True,
+        better="lower",
+        function="smgicnet.scoring.pair_metrics:hd95_of_rois",
+    ),
+    Metric("rois", "ROIs scored", decimals=1, function="smgicnet.scoring.pair_metrics:rois"),
+    Metric("folds_percent", "|J| ≤ 0 (%)", "%", better="lower", function="smgicnet.scoring.pair_metrics:folds_percent"),
     Metric(
         "folds_percent_grid",
         "|J| ≤ 0 (% of the grid)",
         "%",
         better="lower",
-        function=f"{FUNCTIONS}:folds_percent_grid",
+        function="smgicnet.scoring.pair_metrics:folds_percent_grid",
         in_tables=False,
     ),
-    Metric("sd_log_jacobian", "SD log J", better="lower", function=f"{FUNCTIONS}:sd_log_jacobian"),
-    Metric("ndv_percent", "NDV (%)", "%", better="lower", function=f"{FUNCTIONS}:ndv"),
+    Metric("sd_log_jacobian", "SD log J", better="lower", function="smgicnet.scoring.pair_metrics:sd_log_jacobian"),
+    Metric("ndv_percent", "NDV (%)", "%", better="lower", function="smgicnet.scoring.pair_metrics:ndv"),
     Metric(
         "inverse_consistency_mm",
         "Inverse consistency (mm)",
         "mm",
         better="lower",
-        function=f"{FUNCTIONS}:inverse_consistency",
+        function="smgicnet.scoring.pair_metrics:inverse_consistency",
     ),
     Metric(
         "integration_error_mm",
         "Integration error (mm)",
         "mm",
         better="lower",
-        function=f"{FUNCTIONS}:integration_error",
+        function="smgicnet.scoring.pair_metrics:integration_error",
         in_tables=False,
     ),
-    Metric("endpoint_error_mm", "Endpoint error (mm)", "mm", 2, better="lower", function=f"{FUNCTIONS}:endpoint_error"),
-    Metric("seconds", "Time (s)", "s", better="lower", function=f"{FUNCTIONS}:seconds"),
+    Metric(
+        "endpoint_error_mm",
+        "Endpoint error (mm)",
+        "mm",
+        2,
+        better="lower",
+        function="smgicnet.scoring.pair_metrics:endpoint_error",
+    ),
+    Metric("seconds", "Time (s)", "s", better="lower", function="smgicnet.scoring.pair_metrics:seconds"),
     Metric("peak_memory_mib", "Peak memory (MiB)", "MiB", 0, better="lower"),
     Metric("affine_seconds", "of which affine (s)", "s", better="lower"),
 )

@@ -103,7 +103,7 @@ def test_an_edit_changes_the_digests_of_what_depends_on_it(before, checkout, fil
     ("old", "new", "expected"),
     [
         ('"HD95 (mm)"', '"Distance (mm)"', set()),
-        ("2, regional=True", "2, regional=False", {"hd95_mm scores"}),
+        ("2,\n        regional=True", "2,\n        regional=False", {"hd95_mm scores"}),
         (":hd95_of_rois", ":dice_of_rois", {"hd95_mm scores"}),
     ],
     ids=["label", "regional", "function"],

@@ -48,13 +48,14 @@ ENVIRONMENTS = {
 # Of what a script may import in a function, and does not in this environment: a config that needs it brings its job to
 # another one. `make test-conda` looks that it is not there.
 ELSEWHERE = {
-    "analysis": {"torch", "deepbet"},
+    "analysis": {"torch", "deepbet", "ants", "digital_diffeomorphism", "h5py", "icon_registration", "pywt"},
     "ants": {"fsl", "h5py", "icon_registration"},
     "deepbet": set(),
     "fsl": {"ants", "torch", "deepbet"},
     "icon": {"ants", "fsl", "h5py"},
     "torch": {"ants", "fsl", "icon_registration"},
     "snakemake": {
+        "digital_diffeomorphism",
         "ants",
         "fsl",
         "nibabel",

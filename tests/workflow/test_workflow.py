@@ -459,7 +459,7 @@ def test_train_on_the_command_line_ends_in_the_workflows_weights_and_metrics(fin
         assert (ours / "weights.pt").read_bytes() == (theirs / "weights.pt").read_bytes()
         assert sorted(path.name for path in ours.glob("*.*")) == ["history.csv", "training.json", "weights.pt"]
         identity = [json.loads((one / "training.json").read_text()) for one in (ours, theirs)]
-        assert all(identity[0][key] == identity[1][key] for key in ("method", "seed", "code", "images", "subjects"))
+        assert all(identity[0][key] == identity[1][key] for key in ("block", "seed", "code", "images", "subjects"))
     expected = metrics_of(finished, str(RUN))
     found = metrics_of(tmp_path, str(RUN)).set_index(["fixed", "moving", "metric", "roi"])["value"]
     expected = expected.set_index(["fixed", "moving", "metric", "roi"])["value"].reindex(found.index)
