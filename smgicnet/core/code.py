@@ -25,6 +25,7 @@ BESIDE = {
     "smgicnet.core.interruption": "a job that is stopped goes on",
     "smgicnet.core.layout": "the names of files",
     "smgicnet.core.logs": "what a job says",
+    "smgicnet.core.process": "how threads wait for each other",
     "smgicnet.core.provenance": "what stands in a record beside the result",
     "smgicnet.core.registry": "how an entry of a registry is found",
     "smgicnet.methods": "which methods there are; a job names the module of its own",
