@@ -21,9 +21,11 @@ from smgicnet.jobs.kept_pairs import KeptPairs, identity
 from smgicnet.jobs.registering import Measured, MethodFiles, Pair, PairRegistration
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.scoring.evaluation import score_pair
+from smgicnet.scoring.metrics import METRICS
 from smgicnet.scoring.pair import ScoredSubject
 
 log = logging.getLogger(__name__)
+_PLACES = {name: place for place, name in enumerate(METRICS)}
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ class _Shard:
         for (fixed, moving), forward, back in zip(ordered, found, found[::-1], strict=True):
             rows += self._scored(fixed, moving, forward, back, wanted, measured_too=kept is None)
         made_with = self._made_with if kept is None else {key: kept[key] for key in self._made_with}
+        rows.sort(key=lambda row: (row[0] != pair[0], _PLACES[row[2]]))  # as if all had been scored at once
         return {"rows": rows, "metrics": self._scoring, **made_with}
 
     def _scored(
