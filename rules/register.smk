@@ -12,6 +12,7 @@ rule register_shard:
         weights=files.final_weights,
         excluded=files.excluded,
         shown=ancient(files.shown_pairs_if_kept),
+        given=files.given_fields,
     output:
         metrics=run.shard("{shard}", SHARD_METRICS),
         record=run.shard("{shard}", SHARD_RECORD),
@@ -73,6 +74,7 @@ rule register_shown:
         alignments=lambda w: files.alignments(w, "alignments.json"),
         weights=files.final_weights,
         kept=files.shards_with_fields,
+        given=files.given_fields,
     output:
         directory(run.shown),
     log:

@@ -146,7 +146,17 @@ class DatasetPaths:
         return f"{self.folder}/logs/{name}.log"
 
 
+def pair_file(folder: str | Path, fixed: str, moving: str, suffix: str) -> Path:
+    """A file of an ordered pair in a folder of them."""
+    return Path(folder) / f"fixed-{fixed}_moving-{moving}{suffix}"
+
+
+def given_file(folder: str | Path, fixed: str, moving: str) -> Path:
+    """The displacement of an ordered pair that another program has computed, in the folder that a config names."""
+    return pair_file(folder, fixed, moving, ".nii.gz")
+
+
 def shown_files(folder: str | Path, fixed: str, moving: str) -> tuple[Path, Path]:
     """The warped image and the displacement (ITK) of a pair that figures show, in a run's folder ``shown``."""
-    stem = f"fixed-{fixed}_moving-{moving}"
-    return Path(folder) / f"{stem}_warped.nii.gz", Path(folder) / f"{stem}_displacement.nii.gz"
+    warped, displacement = (pair_file(folder, fixed, moving, f"_{name}.nii.gz") for name in ("warped", "displacement"))
+    return warped, displacement

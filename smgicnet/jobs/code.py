@@ -14,7 +14,8 @@ def training_code(kind: str) -> str:
 
 def registering_code(kind: str) -> str:
     """Digest of what registers with a method of this type."""
-    return code_digest("smgicnet.jobs.registering", METHODS.module(kind), beside=PREPARED)
+    module = METHODS.module(kind) if kind in METHODS else "smgicnet.jobs.given_fields"
+    return code_digest("smgicnet.jobs.registering", module, beside=PREPARED)
 
 
 def scoring_codes() -> dict[str, str]:

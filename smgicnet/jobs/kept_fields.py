@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from smgicnet.core.files import atomic_path
+from smgicnet.core.layout import pair_file
 from smgicnet.jobs.registering import Measured, Pair
 from smgicnet.methods.contract import Registration
 
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 def field_file(folder: Path, fixed: str, moving: str) -> Path:
     """Where the displacement of an ordered pair is kept."""
-    return folder / f"fixed-{fixed}_moving-{moving}.npz"
+    return pair_file(folder, fixed, moving, ".npz")
 
 
 class KeptFields:

@@ -16,9 +16,11 @@ from smgicnet.core.layout import shown_files
 from smgicnet.core.provenance import distinct, files_digest, hardware, versions, write_record
 from smgicnet.imaging.displacements import to_world, write_itk
 from smgicnet.imaging.images import read_field, read_labels, write_volume
+from smgicnet.jobs.given_fields import GivenFields
 from smgicnet.jobs.kept_fields import KeptFields
 from smgicnet.jobs.kept_pairs import KeptPairs, identity
 from smgicnet.jobs.registering import Measured, MethodFiles, Pair, PairRegistration
+from smgicnet.jobs.study import GIVEN
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.scoring.evaluation import score_pair
 from smgicnet.scoring.metrics import METRICS
@@ -75,6 +77,15 @@ def register_shard(
     write_record(outputs.record, **outputs.columns, block=block, **facts)
 
 
+def _registration(
+    method: MethodFiles, images: Mapping[str, Path], alignments: Sequence[Path]
+) -> PairRegistration | GivenFields:
+    """What gives the registrations of pairs: a method, or files of another program."""
+    if method.block["type"] == GIVEN:
+        return GivenFields(method, images)
+    return PairRegistration(method, images, alignments)
+
+
 class _Shard:
     """The pairs of one job, with what is kept of them."""
 
@@ -90,7 +101,7 @@ class _Shard:
     ):
         self._pairs, self._subjects, self._scoring, self._made_with = pairs, subjects, scoring, made_with
         names = {name for pair in pairs for name in pair}
-        self.registration = PairRegistration(method, {name: subjects[name].image for name in names}, alignments)
+        self.registration = _registration(method, {name: subjects[name].image for name in names}, alignments)
         registered = self.registration.identities(pairs, made_with["versions"])
         self._fields = KeptFields(outputs.fields, registered, outputs.exact) if outputs.fields else None
         truth = {name: files_digest([subjects[name].labels, *subjects[name].truth]) for name in names}
@@ -166,7 +177,7 @@ def register_shown(
     folder in which their displacements are kept, which are then not registered again.
     """
     names = {name: images[name] for pair in pairs for name in pair}
-    registration = PairRegistration(method, names, alignments)
+    registration = _registration(method, names, alignments)
     kept = KeptFields(fields, registration.identities(pairs, versions())) if fields else None
     folder.mkdir(parents=True, exist_ok=True)
     for fixed, moving in [ordered for pair in pairs for ordered in (pair, pair[::-1])]:

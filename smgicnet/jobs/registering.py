@@ -48,27 +48,39 @@ class Measured:
     beside: Mapping[str, float]
 
 
-class PairRegistration:
-    """Registers pairs of ``images`` (a prepared image by subject) with one method, which is loaded once.
+class PreparedImages:
+    """The prepared image of each subject, read when it is first needed, and kept."""
 
-    ``alignments`` are files of alignments, of the affine arm: a moving image is aligned before it is registered, and
-    affine and deformation are one field. Images are read when they are first needed, and kept.
-    """
-
-    def __init__(self, files: MethodFiles, images: Mapping[str, Path], alignments: Sequence[Path]):
-        torch.set_num_threads(files.threads)
-        self._files, self._images = files, images
-        self._affine = {pair: one for path in alignments for pair, one in read_alignments(path).items()}
+    def __init__(self, images: Mapping[str, Path]):
+        self.images = images
         self._volumes: dict[str, Volume] = {}
-        spacing = self.volume(next(iter(images))).spacing[0]
-        self._method, self.block = load_method(files.block, files.weights, spacing)  # the block as it was trained
-        self._warm = False
 
     def volume(self, name: str) -> Volume:
         """The prepared image of a subject."""
         if name not in self._volumes:
-            self._volumes[name] = read_image(self._images[name])
+            self._volumes[name] = read_image(self.images[name])
         return self._volumes[name]
+
+    def warped(self, moving: str, displacement: torch.Tensor) -> torch.Tensor:
+        """The image of ``moving`` pulled back by ``displacement (1, 3, D, H, W)``; ``(D, H, W)``."""
+        return warp(image_tensor(self.volume(moving).data, displacement.device), displacement)[0, 0]
+
+
+class PairRegistration(PreparedImages):
+    """Registers pairs of ``images`` (a prepared image by subject) with one method, which is loaded once.
+
+    ``alignments`` are files of alignments, of the affine arm: a moving image is aligned before it is registered, and
+    affine and deformation are one field.
+    """
+
+    def __init__(self, files: MethodFiles, images: Mapping[str, Path], alignments: Sequence[Path]):
+        super().__init__(images)
+        torch.set_num_threads(files.threads)
+        self._files = files
+        self._affine = {pair: one for path in alignments for pair, one in read_alignments(path).items()}
+        spacing = self.volume(next(iter(images))).spacing[0]
+        self._method, self.block = load_method(files.block, files.weights, spacing)  # the block as it was trained
+        self._warm = False
 
     def register(self, fixed: str, moving: str) -> Measured:
         """Register one ordered pair; the very first is registered once more before it, which loads what is lazy."""
@@ -85,14 +97,9 @@ class PairRegistration:
             beside["affine_seconds"] = alignment.seconds
         return Measured(result, beside)
 
-    def warped(self, moving: str, displacement: torch.Tensor) -> torch.Tensor:
-        """The image of ``moving`` pulled back by ``displacement (1, 3, D, H, W)``; ``(D, H, W)`` on the processor."""
-        image = image_tensor(self.volume(moving).data, self._method.device)
-        return warp(image, displacement.to(image))[0, 0].cpu()
-
     def identities(self, pairs: Sequence[Pair], versions: Mapping) -> dict[Pair, str]:
         """What identifies the registrations of each unordered pair: both images, alignments, method, software."""
-        digests = {name: files_digest([self._images[name]]) for name in {name for pair in pairs for name in pair}}
+        digests = {name: files_digest([self.images[name]]) for name in {name for pair in pairs for name in pair}}
         facts = {**self._files.facts(), "versions": versions}
         found = {}
         for pair in pairs:

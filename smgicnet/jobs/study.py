@@ -21,6 +21,7 @@ from smgicnet.jobs.decisions import Decisions
 from smgicnet.preparation.tools import needed_tools
 
 ALIGNMENTS = "affine"  # the name under which alignments have costs and jobs, as if they were a method
+GIVEN = "fields"  # the type of a method whose displacements another program has computed
 KEPT_BYTES = 2 * 3 * 2  # a voxel: a displacement and its inverse, float16
 KEPT_BY_DEFAULT = 10**9  # bytes of displacements
 Pair = tuple[str, str]
@@ -243,9 +244,9 @@ class Study:
     def keeps_fields(self, method: str) -> bool:
         """Whether the displacements of a method's pairs are kept: as the config says, or where all of them are few.
 
-        A method that moves nothing keeps none.
+        A method that moves nothing keeps none, nor does one whose displacements are in files already.
         """
-        if self.methods[method]["type"] == "initial":
+        if self.methods[method]["type"] in ("initial", GIVEN):
             return False
         wanted = self.config["evaluation"]["keep_fields"]
         return self.fields_bytes < KEPT_BY_DEFAULT if wanted is None else wanted

@@ -12,9 +12,9 @@ from typing import Any
 
 from smgicnet.config.blocks import learns_from_labels, stage_block
 from smgicnet.config.schemas import schema
-from smgicnet.core.layout import METRICS, PREPARED, SHARD_RECORD, TABLE_FORMS
+from smgicnet.core.layout import METRICS, PREPARED, SHARD_RECORD, TABLE_FORMS, given_file
 from smgicnet.imaging.headers import header_form
-from smgicnet.jobs.study import ALIGNMENTS, Pair, Run, Study
+from smgicnet.jobs.study import ALIGNMENTS, GIVEN, Pair, Run, Study
 
 STEP_RECORDS = {  # a step of preprocessing: its value where it is not done, and the record that it writes
     "skull_strip": ("none", "brain"),
@@ -148,6 +148,14 @@ class StudyFiles:
         where = self.study.aligned_in(w.dataset)
         pairs = self.shard_pairs(w) if hasattr(w, "shard") else where
         return [self.study.paths(w.dataset).alignment(shard, name) for shard in sorted({where[pair] for pair in pairs})]
+
+    def given_fields(self, w: Any) -> list[str]:
+        """The displacements of a job's pairs, both ways, of a method whose displacements another program computed."""
+        block = self.study.methods[w.method]
+        if block["type"] != GIVEN:
+            return []
+        pairs = self.shard_pairs(w) if hasattr(w, "shard") else self.study.pairs(w.dataset)
+        return [str(given_file(block["folder"], *one)) for pair in pairs for one in (pair, pair[::-1])]
 
     def shards(self, w: Any, name: str) -> list[str]:
         """A file of every job of a run."""

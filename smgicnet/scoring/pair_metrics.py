@@ -72,9 +72,10 @@ def endpoint_error(pair: PairToScore) -> float | None:
     return endpoint_error_mm(pair.forward, pair.fixed, pair.moving)
 
 
-def seconds(pair: PairToScore) -> float:
-    """The time of the registration alone, as it was measured."""
-    return float(pair.registration.seconds)
+def seconds(pair: PairToScore) -> float | None:
+    """The time of the registration alone, as it was measured; None where it was not."""
+    measured = float(pair.registration.seconds)
+    return None if np.isnan(measured) else measured
 
 
 def require_ndv() -> None:

@@ -1,0 +1,50 @@
+"""Displacements that another program has computed, one file an ordered pair, in place of a method that registers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from smgicnet.core.layout import given_file
+from smgicnet.core.provenance import files_digest
+from smgicnet.imaging.displacements import to_voxels
+from smgicnet.imaging.field_formats import Geometry, read_geometry
+from smgicnet.imaging.transform_chain import displacement_of, read_transforms
+from smgicnet.jobs.kept_pairs import identity
+from smgicnet.jobs.registering import Measured, MethodFiles, Pair, PreparedImages
+from smgicnet.methods.contract import Registration
+
+UNKNOWN = float("nan")  # the time that the other program took
+
+
+class GivenFields(PreparedImages):
+    """The registrations of pairs of ``images`` as files give them, for a method of type ``fields``."""
+
+    def __init__(self, files: MethodFiles, images: Mapping[str, Path]):
+        super().__init__(images)
+        self.block, self._facts = files.block, files.facts()
+        self._grids: dict[str, Geometry] = {}
+
+    def register(self, fixed: str, moving: str) -> Measured:
+        """Read the displacement of one ordered pair. Raises `InputError` for a file that is missing or damaged."""
+        path = given_file(self.block["folder"], fixed, moving)
+        transforms = read_transforms([path], self._grid(fixed), self._grid(moving))
+        found = displacement_of(transforms, self._grid(fixed))
+        displacement = to_voxels(found, self.volume(fixed).affine, self.volume(moving).affine)
+        return Measured(Registration(torch.from_numpy(displacement)[None], None, UNKNOWN), {})
+
+    def identities(self, pairs: Sequence[Pair], versions: Mapping) -> dict[Pair, str]:
+        """What identifies the registrations of each unordered pair: both images and both files."""
+        found = {}
+        for pair in pairs:
+            files = [given_file(self.block["folder"], *one) for one in (pair, pair[::-1])]
+            digests = files_digest([*(self.images[name] for name in pair), *files])
+            found[pair] = identity(digests, {**self._facts, "versions": versions})
+        return found
+
+    def _grid(self, name: str) -> Geometry:
+        if name not in self._grids:
+            self._grids[name] = read_geometry(self.images[name])
+        return self._grids[name]
