@@ -1,3 +1,5 @@
-"""Imported before torch is: the package sets how its threads wait, as in the workflow."""
+"""Imported before torch is: how its threads wait is set first, as programs do."""
 
-import smgicnet  # noqa: F401
+from smgicnet.core.process import keep_waiting_short
+
+keep_waiting_short()

@@ -24,9 +24,9 @@ import yaml
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from smgicnet import config  # TODO config
 from smgicnet.cohort.rendering import to_rois
 from smgicnet.cohort.template import load_template
+from smgicnet.config.completion import complete, complete_method, load
 from smgicnet.core.provenance import hardware
 from smgicnet.imaging.foreground import brain_centre
 from smgicnet.imaging.grids import Grid
@@ -143,7 +143,7 @@ def bench_steps(size: int, channels: int, repeats: int, peak: float) -> None:
     """A training step of each level: both directions in one batch against one after the other, as the field has NCC."""
     part = {"type": "smgicnet", "network": {"channels": channels}}
     grid = {"source": {"kind": "phantom"}, "grid": {"shape": [size] * 3}}
-    block = config.complete({"datasets": {"d": grid}, "methods": {"m": part}})["methods"]["m"]
+    block = complete({"datasets": {"d": grid}, "methods": {"m": part}})["methods"]["m"]
     image_a, image_b = torch.rand(2, 1, 1, size, size, size, device=DEVICE)
     for level in range(1, 5):
         methods = []
@@ -222,10 +222,10 @@ def join_levels(one, two):
 
 def bench_registration(size: int, repeats: int) -> None:
     """A pair, its field and the inverse, by networks of the published sizes, untrained, and by the real anatomies'."""
-    plus = config.load(ROOT / "config/anatomies.yaml")["methods"]["smgicnet-plus"]
+    plus = load(ROOT / "config/anatomies.yaml")["methods"]["smgicnet-plus"]
     blocks = {
-        "LapIRN, 28 channels": config.complete_method({"type": "lapirn"}, "benchmark"),
-        "SM-GICNet, 32 channels": config.complete_method({"type": "smgicnet"}, "benchmark"),
+        "LapIRN, 28 channels": complete_method({"type": "lapirn"}, "benchmark"),
+        "SM-GICNet, 32 channels": complete_method({"type": "smgicnet"}, "benchmark"),
         "SM-GICNet plus, 16 channels": plus,
         "the same, finest_stride 2": {**plus, "network": {**plus["network"], "finest_stride": 2}},
     }

@@ -15,10 +15,10 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from smgicnet import config  # TODO config
 from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.commands.train import prepared_subjects, train_stages
 from smgicnet.config.building import build
+from smgicnet.config.completion import load
 from smgicnet.core.layout import RunPaths
 from smgicnet.core.provenance import hardware
 from smgicnet.imaging.field_formats import read_geometry
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    plain, blocks = yaml.safe_load(arguments.config.read_text()), config.load(arguments.config)["methods"]
+    plain, blocks = yaml.safe_load(arguments.config.read_text()), load(arguments.config)["methods"]
     subjects = prepared_subjects(arguments.folder, excluding=False)["train"]
     pairs = len(subjects) * (len(subjects) - 1)
     geometry = read_geometry(subjects[0].image)

@@ -21,7 +21,7 @@ import pandas as pd
 import torch
 from scipy import ndimage
 
-from smgicnet import config  # TODO config
+from smgicnet.config.completion import complete_method
 from smgicnet.core.provenance import hardware
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.images import read_labels, write_volume
@@ -93,7 +93,7 @@ def bench_reader(paths: list[Path], batches: int) -> None:
     print(f"\n**The training reader: {len(paths)} images of {GRID.shape[0]} cubed, {stored / 1e9:.2f} GB on disk**\n")
     print(f"{rate:.0f} pairs a second over {batches} random pairs; slowest {max(seconds):.3f} s.")
     print(f"Its own memory grew by {after[0] - before[0]:.0f} MiB, mapped files by {after[1] - before[1]:.0f} MiB.")
-    block = config.complete_method({"type": "smgicnet", "network": {"channels": 16}}, "benchmark")
+    block = complete_method({"type": "smgicnet", "network": {"channels": 16}}, "benchmark")
     for stage in (1, 2, 3, 4):
         method = METHODS["smgicnet"].from_config(block, stage)
         pair = [image[None].contiguous() for image in images.batch([0, 1])]
