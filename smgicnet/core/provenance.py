@@ -29,6 +29,11 @@ def files_digest(paths: Iterable[str | Path]) -> str:
     return digest.hexdigest()[:16]
 
 
+def contents_digest(contents: Iterable[bytes]) -> str:
+    """`files_digest` of files that have been read already."""
+    return hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents)).hexdigest()[:16]
+
+
 def listed(paths: Iterable[str | Path], folder: str | Path) -> list[dict[str, str]]:
     """Each file's path, as seen from ``folder``, and the SHA-256 of its content: they can be moved together."""
     return [{"path": os.path.relpath(path, folder), "sha256": sha256(Path(path).read_bytes())} for path in paths]
