@@ -27,7 +27,7 @@ class Geometry:
     Attributes
     ----------
     path : the file
-    shape : of the grid
+    shape : the shape of the grid
     affine : ``(4, 4)``, voxel index to RAS mm
     pixdim : ``(3,)``, the voxel size that the header states besides the affine, in mm
     """

@@ -18,7 +18,7 @@ from smgicnet.imaging.headers import OpenedImage, open_image, read_voxels
 
 MAX_AFFINE_DIFFERENCE_MM = 1e-2
 MIN_VOXELS = 3  # along each axis of an image
-UNIT_STEP = 2.0**-15  # of a stored intensity in [0, 1]: a power of two, so that reading rounds nothing
+UNIT_STEP = 2.0**-15  # stored intensities in [0, 1] are multiples of it; reading a power of two rounds nothing
 
 
 @dataclass(frozen=True)

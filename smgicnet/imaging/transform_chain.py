@@ -101,7 +101,7 @@ def _read_field(path: Path, meaning: str | None, fixed: Geometry, moving: Geomet
         return read_itk(opened, meaning if meaning in _WORLDS else None)
     told = opened.intent == FNIRT_FIELD or opened.intent in SPLINES
     if not told and meaning is None:
-        return read_itk(opened)  # which says what to do
+        return read_itk(opened)  # its error says what to do
     if not last:
         kind = "Learn2Reg's field" if meaning == "voxels" and not told else "FSL's warp"
         raise InputError(path, f"{kind} leads to the moving image, and another follows it", "Give it as the last")
@@ -158,7 +158,7 @@ def read_affine(path: str | Path) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a user says of a field's file, as a file need not say it itself.
+    """The kind of a field as a user declares it, where its file does not say it itself.
 
     Attributes
     ----------

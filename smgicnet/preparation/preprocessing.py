@@ -25,7 +25,7 @@ from smgicnet.preparation.label_protocols import label_file, map_labels, roi_nam
 
 log = logging.getLogger(__name__)
 MIN_STEPS = 4  # voxels of the common grid that a brain has to span along each axis
-MAX_CUT_PERCENT = 5.0  # of the brain, that may lie beyond the common grid
+MAX_CUT_PERCENT = 5.0  # so much of the brain may lie beyond the common grid
 
 
 def to_canonical(volume: Volume) -> Volume:
@@ -59,7 +59,7 @@ def resample(volume: Volume, affine: np.ndarray, shape: tuple[int, ...], *, orde
     to_source = np.linalg.inv(volume.affine) @ affine
     data = volume.data
     if order > 0:
-        step = np.linalg.norm(to_source[:3, :3], axis=1)  # of a new voxel, along each axis of the source
+        step = np.linalg.norm(to_source[:3, :3], axis=1)  # the size of a new voxel along each axis of the source
         data = ndimage.gaussian_filter(data, np.maximum(0, (step - 1) / 2), mode="nearest")
     found = ndimage.affine_transform(
         data, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=order, mode="nearest"
