@@ -21,7 +21,7 @@ from smgicnet.core.errors import InputError, attempt
 from smgicnet.imaging.foreground import foreground
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.headers import header_form
-from smgicnet.imaging.images import Volume, on_grid_of, read_image, read_labels
+from smgicnet.imaging.images import Scan, Volume, on_grid_of, read_label_scan, read_labels, read_scan
 from smgicnet.preparation.brain_extraction import is_stripped
 from smgicnet.preparation.label_protocols import map_labels, roi_names, unknown_labels
 from smgicnet.preparation.preprocessing import prepare
@@ -78,11 +78,13 @@ def _check_subject(subject: str, files: Mapping[str, str], preprocessing: Mappin
     problems: list[InputError] = []
     given = files.get("labels", "") if preprocessing["segmentation"] == "given" else ""
     form = header_form(preprocessing)
-    image = attempt(problems, read_image, files["image"], form) if files["image"] or not given else None
-    labels, missing, unknown = None, None, ()
+    scan = attempt(problems, read_scan, files["image"], form) if files["image"] or not given else None
+    image = None if scan is None else scan.volume
+    label_scan, labels, missing, unknown = None, None, None, ()
     if given:
-        labels = attempt(problems, read_labels, given, form)
-    if labels is not None:
+        label_scan = attempt(problems, read_label_scan, given, form)
+    if label_scan is not None:
+        labels = label_scan.volume
         if image is not None:
             attempt(problems, on_grid_of, image, labels, files["image"], given)
         missing = attempt(problems, _missing_rois, labels.data, preprocessing["labels"], given)
@@ -93,9 +95,9 @@ def _check_subject(subject: str, files: Mapping[str, str], preprocessing: Mappin
     if volume is None:
         return SubjectCheck(subject, problems=tuple(problems))
     stripped, brain_ml = None, None
-    if image is not None:
-        usable = given if missing is not None else None
-        stripped, brain_ml = _check_brain(image, files["image"], usable, grid, preprocessing, problems)
+    if scan is not None:
+        usable = label_scan if missing is not None else None
+        stripped, brain_ml = _check_brain(scan, usable, grid, preprocessing, problems)
     return SubjectCheck(
         subject,
         volume.data.shape,
@@ -111,25 +113,20 @@ def _check_subject(subject: str, files: Mapping[str, str], preprocessing: Mappin
 
 
 def _check_brain(
-    image: Volume,
-    path: str,
-    labels: str | None,
-    grid: Grid | None,
-    preprocessing: Mapping,
-    problems: list[InputError],
+    image: Scan, labels: Scan | None, grid: Grid | None, preprocessing: Mapping, problems: list[InputError]
 ) -> tuple[bool, float | None]:
-    """Whether an image is stripped of its skull, and the volume of its brain in ml, or None for one with skull.
+    """Return whether an image is stripped, and the volume of its brain in ml, or None for one with skull.
 
-    ``labels`` is the path of a label map that can be used. What is wrong is added to ``problems``.
+    ``labels`` is a label map that can be used. What is wrong is added to ``problems``.
     """
-    stripped = is_stripped(image)
+    stripped = is_stripped(image.volume)
     if not stripped and preprocessing["skull_strip"] == "none":
         problem = "it seems to have its skull, and preprocessing.skull_strip is none"
-        problems.append(InputError(path, problem, "Set preprocessing.skull_strip: auto, or strip it"))
+        problems.append(InputError(image.path, problem, "Set preprocessing.skull_strip: auto, or strip it"))
     if not stripped and preprocessing["skull_strip"] != "none":
         return stripped, None
     usable = labels if not problems else None
-    return stripped, attempt(problems, _brain_ml, image, path, usable, grid, preprocessing)
+    return stripped, attempt(problems, _brain_ml, image, usable, grid, preprocessing)
 
 
 def _missing_rois(labels: np.ndarray, mapping: str, path: str) -> tuple[str, ...]:
@@ -150,12 +147,11 @@ def _check_mask(image: Volume | None, image_path: str, path: str, form: str | No
         on_grid_of(image, mask, image_path, path)
 
 
-def _brain_ml(image: Volume, path: str, labels: str | None, grid: Grid | None, preprocessing: Mapping) -> float:
-    """The volume of a stripped brain in ml. Raises `InputError` when it does not come onto the common grid."""
+def _brain_ml(image: Scan, labels: Scan | None, grid: Grid | None, preprocessing: Mapping) -> float:
+    """Return the volume of a stripped brain in ml. Raises `InputError` when it does not come onto the common grid."""
     if grid is not None:
-        steps = {"mapping": preprocessing["labels"], "form": header_form(preprocessing)}
-        return prepare(path, labels, grid, **steps).report["foreground_ml"]
-    return float(foreground(image.data).sum() * np.prod(image.spacing) / 1000)
+        return prepare(image, labels, grid, mapping=preprocessing["labels"]).report["foreground_ml"]
+    return float(foreground(image.volume.data).sum() * np.prod(image.volume.spacing) / 1000)
 
 
 def _shared(rows: list[dict[str, str]], checks: list[SubjectCheck]) -> list[tuple[InputError, ...]]:

@@ -11,21 +11,21 @@ import numpy as np
 
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import require_distinct, require_room
-from smgicnet.core.provenance import files_digest, write_record
+from smgicnet.core.provenance import contents_digest, write_record
 from smgicnet.imaging.displacements import grid_points, sample, to_world
 from smgicnet.imaging.field_formats import (
     Geometry,
     fsl_matrix,
+    header_geometry,
     learn2reg_name,
-    read_geometry,
     write_field,
     written_geometry,
 )
 from smgicnet.imaging.foreground import background_level
-from smgicnet.imaging.images import Volume, read_image, write_volume
+from smgicnet.imaging.images import Scan, Volume, read_scan, write_volume
 from smgicnet.methods.contract import LearnedMethod
 from smgicnet.methods.device import image_tensor, to_device
-from smgicnet.methods.weights import Weights, read_weights
+from smgicnet.methods.weights import Weights, weights_content, weights_of
 from smgicnet.preparation.brain_extraction import require_stripped
 from smgicnet.preparation.preprocessing import Prepared, prepare
 from smgicnet.publication.figures.overview import overview_figure
@@ -61,15 +61,17 @@ def register_images(
     inputs = fixed_path, moving_path
     files = _result_files(out, formats, inputs)
     require_distinct(files.values(), [*inputs, weights])
-    trained = read_weights(weights)
+    content = weights_content(weights)
+    trained = weights_of(content, weights)
     registering = _refining(trained, weights, refine)
-    native = _read_native(inputs, form, formats, stripped)
-    fixed, moving = (prepare(path, None, trained.grid, form=form) for path in inputs)
+    scans = [read_scan(path, form) for path in inputs]
+    _require_usable(scans, formats, stripped)
+    fixed, moving = (prepare(scan, None, trained.grid) for scan in scans)
     require_room(out, 0)
     there, back, seconds = _register(trained.build(registering), fixed, moving)
-    targets = [written_geometry(one.geometry) for one in native]
+    targets = [written_geometry(header_geometry(scan.header)) for scan in scans]
     displacements = [_to_native(there, fixed, moving, targets[0]), _to_native(back, moving, fixed, targets[1])]
-    pictures = _warped(native, displacements[0], targets[0])
+    pictures = _warped(scans[0].volume, scans[1].volume, displacements[0], targets[0])
     write_volume(files["warped"], pictures.warped.astype(np.float32), targets[0].affine)
     for kind in formats:
         _write_fields(kind, [files[name] for name in _field_names(kind, inputs)], displacements, targets)
@@ -81,40 +83,20 @@ def register_images(
         header=form or "agree",
         weights=str(weights),
         **registering,
-        weights_digest=files_digest([weights]),
+        weights_digest=contents_digest([content]),
         seconds=round(seconds, 3),
     )
     return files
 
 
-@dataclass(frozen=True)
-class NativeScan:
-    """A scan as it is in its file.
-
-    Attributes
-    ----------
-    volume : its voxels and their affine
-    geometry : its grid by the header
-    """
-
-    volume: Volume
-    geometry: Geometry
-
-
-def _read_native(
-    paths: Sequence[Path], form: str | None, formats: Sequence[str], stripped: bool
-) -> tuple[NativeScan, NativeScan]:
-    """Read the fixed and the moving scan. Raises `InputError` for what could not be registered or written."""
-    scans = [read_image(path, form) for path in paths]
-    geometries = [read_geometry(path, form) for path in paths]
+def _require_usable(scans: Sequence[Scan], formats: Sequence[str], stripped: bool) -> None:
+    """Raise `InputError` for a scan that could not be registered, or whose results could not be written."""
     if "fsl" in formats:
-        for geometry in geometries:
-            fsl_matrix(geometry)  # it raises now what it would raise after the registration
+        for scan in scans:
+            fsl_matrix(header_geometry(scan.header))
     if not stripped:
-        for scan, path in zip(scans, paths):
-            require_stripped(scan, path)
-    fixed, moving = (NativeScan(*one) for one in zip(scans, geometries))
-    return fixed, moving
+        for scan in scans:
+            require_stripped(scan.volume, scan.path)
 
 
 def _register(method: LearnedMethod, fixed: Prepared, moving: Prepared) -> tuple[np.ndarray, np.ndarray, float]:
@@ -148,9 +130,8 @@ class Pictures:
     warped: np.ndarray
 
 
-def _warped(native: tuple[NativeScan, NativeScan], displacement: np.ndarray, target: Geometry) -> Pictures:
+def _warped(fixed: Volume, moving: Volume, displacement: np.ndarray, target: Geometry) -> Pictures:
     """Sample a pair's images on the grid ``target``, on which ``displacement (X, Y, Z, 3)`` in RAS mm lies."""
-    fixed, moving = (one.volume for one in native)
     points, background = grid_points(target.shape, target.affine), background_level(moving.data)
     warped = sample(moving, points + displacement, fill=background)
     as_it_lies = sample(moving, points, fill=background)

@@ -14,8 +14,8 @@ import torch
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import atomic_path, require_distinct, require_writable
 from smgicnet.imaging.displacements import to_voxels
-from smgicnet.imaging.field_formats import read_geometry
-from smgicnet.imaging.images import read_labels
+from smgicnet.imaging.field_formats import Geometry, header_geometry, read_geometry
+from smgicnet.imaging.images import read_label_scan
 from smgicnet.imaging.transform_chain import displacement_of, read_transforms
 from smgicnet.methods.contract import Registration
 from smgicnet.preparation.label_protocols import label_file, map_labels, roi_names, unknown_labels, unknown_sentence
@@ -51,8 +51,9 @@ def score_transforms(
     Returns rows ``fixed, moving, metric, roi, value`` as `evaluation.score_pair` does, without the time.
     Raises `InputError` for files that cannot be used.
     """
-    fixed, moving = (_scored(path, mapping, form) for path in (fixed_labels, moving_labels))
-    grid, source = (read_geometry(path, form) for path in (fixed_labels, moving_image or moving_labels))
+    (fixed, grid), (moving, source) = (_scored(path, mapping, form) for path in (fixed_labels, moving_labels))
+    if moving_image is not None:
+        source = read_geometry(moving_image, form)
     read = read_transforms(transforms, grid, source, meaning)
     displacement = to_voxels(displacement_of(read, grid), fixed.affine, moving.affine)
     registration = Registration(torch.from_numpy(displacement)[None], None, float("nan"))
@@ -60,8 +61,10 @@ def score_transforms(
     return rows[rows["metric"] != "seconds"].reset_index(drop=True)
 
 
-def _scored(path: Path, mapping: str, form: str | None) -> ScoredSubject:
-    volume = read_labels(path, form)
+def _scored(path: Path, mapping: str, form: str | None) -> tuple[ScoredSubject, Geometry]:
+    """Read a label map as what is scored, and its grid."""
+    scan = read_label_scan(path, form)
+    volume = scan.volume
     labels = map_labels(volume.data, mapping)
     if not labels.any():
         raise InputError(
@@ -69,7 +72,8 @@ def _scored(path: Path, mapping: str, form: str | None) -> ScoredSubject:
         )
     if unknown := unknown_labels(volume.data, mapping):
         log.warning("%s: %s", path, unknown_sentence(unknown, int((volume.data != 0).sum()), mapping))
-    return ScoredSubject(str(path), np.ascontiguousarray(labels), volume.affine, None, None)
+    subject = ScoredSubject(str(path), np.ascontiguousarray(labels), volume.affine, None, None)
+    return subject, header_geometry(scan.header)
 
 
 def as_text(rows: pd.DataFrame) -> str:

@@ -6,9 +6,12 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 def build(cls: type[T], values: Mapping) -> T:
@@ -26,7 +29,7 @@ def build(cls: type[T], values: Mapping) -> T:
 def _convert(hint: Any, value: Any) -> Any:
     if isinstance(hint, types.UnionType):
         return None if value is None else _convert(next(a for a in hint.__args__ if a is not type(None)), value)
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return build(hint, value)
     if isinstance(value, list):
         inner = typing.get_args(hint)

@@ -30,10 +30,10 @@ def complete(config: Mapping, source: str = "config") -> dict:
 
     Returns a new dict. Raises `InputError` that names each offending key, and where its value came from.
     """
-    origin, config = source if isinstance(source, Origin) else Origin(source), deepcopy(dict(config))
-    take_as_meant(config, origin.given, schema("config"))
+    origin, meant = source if isinstance(source, Origin) else Origin(source), deepcopy(dict(config))
+    take_as_meant(meant, origin.given, schema("config"))
     try:
-        return _complete(config, origin)
+        return _complete(meant, origin)
     except InputError as error:
         if error.source != origin:
             raise

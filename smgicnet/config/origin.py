@@ -15,7 +15,7 @@ class Origin(str):
     given: Mapping
     by: str
 
-    def __new__(cls, file: str, given: Mapping | None = None, by: str = "--config"):
+    def __new__(cls, file: str, given: Mapping | None = None, by: str = "--config") -> Origin:
         origin = super().__new__(cls, file)
         origin.given, origin.by = given or {}, by
         return origin

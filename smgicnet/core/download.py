@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import IO, Any
 
 from smgicnet import __version__
 from smgicnet.core.checksums import digests, known, require_checksums, wrong_ones
@@ -75,7 +76,7 @@ def download(
     return path
 
 
-def download_all(published: Mapping[str, Mapping[str, str | None]]) -> None:
+def download_all(published: Mapping[str, Mapping[str, Any]]) -> None:
     """Fetch what methods' authors publish: ``{method: its block published}``, without those of no url.
 
     One that fails does not keep back the others; the first `InputError` is raised in the end.
@@ -163,7 +164,7 @@ def _check_room(part: Path, start: int, total: int | None) -> None:
         raise InputError(part.parent, problem, "Make room there, or name a place on another disk in the config")
 
 
-def _receive(response, part: Path, start: int, total: int | None) -> None:
+def _receive(response: IO[bytes], part: Path, start: int, total: int | None) -> None:
     """Write the body to ``part`` from byte ``start``. Raises ``OSError`` when it is not ``total`` bytes then."""
     done, begun = start, time.monotonic()
     reported = begun
@@ -190,9 +191,9 @@ def _progress(done: int, total: int | None, rate: float) -> str:
     return f"{_mb(done)} of {_mb(total)}, {done / total:.0%}, {rate / 1e6:.1f} MB/s, {left} left"
 
 
-def _version(headers) -> str | None:
+def _version(headers: Mapping[str, str]) -> str | None:
     """What tells one state of the file from another; a weak ETag does not tell it to the byte."""
-    tag = headers.get("ETag", "")
+    tag: str = headers.get("ETag", "")
     return tag if tag.startswith('"') else headers.get("Last-Modified")
 
 

@@ -30,7 +30,7 @@ class InputError(ValueError):
         super().__init__(f"{source}: {problem}. {remedy}.")
         self.source, self.problem, self.remedy = source, problem, remedy
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return InputError, (self.source, self.problem, self.remedy)
 
 
@@ -42,11 +42,11 @@ class InputErrors(InputError):
         self.args = ("\n".join(map(str, problems)),)
         self.problems = tuple(problems)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return InputErrors, (self.problems,)
 
 
-def attempt(problems: list[InputError], function: Callable, *arguments: Any) -> Any:
+def attempt(problems: list[InputError], function: Callable[..., Any], *arguments: Any) -> Any:
     """The function's result, or None after adding its `InputError` to ``problems``."""
     try:
         return function(*arguments)

@@ -94,7 +94,7 @@ def _unwritable(path: str | Path, error: OSError) -> InputError:
     free = (
         "" if error.errno != errno.ENOSPC else f" ({shutil.disk_usage(Path(path).parent).free / 2**20:,.0f} MiB free)"
     )
-    return InputError(path, f"cannot be written: {UNWRITABLE.get(error.errno, error.strerror)}{free}", remedy)
+    return InputError(path, f"cannot be written: {UNWRITABLE.get(error.errno or 0, error.strerror)}{free}", remedy)
 
 
 def require_room(folder: str | Path, needed: int) -> None:

@@ -25,7 +25,8 @@ def job_log(path: str | Path, *, again: bool = False, quiet: bool = False) -> It
     form = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S")
     if not again:
         Path(path).write_text("")
-    handlers = [logging.FileHandler(path, mode="a"), logging.StreamHandler(sys.stderr)]  # several processes may write
+    # several processes may write
+    handlers: list[logging.Handler] = [logging.FileHandler(path, mode="a"), logging.StreamHandler(sys.stderr)]
     for handler in handlers:
         handler.setFormatter(form)
     logging.basicConfig(level=logging.ERROR if quiet else logging.INFO, handlers=handlers)

@@ -10,13 +10,16 @@ import sys
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from smgicnet.core.files import atomic_path
 
-VERSIONED = ("torch", "numpy", "scipy", "nibabel", "PyWavelets", "pandas", "matplotlib", "seaborn", "snakemake")
-VERSIONED += ("antspyx", "fslpy", "icon-registration", "h5py", "deepbet", "ancpbids")
+VERSIONED = (
+    *("torch", "numpy", "scipy", "nibabel", "PyWavelets", "pandas", "matplotlib", "seaborn", "snakemake"),
+    *("antspyx", "fslpy", "icon-registration", "h5py", "deepbet", "ancpbids"),
+)
 MERGED = ("versions", "hardware", "affine")  # what a record keeps of those that it derives from
 
 
@@ -27,6 +30,11 @@ def files_digest(paths: Iterable[str | Path]) -> str:
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
+
+
+def contents_digest(contents: Iterable[bytes]) -> str:
+    """`files_digest` of files that have been read already."""
+    return hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents)).hexdigest()[:16]
 
 
 def listed(paths: Iterable[str | Path], folder: str | Path) -> list[dict[str, str]]:
@@ -71,16 +79,16 @@ def write_record(path: str | Path, **facts: object) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def merged_records(paths: Iterable[str | Path]) -> dict[str, list]:
+def merged_records(paths: Iterable[str | Path]) -> dict[str, list[Any]]:
     """Of several records each distinct value of ``MERGED``."""
     records = [json.loads(Path(path).read_text()) for path in paths]
     merged = {key: distinct(records, key) for key in MERGED}
     return {key: values for key, values in merged.items() if values}
 
 
-def distinct(records: Iterable[Mapping], key: str) -> list:
+def distinct(records: Iterable[Mapping[str, Any]], key: str) -> list[Any]:
     """Each value of a key that some of the records have, once; a list holds several."""
-    found = []
+    found: list[Any] = []
     for record in records:
         value = record.get(key, [])
         found += [one for one in (value if isinstance(value, list) else [value]) if one not in found]
@@ -93,6 +101,7 @@ def write_text(path: str | Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def read_yaml(path: str | Path) -> dict:
+def read_yaml(path: str | Path) -> dict[str, Any]:
     """The content of a YAML file."""
-    return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    content: dict[str, Any] = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    return content

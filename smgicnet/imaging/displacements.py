@@ -12,6 +12,7 @@ from scipy import ndimage
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.headers import OpenedImage, open_image, read_voxels
 from smgicnet.imaging.images import Volume, write_volume
+from smgicnet.imaging.placement import unplaced
 
 log = logging.getLogger(__name__)
 _LPS = np.array([-1, -1, 1], dtype=np.float32)
@@ -99,14 +100,15 @@ def write_itk(path: str | Path, displacement: np.ndarray, affine: np.ndarray) ->
     write_volume(path, (displacement * _LPS).astype(np.float32)[:, :, :, None], affine, intent="vector")
 
 
-def read_itk(path: str | Path, meaning: str | None = None) -> Volume:
+def read_itk(source: str | Path | OpenedImage, meaning: str | None = None) -> Volume:
     """Read an ITK displacement field; ``data (X, Y, Z, 3)`` in RAS mm.
 
     The NIfTI intent says in which world its components are, as for ITK 5.3, ANTs and SimpleITK: vectors (1007) are in
     LPS, displacement vectors (1006) in RAS. ``meaning`` is ``"lps"`` or ``"ras"`` where the header does not say or is
     known to be wrong. Raises `InputError` for another layout or intent, and as `read_vectors` does.
     """
-    field, intent, _ = read_vectors(path)
+    field, intent, opened = read_vectors(source)
+    path = opened.path
     shape = field.data.shape
     if len(shape) == 4 and shape[3] == 3 and meaning is None and intent != 2006:
         raise InputError(
@@ -135,15 +137,19 @@ def read_itk(path: str | Path, meaning: str | None = None) -> Volume:
     return Volume(data * _LPS if (meaning or told) == "lps" else data, field.affine)
 
 
-def read_vectors(path: str | Path, *, anywhere: bool = False) -> tuple[Volume, int, OpenedImage]:
+def read_vectors(source: str | Path | OpenedImage, *, anywhere: bool = False) -> tuple[Volume, int, OpenedImage]:
     """Read the array of a vector file as it is, in float32, its NIfTI intent code (0 for none), and its header.
 
-    ``anywhere`` says whether a header may leave open where the field lies. Raises `InputError` for a file that is
-    missing, damaged, no NIfTI, or contradicts itself, and for values that are not finite or beyond `LONGEST`.
+    ``source`` is the file, or its header as `open_image` gives it. ``anywhere`` says whether a header may leave open
+    where the field lies. Raises `InputError` for a file that is missing, damaged, no NIfTI, or contradicts itself, and
+    for values that are not finite or beyond `LONGEST`.
     """
+    path = source.path if isinstance(source, OpenedImage) else Path(source)
     if not str(path).endswith(ENDINGS):
         raise InputError(path, "a field is read from NIfTI (.nii.gz or .nii)", AS_FIELD)
-    opened = open_image(path, anywhere=anywhere)
+    opened = source if isinstance(source, OpenedImage) else open_image(path, anywhere=anywhere)
+    if not (anywhere or opened.placed):
+        raise unplaced(path)
     with np.errstate(over="ignore"):
         data = read_voxels(opened).astype(np.float32, copy=False)
     if not np.isfinite(data).all():

@@ -27,7 +27,7 @@ class Geometry:
     Attributes
     ----------
     path : the file
-    shape : of the grid
+    shape : the shape of the grid
     affine : ``(4, 4)``, voxel index to RAS mm
     pixdim : ``(3,)``, the voxel size that the header states besides the affine, in mm
     """
@@ -43,8 +43,12 @@ def read_geometry(path: str | Path, form: str | None = None) -> Geometry:
 
     ``form`` is that of `smgicnet.imaging.headers.open_image`.
     """
-    opened = open_image(path, form)
-    return Geometry(Path(path), spatial_shape(opened), opened.affine, opened.pixdim)
+    return header_geometry(open_image(path, form))
+
+
+def header_geometry(opened: OpenedImage) -> Geometry:
+    """Return the grid of a 3D image whose header has been read. Raises `InputError` for an unusable one."""
+    return Geometry(opened.path, spatial_shape(opened), opened.affine, opened.pixdim)
 
 
 def written_geometry(grid: Geometry) -> Geometry:
@@ -89,7 +93,11 @@ def write_fsl(path: str | Path, displacement: np.ndarray, fixed: Geometry, movin
 
 
 def read_fsl(
-    path: str | Path, moving: Geometry, *, reference: Geometry | None = None, absolute: bool | None = None
+    source: str | Path | OpenedImage,
+    moving: Geometry,
+    *,
+    reference: Geometry | None = None,
+    absolute: bool | None = None,
 ) -> Volume:
     """Read FSL's warp to ``moving`` as displacements ``(X, Y, Z, 3)`` in RAS mm on the warp's own grid.
 
@@ -104,7 +112,8 @@ def read_fsl(
     the moving image than as the displacements that their intent announces (fslpy writes such files; FSL's own test, of
     standard deviations, misses images whose axes point elsewhere), and as `read_vectors` does.
     """
-    field, intent, opened = read_vectors(path, anywhere=True)
+    field, intent, opened = read_vectors(source, anywhere=True)
+    path = opened.path
     _check_fsl(path, field.data.shape, intent, absolute)
     grid = _warp_grid(path, field, opened, reference)
     voxels = voxel_grid(grid.shape)
@@ -166,16 +175,16 @@ def write_learn2reg(path: str | Path, displacement: np.ndarray, fixed: Geometry,
     write_volume(path, np.moveaxis(voxels, 0, -1), fixed.affine)
 
 
-def read_learn2reg(path: str | Path, fixed: Geometry, moving: Geometry) -> Volume:
+def read_learn2reg(source: str | Path | OpenedImage, fixed: Geometry, moving: Geometry) -> Volume:
     """Read a field of the Learn2Reg challenge as displacements ``(X, Y, Z, 3)`` in RAS mm on the fixed image's grid.
 
     The file says neither where it lies nor what it is, see `write_learn2reg`. Raises `InputError` for another shape
     than the fixed image's, and as `smgicnet.imaging.displacements.read_vectors` does.
     """
-    field, _, _ = read_vectors(path, anywhere=True)
+    field, _, opened = read_vectors(source, anywhere=True)
     if field.data.shape != (*fixed.shape, 3):
         raise InputError(
-            path,
+            opened.path,
             f"a field in voxels has the fixed image's shape {(*fixed.shape, 3)}, this one {field.data.shape}",
             "Give the field of this pair, at full resolution",
         )

@@ -12,7 +12,7 @@ class Grid:
     Attributes
     ----------
     shape : in voxels
-    spacing : of isotropic voxels, in mm
+    spacing : the edge of isotropic voxels, in mm
     """
 
     shape: tuple[int, ...]

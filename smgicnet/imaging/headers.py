@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header, Nifti1Pair
 
 log = logging.getLogger(__name__)
-MEANINGS = ("lps", "ras", "fsl-rel", "fsl-abs", "voxels")  # of the vectors of a field that does not say it
+MEANINGS = ("lps", "ras", "fsl-rel", "fsl-abs", "voxels")  # the kinds of vectors that a field may hold
 MAX_VOXELS = 2**31
 _MAX_RATIO = 1100  # gzip unpacks no file to more than about a thousand times its size
 _MAX_BEYOND, _CHUNK = 2**26, 2**20  # the most bytes after the voxels, unpacked, and how many are read at a time

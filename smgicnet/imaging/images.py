@@ -6,7 +6,7 @@ nibabel is imported where it is used: Snakemake imports this module in an enviro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from smgicnet.imaging.headers import OpenedImage, open_image, read_voxels
 
 MAX_AFFINE_DIFFERENCE_MM = 1e-2
 MIN_VOXELS = 3  # along each axis of an image
-UNIT_STEP = 2.0**-15  # of a stored intensity in [0, 1]: a power of two, so that reading rounds nothing
+UNIT_STEP = 2.0**-15  # stored intensities in [0, 1] are multiples of it; reading a power of two rounds nothing
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,24 @@ class Volume:
         return np.linalg.norm(self.affine[:3, :3], axis=0)
 
 
-def _load(path: str | Path, dtype: type, form: str | None = None) -> tuple[Volume, float]:
-    """Read a 3D volume of finite values and the header's scaling factor. Raises `InputError` for another file."""
+@dataclass(frozen=True)
+class Scan:
+    """An image or label map that has been read from its file, for all that need it.
+
+    Attributes
+    ----------
+    path : the file, as it was named
+    header : what its header says
+    volume : its voxels and where they lie
+    """
+
+    path: str | Path
+    header: OpenedImage
+    volume: Volume
+
+
+def _load(path: str | Path, dtype: type, form: str | None = None) -> Scan:
+    """Read a 3D volume of finite values. Raises `InputError` for another file."""
     opened = open_image(path, form)
     shape = spatial_shape(opened)
     data = read_voxels(opened).reshape(shape)
@@ -53,7 +69,7 @@ def _load(path: str | Path, dtype: type, form: str | None = None) -> tuple[Volum
         converted: np.ndarray = data.astype(dtype, copy=False)
     if not np.isfinite(converted).all():
         raise InputError(path, "it holds values beyond 3e38", "Scale them down")
-    return Volume(converted, opened.affine), opened.slope
+    return Scan(path, opened, Volume(converted, opened.affine))
 
 
 def spatial_shape(opened: OpenedImage) -> tuple[int, int, int]:
@@ -78,23 +94,34 @@ def spatial_shape(opened: OpenedImage) -> tuple[int, int, int]:
 
 
 def read_image(path: str | Path, form: str | None = None) -> Volume:
+    """Read the voxels of an intensity image as `read_scan` does."""
+    return read_scan(path, form).volume
+
+
+def read_scan(path: str | Path, form: str | None = None) -> Scan:
     """Read an intensity image as float32. Raises `InputError` also when all voxels have one value.
 
     ``form`` is that of `smgicnet.imaging.headers.open_image`.
     """
-    volume, _ = _load(path, np.float32, form)
-    if volume.data.min() == volume.data.max():
+    scan = _load(path, np.float32, form)
+    if scan.volume.data.min() == scan.volume.data.max():
         raise InputError(path, "all voxels have the same intensity", "Check that this is the image and not a mask")
-    return volume
+    return scan
 
 
 def read_labels(path: str | Path, form: str | None = None) -> Volume:
+    """Read the voxels of a label map as `read_label_scan` does."""
+    return read_label_scan(path, form).volume
+
+
+def read_label_scan(path: str | Path, form: str | None = None) -> Scan:
     """Read a label map as int32. Values that a scaling factor in the header has moved off whole numbers are rounded.
 
     ``form`` is that of `headers.open_image`. Raises `InputError` for other values that are not whole numbers, and for
     those beyond 32 bits.
     """
-    volume, slope = _load(path, np.float64, form)
+    scan = _load(path, np.float64, form)
+    volume, slope = scan.volume, scan.header.slope
     whole = np.rint(volume.data)
     off = np.abs(whole - volume.data)
     rounding = 4 * np.finfo(np.float32).eps * np.abs(volume.data)
@@ -108,7 +135,7 @@ def read_labels(path: str | Path, form: str | None = None) -> Volume:
         )
     if np.abs(whole).max() > np.iinfo(np.int32).max:
         raise InputError(path, f"it holds labels of up to {np.abs(whole).max():.0f}", "Number them within 32 bits")
-    return Volume(whole.astype(np.int32), volume.affine)
+    return replace(scan, volume=Volume(whole.astype(np.int32), volume.affine))
 
 
 def on_grid_of(image: Volume, labels: Volume, image_path: str | Path, labels_path: str | Path) -> Volume:

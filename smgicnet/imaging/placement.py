@@ -71,15 +71,20 @@ def own_placement(path: Path, affine: np.ndarray) -> Placement:
     return Placement(_invertible(path, affine), np.linalg.norm(affine[:3, :3], axis=0), True)
 
 
+def unplaced(path: Path) -> InputError:
+    """Return the error for a header that leaves open where the voxels lie."""
+    return InputError(
+        path,
+        "its header does not say where the image lies, nor which side is left: sform_code and qform_code are 0",
+        "Convert it again from its source, or name the form that is right all the same: --header sform or qform "
+        "(preprocessing.header in a config)",
+    )
+
+
 def _agreed(path: Path, found: dict[str, np.ndarray], pixdim: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return the one affine, ``(4, 4)`` in mm, that the forms ``found`` in a header stand for."""
     if not found:
-        raise InputError(
-            path,
-            "its header does not say where the image lies, nor which side is left: sform_code and qform_code are 0",
-            "Convert it again from its source, or name the form that is right all the same: --header sform or qform "
-            "(preprocessing.header in a config)",
-        )
+        raise unplaced(path)
     matrices = [_invertible(path, matrix) for matrix in found.values()]
     if len(matrices) == 1:
         name = next(iter(found))

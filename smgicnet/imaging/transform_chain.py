@@ -98,16 +98,16 @@ def _read_field(path: Path, meaning: str | None, fixed: Geometry, moving: Geomet
     """Read a field by what its header says, or else by ``meaning``."""
     opened = open_image(path, anywhere=True)
     if len(opened.shape) == 5 or (opened.intent != FNIRT_FIELD and opened.intent not in SPLINES and meaning in _WORLDS):
-        return read_itk(path, meaning if meaning in _WORLDS else None)
+        return read_itk(opened, meaning if meaning in _WORLDS else None)
     told = opened.intent == FNIRT_FIELD or opened.intent in SPLINES
     if not told and meaning is None:
-        return read_itk(path)  # which says what to do
+        return read_itk(opened)  # its error says what to do
     if not last:
         kind = "Learn2Reg's field" if meaning == "voxels" and not told else "FSL's warp"
         raise InputError(path, f"{kind} leads to the moving image, and another follows it", "Give it as the last")
     if meaning == "voxels" and not told:
-        return read_learn2reg(path, fixed, moving)
-    return read_fsl(path, moving, reference=fixed, absolute=ABSOLUTE.get(meaning or ""))
+        return read_learn2reg(opened, fixed, moving)
+    return read_fsl(opened, moving, reference=fixed, absolute=ABSOLUTE.get(meaning or ""))
 
 
 def affine_transform(matrix: np.ndarray) -> Transform:
@@ -158,7 +158,7 @@ def read_affine(path: str | Path) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a user says of a field's file, as a file need not say it itself.
+    """The kind of a field as a user declares it, where its file does not say it itself.
 
     Attributes
     ----------

@@ -98,7 +98,7 @@ class NetworkMethod(Method):
 class LearnedMethod(NetworkMethod):
     """A method whose network is trained in stages by `smgicnet.training.loop`."""
 
-    weights: Mapping[str, float]  # of the terms of the objective; a term of weight 0 is not computed
+    weights: Mapping[str, float]  # each term of the objective has one; a term of weight 0 is not computed
     # A step can be a CUDA graph where the objective does the same whatever the images hold, and neither reads a value
     # from the GPU nor copies one to it.
     same_steps = False

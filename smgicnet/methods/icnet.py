@@ -27,9 +27,9 @@ class NetworkConfig:
 
     Attributes
     ----------
-    channels : of the finest level (8 as published)
+    channels : the channels of the finest level (8 as published)
     displacement_range : the largest displacement along each axis, in voxels (7 as published)
-    orientation : of the arrays that the network sees
+    orientation : the orientation of the arrays that the network sees
     histogram_matching : whether the moving image's intensities are matched to those of the fixed image
     """
 
@@ -45,7 +45,7 @@ class ObjectiveConfig:
 
     Attributes
     ----------
-    weights : of the named terms
+    weights : the weight of each named term
     """
 
     weights: Mapping[str, float]

@@ -29,10 +29,10 @@ class NetworkConfig:
     Attributes
     ----------
     variant : ``"diff"``, which predicts a stationary velocity, or ``"disp"``, which predicts a displacement
-    channels : of every level (28 as published)
+    channels : the channels of every level (28 as published)
     velocity_range : bound of a level's field, in half-widths of the grid
     integration_steps : squarings of `exp`
-    orientation : of the arrays that the network sees
+    orientation : the orientation of the arrays that the network sees
     """
 
     variant: str
@@ -49,7 +49,7 @@ class ObjectiveConfig:
     Attributes
     ----------
     windows : window of the local NCC of each level, in voxels
-    weights : of the named terms; None for smoothness stands for the variant's published weight
+    weights : the weights of the named terms; None for smoothness stands for the variant's published weight
     """
 
     windows: tuple[int, ...]
@@ -58,7 +58,7 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True)
 class LevelOutput:
-    """What a level compares and finds.
+    """The images that a level compares, and the fields that it finds.
 
     Attributes
     ----------

@@ -36,7 +36,7 @@ class Publication:
     head : a pattern for the last layer's weight, whose first dimension is the field's components
     fed : a pattern for the weights of layers that see a field in their last three input channels
     channels : a function from the tensors to the method's ``channels``
-    orientation : of the authors' images, as this project's arrays have it
+    orientation : the orientation of the authors' images, as this project's arrays have it
     """
 
     rename: Callable[[str], str | None]

@@ -21,7 +21,7 @@ from smgicnet.registration.multilevel import LevelOutput, MultiLevelNetwork, Net
 from smgicnet.registration.refinement import Refinement, refine
 from smgicnet.registration.views import Views, mean_velocity
 
-Arrangement = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # of a pair's images into moving and fixed ones
+Arrangement = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # a pair's images become moving and fixed ones
 
 SEARCH_STEPS = 5  # squarings while a pair's velocity is refined; its field is then made with all of them
 
@@ -36,7 +36,7 @@ class ObjectiveConfig:
     alpha : weight of similarity and consistency of each level
     beta : weight of smoothness of each level
     labels_from : the training stage from which the term of label maps counts, which `stage_block` of the config sees to
-    weights : of the named terms
+    weights : the weight of each named term
     """
 
     windows: tuple[int, ...]

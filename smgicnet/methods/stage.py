@@ -15,7 +15,7 @@ class Stage:
     ----------
     iterations : the stage's length
     epochs : the same in epochs, each of which has every ordered pair of training subjects once
-    learning_rate : of the newest level
+    learning_rate : the learning rate of the newest level
     frozen_iterations : iterations during which the levels below the newest do not learn
     earlier_rate : the learning rate of the levels below afterwards, as a factor of ``learning_rate``
     """

@@ -23,7 +23,7 @@ from smgicnet.methods.contract import Method
 from smgicnet.preparation.ants_affine import find_affine, import_ants, pyramid, run_ants
 from smgicnet.registration.fields import affine_field, compose, compose_affine
 
-HISTOGRAM_BINS = 32  # of mutual information, as in ants.registration
+HISTOGRAM_BINS = 32  # mutual information is estimated with so many, as in ants.registration
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class SyNConfig:
 
     Attributes
     ----------
-    iterations : of the diffeomorphic stage, from coarse to fine
-    affine_iterations : of the affine stage, from coarse to fine
-    metric : of the diffeomorphic stage, ``"cross-correlation"`` or mutual information
-    radius : of the window of cross-correlation, in voxels
-    gradient_step, flow_sigma, total_sigma : of ANTs' SyN
+    iterations : the iterations of the diffeomorphic stage, from coarse to fine
+    affine_iterations : the iterations of the affine stage, from coarse to fine
+    metric : the metric of the diffeomorphic stage, ``"cross-correlation"`` or mutual information
+    radius : the radius of the window of cross-correlation, in voxels
+    gradient_step, flow_sigma, total_sigma : the parameters of these names of ANTs' SyN
     search_degrees : the largest angle of the search over rotations, 0 for no search
-    threads : of ITK
-    seed : of ANTs' random numbers
+    threads : the threads of ITK
+    seed : the seed of ANTs' random numbers
     """
 
     iterations: tuple[int, ...]

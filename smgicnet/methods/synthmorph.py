@@ -24,7 +24,7 @@ from smgicnet.registration.fields import exp
 from smgicnet.registration.networks import SLOPE, conv
 
 UNET, FLOW = "vxm_dense_unet", "vxm_dense_flow"
-LEVELS = 4  # of max pooling
+LEVELS = 4  # the network pools so many times
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class SynthMorphConfig:
 
     Attributes
     ----------
-    features : of every layer
+    features : the channels of every layer
     grid : the grid that the network expects
     integration_steps : squarings of `exp`
     """

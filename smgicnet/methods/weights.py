@@ -19,6 +19,8 @@ from smgicnet.imaging.grids import Grid
 from smgicnet.methods import METHODS
 from smgicnet.methods.contract import LearnedMethod
 
+REMEDY = "Give a weights.pt that this project's training wrote"
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -84,12 +86,24 @@ def read_weights(path: str | Path) -> Weights:
 
     Raises `InputError` for anything else.
     """
-    remedy = "Give a weights.pt that this project's training wrote"
+    return weights_of(weights_content(path), path)
+
+
+def weights_content(path: str | Path) -> bytes:
+    """Read the bytes of a weights file. Raises `InputError` where there are none."""
     if not os.path.isfile(path):
-        raise InputError(path, "no such weights file", remedy)
+        raise InputError(path, "no such weights file", REMEDY)
     try:
-        _require_whole(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def weights_of(stored: bytes, path: str | Path) -> Weights:
+    """Return what `read_weights` reads from a file ``path`` that holds the bytes ``stored``."""
+    try:
+        _require_whole(stored)
+        content = torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
         grid = Grid(tuple(content["grid"]["shape"]), float(content["grid"]["spacing"]))
         others = registering_keys(content["method"])
         trained = {key: value for key, value in content["method"].items() if key not in others}
@@ -101,15 +115,19 @@ def read_weights(path: str | Path) -> Weights:
         weights = Weights(block, content["stage"], grid, network)
         weights.build()  # it loads strictly, and so finds here what would be wrong when the weights are used
     except Exception as error:
-        raise InputError(path, f"not a weights file of this project ({type(error).__name__})", remedy) from error
+        raise _unreadable(path, error) from error
     _require_finite(path, network, torch.float32)
     return weights
 
 
-def _require_whole(path: str | Path) -> None:
+def _unreadable(path: str | Path, error: Exception) -> InputError:
+    return InputError(path, f"not a weights file of this project ({type(error).__name__})", REMEDY)
+
+
+def _require_whole(stored: bytes) -> None:
     """Raise ``ValueError`` where a checksum of the archive that `torch.save` writes is wrong: torch looks at none."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+    if zipfile.is_zipfile(io.BytesIO(stored)):
+        with zipfile.ZipFile(io.BytesIO(stored)) as archive:
             packed = any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
             if packed or archive.testzip():
                 raise ValueError("a wrong checksum, or members that torch did not write")

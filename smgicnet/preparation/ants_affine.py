@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ants import ANTsImage
 
 SEED = 1
-ITERATIONS = (1000, 500, 250, 100)  # of antsRegistrationSyN.sh, coarse to fine
+ITERATIONS = (1000, 500, 250, 100)  # antsRegistrationSyN.sh has the same, coarse to fine
 LARGE = 100  # voxels along each axis, beyond which the finest level takes 3/4 of the time and gains less than 0.01 mm
 SEARCH_STEP = 30.0  # degrees; the affine stage recovers brains that are turned by about this much (docs/baselines.md)
 SEARCH_POINTS = 24  # along the fixed image's longest side, which is 8 mm for a brain, as in FLIRT's search

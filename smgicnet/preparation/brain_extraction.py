@@ -19,7 +19,7 @@ from smgicnet.imaging.images import Volume, axcodes, on_grid_of, read_image, rea
 from smgicnet.preparation.tools import program, run_tool
 
 log = logging.getLogger(__name__)
-CONSTANT_FRACTION = 0.9  # of the voxels around a stripped brain have one value; a padded or defaced head stays below
+CONSTANT_FRACTION = 0.9  # so many voxels around a stripped brain have one value, fewer around a padded or defaced head
 LARGEST_ML = 2200  # no brain is larger, with the fluid around it
 PLAUSIBLE_ML = (300, 3000)  # volumes of a brain beyond which a warning is logged
 Command = Callable[[str, str, str], list[str]]  # from a program, a scan and a prefix of results to its command line

@@ -10,7 +10,7 @@ from smgicnet.imaging.foreground import background_level, is_inside_range
 from smgicnet.imaging.images import Volume
 
 DARK_MARGIN = 0.35  # a T1 image's zero lies about so far below the brain's darkest voxels, in its robust range
-PERCENTILES = (0.5, 99.5)  # of the foreground, which become 0 and 1
+PERCENTILES = (0.5, 99.5)  # the percentiles of the foreground that become 0 and 1
 _QUANTILES = np.concatenate([[0, 0.5], np.arange(1, 100), [99.5, 100]])
 
 

@@ -19,13 +19,13 @@ from smgicnet.core.errors import InputError
 from smgicnet.core.files import atomic_path
 from smgicnet.imaging.foreground import bounding_box, brain_centre, foreground
 from smgicnet.imaging.grids import Grid
-from smgicnet.imaging.images import Volume, on_grid_of, read_image, read_labels, write_volume
+from smgicnet.imaging.images import Scan, Volume, on_grid_of, read_image, read_label_scan, read_scan, write_volume
 from smgicnet.preparation.intensities import Intensities, match_histogram, on_dark_background, scale_intensity
 from smgicnet.preparation.label_protocols import label_file, map_labels, roi_names, unknown_labels, unknown_sentence
 
 log = logging.getLogger(__name__)
 MIN_STEPS = 4  # voxels of the common grid that a brain has to span along each axis
-MAX_CUT_PERCENT = 5.0  # of the brain, that may lie beyond the common grid
+MAX_CUT_PERCENT = 5.0  # so much of the brain may lie beyond the common grid
 
 
 def to_canonical(volume: Volume) -> Volume:
@@ -59,7 +59,7 @@ def resample(volume: Volume, affine: np.ndarray, shape: tuple[int, ...], *, orde
     to_source = np.linalg.inv(volume.affine) @ affine
     data = volume.data
     if order > 0:
-        step = np.linalg.norm(to_source[:3, :3], axis=1)  # of a new voxel, along each axis of the source
+        step = np.linalg.norm(to_source[:3, :3], axis=1)  # the size of a new voxel along each axis of the source
         data = ndimage.gaussian_filter(data, np.maximum(0, (step - 1) / 2), mode="nearest")
     found = ndimage.affine_transform(
         data, to_source[:3, :3], to_source[:3, 3], output_shape=shape, order=order, mode="nearest"
@@ -113,8 +113,8 @@ class Prepared:
 
 
 def prepare(
-    image_path: str | Path,
-    labels_path: str | Path | None,
+    image: str | Path | Scan,
+    labels: str | Path | Scan | None,
     grid: Grid,
     placement: np.ndarray | None = None,
     *,
@@ -126,6 +126,7 @@ def prepare(
 
     Parameters
     ----------
+    image, labels : their files, or what has been read from these
     placement : ``(4, 4)``, voxels of the common grid to the scan's world, RAS mm; by default centred on the brain
     mapping : the label map's protocol, see `label_file`
     reference : intensities that the image's histogram is matched to
@@ -133,25 +134,27 @@ def prepare(
 
     Raises `InputError` for an unusable image or label map.
     """
-    original = read_image(image_path, form)
-    volume = to_canonical(original)
-    mask = _brain(volume, image_path)
-    _check_extent(image_path, volume, mask, grid)
+    scan = image if isinstance(image, Scan) else read_scan(image, form)
+    volume = to_canonical(scan.volume)
+    mask = _brain(volume, scan.path)
+    _check_extent(scan.path, volume, mask, grid)
     affine = common_affine(volume, brain_centre(mask), grid) if placement is None else placement
     cut = 100 - 100 * _covered(volume, mask, affine, grid)
     if cut > MAX_CUT_PERCENT:
-        raise _cut_off(image_path, _extent(volume, mask), cut, aligned=placement is not None)
+        raise _cut_off(scan.path, _extent(volume, mask), cut, aligned=placement is not None)
     matched, intensities = _matched(volume, mask, reference)
     low, high = intensities.range
     resampled = resample(matched, affine, grid.shape, order=1, fill=low)
-    labels, missing, unknown = None, None, None
-    if labels_path:
-        labels, unknown = _prepare_labels(original, image_path, labels_path, affine, grid, mapping, form)
-        missing = [name for roi, name in roi_names().items() if not (labels == roi).any()]
+    rois, missing, unknown, labels_path = None, None, None, None
+    if labels:
+        label_scan = labels if isinstance(labels, Scan) else read_label_scan(labels, form)
+        labels_path = str(label_scan.path)
+        rois, unknown = _prepare_labels(scan, label_scan, affine, grid, mapping)
+        missing = [name for roi, name in roi_names().items() if not (rois == roi).any()]
     report = {
-        "image": str(image_path),
-        "labels": str(labels_path) if labels_path else None,
-        **_described(original, volume, mask),
+        "image": str(scan.path),
+        "labels": labels_path,
+        **_described(scan.volume, volume, mask),
         "cut_percent": round(float(cut), 3),
         "intensity_range": [low, high],
         "histogram_matched": reference is not None,
@@ -160,7 +163,7 @@ def prepare(
         "rois_missing": missing,
         "labels_unknown": unknown,
     }
-    return Prepared(scale_intensity(resampled, low, high), labels, affine, report)
+    return Prepared(scale_intensity(resampled, low, high), rois, affine, report)
 
 
 def _matched(volume: Volume, mask: np.ndarray, reference: Intensities | None) -> tuple[Volume, Intensities]:
@@ -222,34 +225,28 @@ def _covered(volume: Volume, mask: np.ndarray, affine: np.ndarray, grid: Grid) -
 
 
 def _prepare_labels(
-    image: Volume,
-    image_path: str | Path,
-    labels_path: str | Path,
-    affine: np.ndarray,
-    grid: Grid,
-    mapping: str,
-    form: str | None,
+    image: Scan, labels: Scan, affine: np.ndarray, grid: Grid, mapping: str
 ) -> tuple[np.ndarray, dict[str, Any] | None]:
     """Return the labels on the common grid, and what the report says of ids that the protocol lacks."""
-    labels = on_grid_of(image, read_labels(labels_path, form), image_path, labels_path)
-    mapped = map_labels(labels.data, mapping)
+    volume = on_grid_of(image.volume, labels.volume, image.path, labels.path)
+    mapped = map_labels(volume.data, mapping)
     if not mapped.any():
         raise InputError(
-            labels_path,
+            labels.path,
             f"none of the 36 ROIs is in it by {label_file(mapping).name}",
             "Name its protocol, or a table of your own, in preprocessing.labels",
         )
-    resampled = resample(to_canonical(Volume(mapped, labels.affine)), affine, grid.shape, order=0)
+    resampled = resample(to_canonical(Volume(mapped, volume.affine)), affine, grid.shape, order=0)
     if not resampled.any():
         raise InputError(
-            labels_path,
+            labels.path,
             "no ROI is left on the common grid",
             "Check that the labels lie on the brain, or refine the grid",
         )
-    unknown, said = unknown_labels(labels.data, mapping), None
+    unknown, said = unknown_labels(volume.data, mapping), None
     if unknown:
-        labelled = int((labels.data != 0).sum())
-        log.warning("%s: %s", labels_path, unknown_sentence(unknown, labelled, mapping))
+        labelled = int((volume.data != 0).sum())
+        log.warning("%s: %s", labels.path, unknown_sentence(unknown, labelled, mapping))
         voxels = sum(unknown.values())
         said = {"ids": list(unknown), "voxels": voxels, "percent": round(100 * voxels / labelled, 3)}
     return resampled, said

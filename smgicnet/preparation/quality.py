@@ -23,13 +23,13 @@ from smgicnet.preparation.label_protocols import roi_names
 log = logging.getLogger(__name__)
 
 WHITE_MATTER, GREY_MATTER = (2, 41), (3, 42)  # cerebral, left and right
-BINS = 32  # of the histogram of intensities, from 0 to 1
+BINS = 32  # the histogram of intensities has so many, from 0 to 1
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 MIN_COHORT = 5  # subjects below which a cohort says nothing about one of them
 MIN_SD = 0.02  # the smallest SD of volumes, as a part of their median: equal brains differ by resampling alone
 COMMON_ROI = 0.9  # a missing ROI counts where this part of the other labelled subjects has it
-MAX_CUT_PERCENT = 1.0  # of the brain, that the grid may cut off
-MAX_UNKNOWN_PERCENT = 1.0  # of the labelled voxels, whose ids the protocol may lack
+MAX_CUT_PERCENT = 1.0  # the grid may cut off so much of the brain
+MAX_UNKNOWN_PERCENT = 1.0  # so many labelled voxels may have ids that the protocol lacks
 NAMED_ROIS = 3  # missing ROIs that a sentence names
 COLUMNS = (
     *("subject", "split", "image", "labels", "source_shape", "source_spacing_mm", "source_orientation", "brain_ml"),

@@ -39,7 +39,7 @@ class NetworkConfig:
         is judged on the whole
     force_window : window, in voxels, of the local NCC whose `losses.similarity_force` levels also see, None for none
     recompute : whether a `Block` and an `exp` compute their inner maps again in the backward pass, with the same result
-    wavelet, energy : of the `WaveletPyramid`
+    wavelet, energy : the filters and the energy of the `WaveletPyramid`
     velocity_range : bound of a level's velocity, in half-widths of the grid
     integration_steps : the squarings T of `exp`
     """
@@ -67,7 +67,7 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class LevelOutput:
-    """What one level saw and found, for a batch.
+    """The images that one level saw, and the flow that it found, for a batch.
 
     Attributes
     ----------

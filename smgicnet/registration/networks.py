@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from smgicnet.registration.fields import per_axis
 
-SLOPE = 0.2  # of leaky ReLUs, for negative values
+SLOPE = 0.2  # leaky ReLUs multiply negative values by it
 
 
 def activate(x: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ class VelocityHead(Block):
 
     Parameters
     ----------
-    channels_in, channels : of the features, and of the layer before the last
+    channels_in, channels : the channels of the features, and of the layer before the last
     velocity_range : the bound, a fraction of the half-width of the field of view
     stride : how many voxels of the velocity's grid a voxel of the features spans, 1 or 2
     """

@@ -19,9 +19,9 @@ class Refinement:
     Attributes
     ----------
     iterations : steps of Adam, 0 for no refinement
-    learning_rate : of Adam, in voxels a step
+    learning_rate : the learning rate of Adam, in voxels a step
     shrink : how many times the voxels of the velocity's grid are as large as the image's
-    windows : of the local NCC, whose mean over them is the similarity, in voxels of the image
+    windows : the windows, in voxels of the image, of the local NCC, whose mean is the similarity
     """
 
     iterations: int

@@ -135,10 +135,10 @@ def permutation_p(differences: np.ndarray, *, resamples: int, seed: int) -> floa
 
 def holm(p: Sequence[float]) -> np.ndarray:
     """Holm's (1979) step-down adjusted p-values of a family; NaN stays NaN and is not counted."""
-    p = np.asarray(p, dtype=float)
-    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]
-    adjusted = np.full(p.shape, np.nan)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1)
+    raw = np.asarray(p, dtype=float)
+    order = np.argsort(raw)[: np.count_nonzero(~np.isnan(raw))]
+    adjusted = np.full(raw.shape, np.nan)
+    adjusted[order] = np.minimum(np.maximum.accumulate(raw[order] * np.arange(len(order), 0, -1)), 1)
     return adjusted
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ def score_pair(
     reverse: Registration | None,
     rois: Mapping[int, str],
     only: Collection[str] | None = None,
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """All metrics of one ordered pair, or ``only`` those of these names.
 
     The two label maps may lie on grids of different size, voxel size and orientation, unless ``reverse`` or an inverse

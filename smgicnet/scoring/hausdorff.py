@@ -66,7 +66,9 @@ def _shells(spacing: np.ndarray) -> list[tuple[float, np.ndarray]]:
     return [(float(distances[one[0]]), offsets[one]) for one in np.split(order, ends)]
 
 
-def _percentile95(points: np.ndarray, others: np.ndarray, spacing: np.ndarray, shells: Sequence) -> np.ndarray:
+def _percentile95(
+    points: np.ndarray, others: np.ndarray, spacing: np.ndarray, shells: Sequence[tuple[float, np.ndarray]]
+) -> np.ndarray:
     """For each label the 95th percentile of the distances from its voxels in ``points`` to those in ``others``.
 
     Both are ``(D, H, W)`` uint8, labels on surfaces, with `RADIUS` voxels of 0 around; the result is ``(LABELS,)``.

@@ -19,7 +19,7 @@ def warp_labels(labels: np.ndarray, displacement: Tensor) -> np.ndarray:
     shape = tuple(displacement.shape[2:])
     image = torch.from_numpy(labels.astype(np.float32))[None, None]
     if labels.shape != shape:  # `fields.warp` wants one grid: both are continued at their far ends
-        common = np.maximum(labels.shape, shape)
+        common = np.maximum(labels.shape, shape).tolist()
         image, displacement = _padded(image, common), _padded(displacement, common)
     warped = fields.warp(image, displacement, mode="nearest")[0, 0].numpy().astype(np.uint8)
     return warped[tuple(slice(n) for n in shape)]

@@ -118,8 +118,10 @@ def endpoint_error_mm(displacement: Tensor, fixed: ScoredSubject, moving: Scored
     """Mean distance in mm, over the fixed brain, between where a voxel was sent and where it truly belongs.
 
     ``displacement (1, 3, D, H, W)`` in voxels. The truth goes from the fixed world through the template to the moving
-    world: it needs ``fixed.to_template`` and ``moving.from_template``.
+    world: raises ``ValueError`` without ``fixed.to_template`` or ``moving.from_template``.
     """
+    if fixed.to_template is None or moving.from_template is None:
+        raise ValueError(f"the truth between {fixed.name} and {moving.name} is not known")
     brain = fixed.labels > 0
     voxels = np.argwhere(brain)
     truth = apply_field(moving.from_template, apply_field(fixed.to_template, apply_affine(fixed.affine, voxels)))

@@ -55,7 +55,7 @@ class TrainingConfig:
     decay_factor : the factor of the learning rate
     checkpoint_every : iterations between two checkpoints
     validate_every : iterations between two validations
-    precision : of the convolutions, float32 or bfloat16; weights and fields are float32 in both
+    precision : the precision of the convolutions, float32 or bfloat16; weights and fields are float32 in both
     augmentation : how images are changed at random
     """
 
@@ -78,7 +78,7 @@ class Job:
     stage : the stage's length and rates
     config : the settings that all stages share
     images : the training images
-    seed : of the order of pairs and of the augmentation
+    seed : the seed of the order of pairs and of the augmentation
     folder : the folder for the checkpoint
     identity : config, seed, source digest and digest of the earlier weights, as they go into the checkpoint
     validate : a function that maps the method to a mean Dice, None for no validation

@@ -1,14 +1,18 @@
 """Two scans on the command line: one displacement, in each format that is asked for."""
 
 import json
+from collections import Counter
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
+import yaml
 from scipy.ndimage import zoom
 
 from smgicnet import cli
+from smgicnet.imaging import headers
 from smgicnet.imaging.displacements import grid_points, read_itk, sample, to_voxels
 from smgicnet.imaging.field_formats import read_fsl, read_geometry
 from smgicnet.imaging.grids import Grid
@@ -60,6 +64,53 @@ def test_one_displacement_in_every_format(arguments, tmp_path, capsys):
     np.testing.assert_allclose(
         np.moveaxis(voxels, -1, 0), to_voxels(forward.data, fixed.affine, moving.affine), atol=1e-4
     )
+
+
+def counted_reads(monkeypatch):
+    """How often a file's header, its voxels, and weights are read from now on."""
+    read = Counter()
+
+    def count(module, name, path_of):
+        function = getattr(module, name)
+
+        def counting(*parts, **options):
+            read[name, str(path_of(*parts))] += 1
+            return function(*parts, **options)
+
+        monkeypatch.setattr(module, name, counting)
+
+    count(headers, "_open_nifti", lambda kind, path: path)
+    count(headers, "_values", lambda voxels: voxels.file_like)
+    count(Path, "read_bytes", lambda path: path)
+    count(torch, "load", lambda file: "weights")
+    return read
+
+
+def test_a_command_reads_each_file_once(arguments, tmp_path, monkeypatch):
+    files, given = arguments
+    labels = [tmp_path / "fixed_labels.nii.gz", tmp_path / "moving_labels.nii.gz"]
+    for path, source in zip(labels, map(read_image, files), strict=True):
+        write_volume(path, np.where(source.data > 0, 2, 0).astype(np.uint8), source.affine)
+    rows = [f"{name}\t{image}\t{label}\ttest" for name, image, label in zip("ab", files, labels, strict=True)]
+    (tmp_path / "participants.tsv").write_text("\n".join(["subject\timage\tlabels\tsplit", *rows]) + "\n")
+    source = {"kind": "participants", "path": str(tmp_path / "participants.tsv")}
+    dataset = {"source": source, "grid": {"shape": [16, 16, 16], "spacing": 12}}
+    content = {"datasets": {"d": dataset}, "methods": {"m": {"type": "initial"}}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+    field = str(tmp_path / "displacement_fsl.nii.gz")
+    label_options = ["--fixed-labels", str(labels[0]), "--moving-labels", str(labels[1])]
+    commands = {
+        "register": ([*given, "--out", str(tmp_path), "--format", "itk", "fsl"], {*map(str, files), given[-1]}),
+        "convert": ([field, str(tmp_path / "itk.nii.gz"), "--to", "itk", *given[:4]], {*map(str, files), field}),
+        "score": ([*label_options, "--transform", field], {*map(str, labels), field}),
+        "check": ([str(tmp_path / "config.yaml"), "--jobs", "1"], {*map(str, [*files, *labels])}),
+    }
+    read = counted_reads(monkeypatch)
+    for command, (options, expected) in commands.items():
+        read.clear()
+        cli.main([command, *options])
+        assert expected <= {path for _, path in read}, command
+        assert {count for (_, path), count in read.items() if path in {*expected, "weights"}} == {1}, command
 
 
 def test_ants_warps_with_what_register_wrote_as_register_did(arguments, tmp_path):
