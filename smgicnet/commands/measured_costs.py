@@ -16,7 +16,8 @@ import pandas as pd
 from smgicnet.config.blocks import own_settings, stage_block
 from smgicnet.core.layout import BENCHMARK, SHARD_RECORD, costs_file
 from smgicnet.core.provenance import hardware, write_text
-from smgicnet.jobs.study import ALIGNMENTS, GIVEN, Study
+from smgicnet.jobs.study import ALIGNMENTS, Study
+from smgicnet.methods import GIVEN
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,8 @@ def scoring_codes() -> dict[str, str]:
 
     Of a metric's entry only ``function`` and ``regional`` count: how it is written changes no score.
     """
-    rows = code_digest("smgicnet.scoring.evaluation", beside={*PREPARED, "smgicnet.scoring.metrics"})
+    roots = "smgicnet.scoring.evaluation", "smgicnet.preparation.label_protocols"  # which names the ROIs
+    rows = code_digest(*roots, beside={*PREPARED, "smgicnet.scoring.metrics"})
     return {
         name: f"{function_digest(metric.function, beside=PREPARED)} {rows}{' regional' * metric.regional}"
         for name, metric in SCORED.items()

@@ -20,7 +20,7 @@ from smgicnet.jobs.given_fields import GivenFields
 from smgicnet.jobs.kept_fields import KeptFields
 from smgicnet.jobs.kept_pairs import KeptPairs, identity
 from smgicnet.jobs.registering import Measured, MethodFiles, Pair, PairRegistration
-from smgicnet.jobs.study import GIVEN
+from smgicnet.methods import GIVEN
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.scoring.evaluation import score_pair
 from smgicnet.scoring.metrics import METRICS

@@ -18,10 +18,10 @@ from smgicnet.config.blocks import learns_from_labels, registering_block, stage_
 from smgicnet.core.layout import RESULTS, DatasetPaths, costs_file
 from smgicnet.jobs.costs import ALIGNMENT, JobSizes, method_cost, pair_seconds, read_costs
 from smgicnet.jobs.decisions import Decisions
+from smgicnet.methods import GIVEN
 from smgicnet.preparation.tools import needed_tools
 
 ALIGNMENTS = "affine"  # the name under which alignments have costs and jobs, as if they were a method
-GIVEN = "fields"  # the type of a method whose displacements another program has computed
 KEPT_BYTES = 2 * 3 * 2  # a voxel: a displacement and its inverse, float16
 KEPT_BY_DEFAULT = 10**9  # bytes of displacements
 Pair = tuple[str, str]

@@ -14,7 +14,8 @@ from smgicnet.config.blocks import learns_from_labels, stage_block
 from smgicnet.config.schemas import schema
 from smgicnet.core.layout import METRICS, PREPARED, SHARD_RECORD, TABLE_FORMS, given_file
 from smgicnet.imaging.headers import header_form
-from smgicnet.jobs.study import ALIGNMENTS, GIVEN, Pair, Run, Study
+from smgicnet.jobs.study import ALIGNMENTS, Pair, Run, Study
+from smgicnet.methods import GIVEN
 
 STEP_RECORDS = {  # a step of preprocessing: its value where it is not done, and the record that it writes
     "skull_strip": ("none", "brain"),

@@ -6,6 +6,7 @@ import core, config, registration, imaging and preparation.
 
 from smgicnet.core.registry import Registry
 
+GIVEN = "fields"  # the type of a method whose displacements another program has computed: nothing here registers
 METHODS = Registry(
     {
         "initial": "smgicnet.methods.initial:Initial",
