@@ -10,20 +10,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 from pathlib import Path
-from statistics import median
 from unittest.mock import patch
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 import yaml
-from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.timing import DEVICE, in_turn, report
 from smgicnet.cohort.rendering import to_rois
 from smgicnet.cohort.template import load_template
 from smgicnet.config.completion import complete, complete_method, load
@@ -31,9 +30,9 @@ from smgicnet.core.provenance import hardware
 from smgicnet.imaging.foreground import brain_centre
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.images import Volume
-from smgicnet.methods import METHODS, device
+from smgicnet.methods import METHODS
 from smgicnet.methods.contract import LearnedMethod
-from smgicnet.methods.device import has_bfloat16, pick_device, to_device
+from smgicnet.methods.device import has_bfloat16, to_device
 from smgicnet.preparation import preprocessing
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.preparation.preprocessing import common_affine
@@ -46,55 +45,6 @@ from smgicnet.scoring.pair_metrics import ndv_percent
 from smgicnet.training.loop import step_gradients, weighted_total
 
 ROOT = Path(__file__).parent.parent
-DEVICE = pick_device()
-
-
-def in_turn(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each function, called in turn so that a neighbour's load meets all of them."""
-    seconds = {name: [] for name in functions}
-    for repeat in range(repeats + 1):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            if DEVICE.type == "cuda":
-                torch.cuda.synchronize()
-            if repeat:  # the first round warms up
-                seconds[name].append(time.perf_counter() - start)
-    return {name: median(values) for name, values in seconds.items()}
-
-
-def peak_memory(function: Callable[[], object]) -> float:
-    """Largest rise of the live tensors' sum in ``function``, in MiB, from the allocator's own events."""
-    if DEVICE.type == "cuda":
-        before = torch.cuda.memory_allocated()
-        with device.peak_memory(DEVICE) as peak:
-            function()
-        return peak.mib - before / 2**20
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        function()
-    live = lowest = peak = 0
-    for event in record.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            live += event.nbytes()
-            lowest = min(lowest, live)  # what was there before may be freed first
-            peak = max(peak, live - lowest)
-    return peak / 2**20
-
-
-def report(
-    title: str, functions: dict[str, Callable[[], object]], repeats: int, anew: Mapping[str, Callable] | None = None
-) -> dict[str, float]:
-    """Print a line a form: time, memory and their ratios to the first form's. Returns the seconds. ``anew``: what to
-    measure the memory of instead, where a form has taken its memory before it is called."""
-    seconds = in_turn(functions, repeats)
-    memory = {name: peak_memory(function) for name, function in {**functions, **(anew or {})}.items()}
-    first = next(iter(functions))
-    print(f"\n{title}\n| form | s | speed-up | MiB | of the memory |\n|---|---|---|---|---|")
-    for name in functions:
-        ratio = seconds[first] / seconds[name]
-        share = memory[name] / memory[first]
-        print(f"| {name} | {seconds[name]:.4f} | {ratio:.2f} | {memory[name]:.0f} | {share:.2f} |", flush=True)
-    return seconds
 
 
 def convolution_ncc(image: torch.Tensor, other: torch.Tensor, window: int, eps: float = 1e-5) -> torch.Tensor:
@@ -150,7 +100,7 @@ def bench_steps(size: int, channels: int, repeats: int, peak: float) -> None:
         for recompute in (False, True):
             torch.manual_seed(0)
             network = {**block["network"], "recompute": recompute}
-            methods.append(to_device(METHODS["smgicnet"].from_config({**block, "network": network}, level)))
+            methods.append(to_device(METHODS["smgicnet"].from_block({**block, "network": network}, level)))
 
         def step(both: bool, ncc: Callable = local_ncc, recompute=False, half=False, methods=methods):
             method = methods[recompute]
@@ -231,7 +181,7 @@ def bench_registration(size: int, repeats: int) -> None:
     }
     pair = torch.rand(2, 1, 1, size, size, size, device=DEVICE).unbind()
     methods = {
-        name: to_device(METHODS[block["type"]].from_config(block, len(block["stages"])))
+        name: to_device(METHODS[block["type"]].from_block(block, len(block["stages"])))
         for name, block in blocks.items()
     }
     forms = {name: lambda m=method: m.register(*pair) for name, method in methods.items()}

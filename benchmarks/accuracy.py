@@ -39,7 +39,7 @@ class Scores(NamedTuple):
 
 def scores(trained: Weights, registering: dict, images: dict, labels: dict) -> Scores:
     """``registering``: another ``views`` or ``refinement`` than by default, where it differs."""
-    parts = {key: {**trained.method[key], **part} for key, part in registering.items() if key in trained.method}
+    parts = {key: {**trained.block[key], **part} for key, part in registering.items() if key in trained.block}
     method = to_device(trained.build(parts))
     tensors = {name: image_tensor(image, method.device) for name, image in images.items()}
     method.warm_up(*list(tensors.values())[:2])
@@ -83,7 +83,7 @@ def main() -> None:
     first = None
     for weights in arguments.weights:
         trained, name = read_weights(weights), "/".join(weights.parts[-4:-1])
-        has_options = "views" in trained.method
+        has_options = "views" in trained.block
         for views, iterations in product(arguments.views, arguments.refine) if has_options else [("none", 0)]:
             mirror, shift = VIEWS[views]
             for windows in arguments.windows if iterations else arguments.windows[:1]:

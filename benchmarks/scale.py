@@ -95,7 +95,7 @@ def bench_reader(paths: list[Path], batches: int) -> None:
     print(f"Its own memory grew by {after[0] - before[0]:.0f} MiB, mapped files by {after[1] - before[1]:.0f} MiB.")
     block = complete_method({"type": "smgicnet", "network": {"channels": 16}}, "benchmark")
     for stage in (1, 2, 3, 4):
-        method = METHODS["smgicnet"].from_config(block, stage)
+        method = METHODS["smgicnet"].from_block(block, stage)
         pair = [image[None].contiguous() for image in images.batch([0, 1])]
         start = time.perf_counter()
         sum(method.objective(*pair).values()).backward()

@@ -58,7 +58,7 @@ def step_seconds(block: Mapping, shape: tuple[int, int, int]) -> list[float]:
     """Seconds of an optimiser step of each stage of a learned method, both directions, on a grid of that shape."""
     found = []
     for stage in range(1, len(block["stages"]) + 1):
-        method = METHODS[block["type"]].from_config(block, stage)
+        method = METHODS[block["type"]].from_block(block, stage)
         to_device(method)
         batch = _batch(method, shape, block["training"]["batch_size"])
         optimizer = torch.optim.Adam(method.network.parameters())
@@ -90,7 +90,7 @@ def pair_seconds(block: Mapping, shape: tuple[int, int, int], spacing: float) ->
         smaller = tuple(round(n / factor) for n in shape)
         scale, shape, spacing = float(np.prod(shape) / np.prod(smaller)), smaller, spacing * factor
     if learned:
-        method = to_device(METHODS[block["type"]].from_config(block, len(block["stages"])))
+        method = to_device(METHODS[block["type"]].from_block(block, len(block["stages"])))
     else:
         file = Path(block["published"]["file"]) if "published" in block else None
         method, _ = load_method(block, file, spacing)

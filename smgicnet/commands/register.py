@@ -153,10 +153,10 @@ def _refining(trained: Weights, path: Path, iterations: int | None) -> dict[str,
         return {}
     if iterations < 0:
         raise InputError("--refine", f"{iterations} iterations", "Give 0 or more")
-    if "refinement" not in trained.method:
+    if "refinement" not in trained.block:
         remedy = "Leave the refinement out"
-        raise InputError(path, f"a {trained.method['type']} has no instance optimisation", remedy)
-    return {"refinement": {**trained.method["refinement"], "iterations": iterations}}
+        raise InputError(path, f"a {trained.block['type']} has no instance optimisation", remedy)
+    return {"refinement": {**trained.block["refinement"], "iterations": iterations}}
 
 
 def _field_names(kind: str, inputs: Sequence[Path]) -> list[str]:

@@ -17,44 +17,44 @@ def with_defaults(block: Mapping) -> dict:
     return filled
 
 
-def own_settings(method: Mapping) -> dict:
+def own_settings(block: Mapping) -> dict:
     """The part of a completed block that its method alone has, without the keys of every method."""
-    return {key: value for key, value in method.items() if key not in WITH_WEIGHTS | {"stages", "published"}}
+    return {key: value for key, value in block.items() if key not in WITH_WEIGHTS | {"stages", "published"}}
 
 
-def learns_from_labels(method: Mapping) -> bool:
+def learns_from_labels(block: Mapping) -> bool:
     """Whether a completed block's objective has a term of the training subjects' label maps."""
-    return method.get("objective", {}).get("weights", {}).get("labels", 0) > 0
+    return block.get("objective", {}).get("weights", {}).get("labels", 0) > 0
 
 
-def registering_keys(method: Mapping) -> set[str]:
+def registering_keys(block: Mapping) -> set[str]:
     """The keys of a method's block that change how it registers and not how it is trained, as its schema says."""
-    parts = schema(f"methods/{method['type']}").get("properties", {})
+    parts = schema(f"methods/{block['type']}").get("properties", {})
     return {key for key, part in parts.items() if part.get("registering_only")}
 
 
-def registering_block(method: Mapping) -> dict:
+def registering_block(block: Mapping) -> dict:
     """A completed method block as far as its registrations depend on it."""
-    keys = registering_keys(method)
-    return stage_block(method, len(method["stages"])) | {key: deepcopy(method[key]) for key in keys}
+    keys = registering_keys(block)
+    return stage_block(block, len(block["stages"])) | {key: deepcopy(block[key]) for key in keys}
 
 
-def stage_block(method: Mapping, stage: int) -> dict:
+def stage_block(block: Mapping, stage: int) -> dict:
     """A completed method block as far as the training of its stage ``stage`` depends on it.
 
     Without its names, arms and later stages; what its schema marks ``last_level_only`` is at its default before that
     level's stage, what it marks ``registering_only`` always, and the term of label maps before it counts. Stages with
     equal blocks, in the same place of the same data, end in the same weights.
     """
-    block = deepcopy({key: value for key, value in method.items() if key not in ("label", "arms")})
-    network = schema(f"methods/{method['type']}")["properties"].get("network", {}).get("properties", {})
+    part = deepcopy({key: value for key, value in block.items() if key not in ("label", "arms")})
+    network = schema(f"methods/{block['type']}")["properties"].get("network", {}).get("properties", {})
     of_the_last = {key: part["default"] for key, part in network.items() if part.get("last_level_only")}
-    if of_the_last and stage < block["network"].get("levels", len(block["stages"])):
-        block["network"] |= of_the_last
-    defaults = with_defaults({"type": method["type"]})
-    objective = block.get("objective", {})
-    if stage < min(objective.get("labels_from", 1), len(block["stages"])):  # no label matters yet
+    if of_the_last and stage < part["network"].get("levels", len(part["stages"])):
+        part["network"] |= of_the_last
+    defaults = with_defaults({"type": block["type"]})
+    objective = part.get("objective", {})
+    if stage < min(objective.get("labels_from", 1), len(part["stages"])):  # no label matters yet
         objective["labels_from"] = defaults["objective"]["labels_from"]
         objective["weights"]["labels"] = defaults["objective"]["weights"]["labels"]
-    keys = registering_keys(method)
-    return {**block, "stages": block["stages"][:stage], **{key: defaults[key] for key in keys}}
+    keys = registering_keys(block)
+    return {**part, "stages": part["stages"][:stage], **{key: defaults[key] for key in keys}}

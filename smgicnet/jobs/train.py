@@ -133,7 +133,7 @@ def train_stage(task: StageTask, subjects: StageSubjects, outputs: StageOutputs)
 def _method_to_train(task: StageTask) -> LearnedMethod:
     """The method at the start of a stage, on the device there is."""
     torch.manual_seed(task.random_seed())
-    method = METHODS[task.block["type"]].from_config(task.block, task.stage)
+    method = METHODS[task.block["type"]].from_block(task.block, task.stage)
     if task.earlier:
         _start_from(method, task.earlier, task.stage)
     to_device(method)

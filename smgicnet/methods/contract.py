@@ -53,7 +53,7 @@ class Method(ABC):
 
     @classmethod
     @abstractmethod
-    def from_config(cls, config: Mapping[str, Any], stage: int) -> Method:
+    def from_block(cls, block: Mapping[str, Any], stage: int) -> Method:
         """Build the method of a completed config block up to training stage ``stage``, 0 for one without training."""
 
     @abstractmethod

@@ -95,9 +95,9 @@ class GradICON(PublishedMethod):
         self.network = build_network(config.grid.shape)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], stage: int = 0) -> GradICON:
+    def from_block(cls, block: Mapping[str, Any], stage: int = 0) -> GradICON:
         """Build the method of a config block. Raises `InputError` where the package is not installed."""
-        return cls(build(GradICONConfig, own_settings(config)))
+        return cls(build(GradICONConfig, own_settings(block)))
 
     def load(self, path: Path) -> None:
         """Read the published state dict, which has to hold all learned tensors, in their shapes, and nothing else.

@@ -138,8 +138,8 @@ class ICNet(LearnedMethod):
         self.network = EncoderDecoder(network)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], stage: int) -> ICNet:
-        return cls(build(NetworkConfig, config["network"]), build(ObjectiveConfig, config["objective"]))
+    def from_block(cls, block: Mapping[str, Any], stage: int) -> ICNet:
+        return cls(build(NetworkConfig, block["network"]), build(ObjectiveConfig, block["objective"]))
 
     def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, None]:
         pair = torch.cat(self._prepare(moving, fixed), dim=1)

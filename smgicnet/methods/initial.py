@@ -14,7 +14,7 @@ class Initial(Method):
     """The identity, which shows what a pair scores before anything is done to it."""
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], stage: int = 0) -> Initial:
+    def from_block(cls, block: Mapping[str, Any], stage: int = 0) -> Initial:
         return cls()
 
     def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:

@@ -161,8 +161,8 @@ class LapIRN(LearnedMethod):
         self.network = PyramidNetwork(network, stage)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], stage: int) -> LapIRN:
-        return cls(build(NetworkConfig, config["network"]), build(ObjectiveConfig, config["objective"]), stage)
+    def from_block(cls, block: Mapping[str, Any], stage: int) -> LapIRN:
+        return cls(build(NetworkConfig, block["network"]), build(ObjectiveConfig, block["objective"]), stage)
 
     def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor | None]:
         moving, fixed = self._prepare(moving), self._prepare(fixed)

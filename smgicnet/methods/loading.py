@@ -16,25 +16,25 @@ from smgicnet.methods.native_grid import OnNativeGrid
 from smgicnet.methods.weights import read_weights
 
 
-def load_method(config: Mapping[str, Any], weights: Path | None, spacing: float) -> tuple[Method, Mapping[str, Any]]:
+def load_method(block: Mapping[str, Any], weights: Path | None, spacing: float) -> tuple[Method, Mapping[str, Any]]:
     """Return the method of a config block on the device that `pick_device` picks, and the block as it was trained.
 
     ``weights`` are this project's or, for a `PublishedMethod`, its authors'; ``spacing`` (mm) is the common grid's.
     Raises `InputError` when the weights are of another type of method.
     """
     if weights is None:
-        return METHODS[config["type"]].from_config(config, 0), config
-    if issubclass(METHODS[config["type"]], PublishedMethod):
-        require_checksums(weights, config["published"]["sha256"])
-        method: PublishedMethod = METHODS[config["type"]].from_config(config, 0)
+        return METHODS[block["type"]].from_block(block, 0), block
+    if issubclass(METHODS[block["type"]], PublishedMethod):
+        require_checksums(weights, block["published"]["sha256"])
+        method: PublishedMethod = METHODS[block["type"]].from_block(block, 0)
         method.load(weights)
-        return OnNativeGrid(to_device(method), spacing), config
+        return OnNativeGrid(to_device(method), spacing), block
     trained = read_weights(weights)
-    if trained.method["type"] != config["type"]:
+    if trained.block["type"] != block["type"]:
         raise InputError(
             weights,
-            f"it holds the weights of {trained.method['type']}",
-            f"Give those of a method of type {config['type']}",
+            f"it holds the weights of {trained.block['type']}",
+            f"Give those of a method of type {block['type']}",
         )
-    registering = {key: config[key] for key in registering_keys(config) if key in config}
-    return to_device(trained.build(registering)), {**trained.method, **registering}
+    registering = {key: block[key] for key in registering_keys(block) if key in block}
+    return to_device(trained.build(registering)), {**trained.block, **registering}

@@ -35,9 +35,9 @@ class OnNativeGrid(Method):
         self.method, self.spacing, self.device = method, spacing, method.device
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], stage: int) -> Method:
+    def from_block(cls, block: Mapping[str, Any], stage: int) -> Method:
         """Raise ``TypeError``: it is made from a method and not from a config."""
-        raise TypeError("made from a method, not from a config")
+        raise TypeError("made from a method, not from a block")
 
     def warm_up(self, fixed: Tensor, moving: Tensor) -> None:
         self.register(fixed, moving)

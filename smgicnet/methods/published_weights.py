@@ -119,7 +119,7 @@ def import_weights(kind: str, source: Path, out: Path, *, variant: str | None, o
         network["variant"] = variant or _variant(source)
     method = complete_method({"type": kind, "network": network}, f"import-weights {kind}")
     stages = len(method["stages"])
-    expected = METHODS[kind].from_config(method, stages).network.state_dict()
+    expected = METHODS[kind].from_block(method, stages).network.state_dict()
     ours = {own: _reorder(own, tensors[name], publication) for name, own in names.items()}
     _compare(source, kind, {k: v.shape for k, v in ours.items()}, {k: v.shape for k, v in expected.items()})
     write_weights(Weights(method, stages, PUBLISHED_GRID, ours), out)

@@ -63,9 +63,9 @@ class SMGICNet(LearnedMethod):
         self.network = MultiLevelNetwork(network, stage)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], stage: int) -> SMGICNet:
-        network, objective = build(NetworkConfig, config["network"]), build(ObjectiveConfig, config["objective"])
-        return cls(network, objective, build(Views, config["views"]), build(Refinement, config["refinement"]), stage)
+    def from_block(cls, block: Mapping[str, Any], stage: int) -> SMGICNet:
+        network, objective = build(NetworkConfig, block["network"]), build(ObjectiveConfig, block["objective"])
+        return cls(network, objective, build(Views, block["views"]), build(Refinement, block["refinement"]), stage)
 
     def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
         velocity = mean_velocity(self._predicted, moving, fixed, self.views)

@@ -82,8 +82,8 @@ class SyN(Method):
         self.config = config
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], stage: int = 0) -> SyN:
-        return cls(build(SyNConfig, own_settings(config)))
+    def from_block(cls, block: Mapping[str, Any], stage: int = 0) -> SyN:
+        return cls(build(SyNConfig, own_settings(block)))
 
     def warm_up(self, fixed: Tensor, moving: Tensor) -> None:
         import_ants(self.config.threads)

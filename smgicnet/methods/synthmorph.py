@@ -111,8 +111,8 @@ class SynthMorph(PublishedMethod):
         self.network = VelocityUNet(config.features)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], stage: int = 0) -> SynthMorph:
-        return cls(build(SynthMorphConfig, own_settings(config)))
+    def from_block(cls, block: Mapping[str, Any], stage: int = 0) -> SynthMorph:
+        return cls(build(SynthMorphConfig, own_settings(block)))
 
     def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
         """Return the forward and the inverse displacement ``(1, 3, D, H, W)`` in voxels, of images on `grid`."""

@@ -6,7 +6,7 @@ import io
 import os
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,13 @@ class Weights:
 
     Attributes
     ----------
-    method : the completed config block
+    block : the completed block of the method; in the file its key is ``method``
     stage : the last trained stage, from 1
     grid : the common grid of the training images
     network : the tensors of the network, by name
     """
 
-    method: Mapping[str, Any]
+    block: Mapping[str, Any]
     stage: int
     grid: Grid
     network: Mapping[str, torch.Tensor]
@@ -44,8 +44,8 @@ class Weights:
 
         ``registering`` are parts of the config block that concern registration alone and replace those of the training.
         """
-        method: LearnedMethod = METHODS[self.method["type"]].from_config(
-            {**self.method, **(registering or {})}, self.stage
+        method: LearnedMethod = METHODS[self.block["type"]].from_block(
+            {**self.block, **(registering or {})}, self.stage
         )
         method.network.load_state_dict(self.network, strict=True)
         return method
@@ -66,7 +66,8 @@ def write_weights(weights: Weights, path: str | Path, dtype: torch.dtype = torch
     """Write a weights file that `read_weights` reads, with floating point tensors as ``dtype``."""
     network = {name: _stored(tensor, dtype) for name, tensor in weights.network.items()}
     grid = {"shape": list(weights.grid.shape), "spacing": weights.grid.spacing}
-    save({**asdict(weights), "network": network, "grid": grid}, path)
+    block = asdict(replace(weights, network={}))["block"]  # a copy, as plain as it can be
+    save({"method": block, "stage": weights.stage, "grid": grid, "network": network}, path)
 
 
 def export_weights(source: str | Path, out: str | Path) -> None:

@@ -28,7 +28,7 @@ class Known(Method):
         self.velocity = torch.nn.functional.interpolate(coarse, SHAPE, mode="trilinear") * 1.5
 
     @classmethod
-    def from_config(cls, config, stage):
+    def from_block(cls, config, stage):
         return cls()
 
     def fields(self, fixed, moving):

@@ -114,7 +114,7 @@ def test_lapirn_trains_its_newest_level_with_its_windows(stage):
 def test_lapirn_folding_is_optional_and_the_volume_that_is_turned_over():
     part = block("lapirn", variant="disp")
     part["objective"]["weights"]["folding"] = 1000.0
-    method = METHODS["lapirn"].from_config(part, 3)
+    method = METHODS["lapirn"].from_block(part, 3)
     torch.nn.init.normal_(method.network.levels[2].head[2].weight, std=1000)
     u = method.network(lapirn_normalise(blobs(1)), lapirn_normalise(blobs(2)))[-1].displacement
     expected = (-jacobian_determinant(u)).relu().mean()
@@ -176,8 +176,8 @@ def test_lapirn_levels_are_taken_from_their_own_prefix(tmp_path):
     torch.save(tensors, tmp_path / "LapIRN_disp_fea7.pth")
     import_weights("lapirn", tmp_path / "LapIRN_disp_fea7.pth", tmp_path / "out.pt", variant=None, orientation=None)
     weights = read_weights(tmp_path / "out.pt")
-    assert weights.method["network"]["variant"] == "disp"
-    assert weights.method["network"]["orientation"] == "LPS"
+    assert weights.block["network"]["variant"] == "disp"
+    assert weights.block["network"]["orientation"] == "LPS"
     for name, tensor in weights.network.items():
         assert tensor.unique().item() == 3 - int(re.match(r"levels\.(\d)", name)[1])
 

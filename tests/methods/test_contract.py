@@ -80,7 +80,7 @@ def test_overfits_one_pair(kind, network, rate):
 @pytest.mark.parametrize("kind", METHODS)
 def test_the_schema_builds_the_method(kind):
     part = complete_method({"type": kind}, "test")
-    method = METHODS[kind].from_config(part, len(part["stages"]))
+    method = METHODS[kind].from_block(part, len(part["stages"]))
     assert isinstance(method, LearnedMethod) == bool(part["stages"])
     assert {"label", "arms", "weights", "stages"} <= part.keys()
 

@@ -43,7 +43,7 @@ def narrow(monkeypatch):
 def loaded(narrow, tmp_path):
     """A narrow method with weights, and their file."""
     torch.save(published(), tmp_path / "step_2.trch")
-    method = GradICON.from_config(block(), 0)
+    method = GradICON.from_block(block(), 0)
     method.load(tmp_path / "step_2.trch")
     return method, tmp_path / "step_2.trch"
 
@@ -69,7 +69,7 @@ def knowing(wrapper, value, **grid):
     """The method with a network of the package that always finds ``value``."""
     from icon_registration import network_wrappers
 
-    method = GradICON.from_config(block(grid=grid), 0)
+    method = GradICON.from_block(block(grid=grid), 0)
     method.network = getattr(network_wrappers, wrapper)(Constant(value))
     method.network.assign_identity_map([1, 1, *method.grid.shape])
     return method
@@ -82,7 +82,7 @@ def test_the_published_network_loads_whole(tmp_path):
         count = sum(tensors[name].numel() for name in learned if name.startswith(prefix))
         assert count == pytest.approx(17.67e6, abs=0.005e6)
     torch.save(tensors, tmp_path / "w.trch")
-    method = GradICON.from_config(block(), 0)
+    method = GradICON.from_block(block(), 0)
     method.load(tmp_path / "w.trch")
     assert {name for name, _ in method.network.named_parameters()} == set(learned)
     own = method.network.state_dict()
@@ -239,7 +239,7 @@ def test_a_known_shift_moves_an_image_of_another_grid(narrow, grid, millimetres,
 
 @pytest.mark.parametrize("shape", [(1, 1, 66, 65, 71), (2, 1, *SHAPE), (1, 2, *SHAPE)])
 def test_images_of_another_grid_are_refused(narrow, shape):
-    method = GradICON.from_config(block(), 0)
+    method = GradICON.from_block(block(), 0)
     with pytest.raises(ValueError, match=r"the network has \(66, 65, 70\)"):
         method.fields(torch.zeros(1, 1, *SHAPE), torch.zeros(shape))
 
@@ -262,7 +262,7 @@ def test_unigradicon_sees_from_the_minimum_to_the_99th_percentile():
 def test_the_model_decides_how_intensities_are_prepared(narrow):
     seen = {}
     for model in ("icon", "unigradicon"):
-        method = GradICON.from_config(block(model=model), 0)
+        method = GradICON.from_block(block(model=model), 0)
         method.network.register_forward_pre_hook(lambda _, images, model=model: seen.update({model: images}))
         method.register(smooth(1), smooth(2))
     for model, prepare in (("icon", scale_to_brightest), ("unigradicon", clip_and_rescale)):
@@ -281,7 +281,7 @@ def test_the_defaults_are_those_of_the_brain_model():
 
 def test_unigradicon_is_a_matter_of_the_config(narrow):
     grid = {"shape": [175, 175, 175], "spacing": None}
-    method = GradICON.from_config(block(model="unigradicon", grid=grid), 0)
+    method = GradICON.from_block(block(model="unigradicon", grid=grid), 0)
     assert method.grid == NativeGrid((175, 175, 175), None, "SAL")
     assert method.config.model == "unigradicon"
 

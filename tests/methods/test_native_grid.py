@@ -65,7 +65,7 @@ class Translation(Method):
         self.grid, self.displacement, self.invertible, self.seen = grid, displacement, invertible, []
 
     @classmethod
-    def from_config(cls, config, stage):
+    def from_block(cls, config, stage):
         raise NotImplementedError
 
     def fields(self, fixed, moving):

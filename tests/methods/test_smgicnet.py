@@ -63,7 +63,7 @@ def test_objective_names_every_weighted_term_and_all_move_the_newest_level():
 def test_unweighted_terms_are_not_computed_and_mismatches_are_errors():
     part = block()
     part["objective"]["weights"] |= {"symmetric": 0, "inverse": 0}
-    method = METHODS["smgicnet"].from_config(part, 4)
+    method = METHODS["smgicnet"].from_block(part, 4)
     terms = method.objective(blobs(1), blobs(2))
     assert not {"symmetric", "inverse"} & terms.keys()
     with pytest.raises(ValueError, match="terms"):
@@ -220,7 +220,7 @@ def test_a_stage_beyond_the_levels_trains_them_all():
     stages = [stage_block(part, stage) for stage in (3, 4, 5)]
     assert [one["network"]["depth"] for one in stages] == [3, 2, 2]
     assert [one["network"]["finest_passes"] for one in stages] == [1, 2, 2]
-    methods = [METHODS["smgicnet"].from_config(one, len(one["stages"])) for one in stages]
+    methods = [METHODS["smgicnet"].from_block(one, len(one["stages"])) for one in stages]
     names = [method.network.state_dict().keys() for method in methods]
     assert names[0] < names[1] == names[2]
     newest, earlier = methods[2].stage_parameters()
@@ -236,7 +236,7 @@ def test_labels_count_from_the_stage_that_the_config_says():
     part["objective"]["labels_from"] = 3
     stages = [stage_block(part, stage) for stage in (1, 2, 3, 4)]
     assert stages[1] == stage_block(block(), 2)
-    methods = [METHODS["smgicnet"].from_config(one, len(one["stages"])) for one in stages]
+    methods = [METHODS["smgicnet"].from_block(one, len(one["stages"])) for one in stages]
     assert [method.uses_labels for method in methods] == [False, False, True, True]
 
 
@@ -263,7 +263,7 @@ def test_refinement_lowers_the_loss_of_the_pair_and_changes_nothing_kept():
     losses_after = []
     for iterations in (0, 5, 20):
         part["refinement"]["iterations"] = iterations
-        method = METHODS["smgicnet"].from_config(part, 4)
+        method = METHODS["smgicnet"].from_block(part, 4)
         method.network.load_state_dict(plain.network.state_dict())
         result = method.register(fixed, moving)
         losses_after.append(local_ncc(warp(moving, result.forward), fixed, 9).item())
@@ -278,7 +278,7 @@ def test_refinement_has_windows_of_its_own():
     part, found = block(), []
     for windows in ([9], [3], [3, 9], [3, 3]):
         part["refinement"] |= {"iterations": 3, "windows": windows}
-        method = METHODS["smgicnet"].from_config(part, 4)
+        method = METHODS["smgicnet"].from_block(part, 4)
         method.network.load_state_dict(build().network.state_dict())
         found.append(method.register(blobs(1), blobs(2)).forward)
     assert not torch.allclose(found[0], found[1], atol=1e-3)

@@ -21,7 +21,7 @@ SHAPE = (32, 38, 32)
 
 def method(**changes):
     part = {"type": "syn", "iterations": [10, 5], "radius": 2, "gradient_step": 0.2, **changes}
-    return SyN.from_config(complete_method(part, "test"))
+    return SyN.from_block(complete_method(part, "test"))
 
 
 @pytest.fixture(scope="module")
@@ -157,9 +157,9 @@ def test_nothing_is_left_behind(subjects, tmp_path, monkeypatch):
 
 def test_the_schema_is_the_papers_and_agrees_with_the_dataclass():
     part = complete_method({"type": "syn"}, "test")
-    config = SyN.from_config(part).config
+    config = SyN.from_block(part).config
     assert config == SyNConfig((100, 70, 50, 20), (1000, 500, 250, 100), "cross-correlation", 4, 0.1, 3, 0, 90, 1, 1)
     assert (part["arms"], part["weights"], part["stages"], part["label"]) == (["raw"], None, [], "SyN")
     assert set(part) == set(schema("methods/syn")["properties"])
     with pytest.raises(TypeError, match="SyNConfig"):
-        SyN.from_config({**part, "sharpness": 1})
+        SyN.from_block({**part, "sharpness": 1})

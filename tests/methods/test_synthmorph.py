@@ -23,7 +23,7 @@ NESTINGS = {
 def build(features=4, **changes):
     torch.manual_seed(0)
     block = complete_method({"type": "synthmorph", "features": features, **changes}, "test")
-    return SynthMorph.from_config(block)
+    return SynthMorph.from_block(block)
 
 
 def pair(shape=(32, 32, 48), seed=0):
@@ -171,7 +171,7 @@ def test_on_a_common_grid_the_displacement_is_the_same_in_mm():
 
 def test_defaults_are_those_of_the_brains_file():
     block = complete_method({"type": "synthmorph"}, "test")
-    method = SynthMorph.from_config(block)
+    method = SynthMorph.from_block(block)
     assert (method.grid.shape, method.grid.spacing, method.grid.orientation) == ((160, 160, 192), 1.0, "LIA")
     assert block["published"]["url"].endswith(block["published"]["file"].removeprefix("resources/weights"))
     assert "brains" in block["published"]["file"]

@@ -36,7 +36,7 @@ def test_weights_from_before_a_key_was_there_are_read(tmp_path):
     old = Weights(part, 4, Grid(SHAPE, 1.0), method.network.state_dict())
     write_weights(old, tmp_path / "w.pt")
     read = read_weights(tmp_path / "w.pt")
-    assert read.method == replace(old, method=block()).method
+    assert read.block == replace(old, block=block()).block
     assert torch.equal(read.build().register(blobs(1), blobs(2)).forward, method.register(blobs(1), blobs(2)).forward)
 
 

@@ -121,7 +121,7 @@ def test_what_a_schema_says_of_the_last_level_is_so(kind):
         states = []
         for block in (other, stage_block(other, len(config["stages"]) - 1)):
             torch.manual_seed(0)
-            network = METHODS[kind].from_config(block, len(config["stages"]) - 1).network
+            network = METHODS[kind].from_block(block, len(config["stages"]) - 1).network
             states.append({**network.state_dict(), "velocity": network(blobs(1), blobs(2))[-1].velocity})
         assert states[0].keys() == states[1].keys()
         assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])

@@ -53,7 +53,7 @@ def test_every_view_is_looked_at_once():
 def test_a_mirrored_pair_gets_the_mirrored_field():
     part = block()
     part["views"]["mirror"] = True
-    method = METHODS["smgicnet"].from_config(part, 4)
+    method = METHODS["smgicnet"].from_block(part, 4)
     method.network.load_state_dict(build().network.state_dict())
     fixed, moving = blobs(1), blobs(2)
     found = method.register(fixed, moving).forward

@@ -222,7 +222,7 @@ def run_weights(folder: Path, name: str, random: Generator) -> object:
     tensors = {key: tensor.numpy() for key, tensor in weights.network.items()}
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise Fault("weights that are not finite are taken")
-    return [tensors, weights.method, weights.stage, list(weights.grid.shape), weights.grid.spacing]
+    return [tensors, weights.block, weights.stage, list(weights.grid.shape), weights.grid.spacing]
 
 
 def copy_weights(path: Path) -> None:

@@ -39,7 +39,7 @@ def block(kind="smgicnet", weights=None, **network):
 def build(kind="smgicnet", stage=None, weights=None, **network):
     torch.manual_seed(0)
     part = block(kind, weights, **network)
-    method = METHODS[kind].from_config(part, len(part["stages"]) if stage is None else stage)
+    method = METHODS[kind].from_block(part, len(part["stages"]) if stage is None else stage)
     heads = {"smgicnet": lambda level: level.head.output, "lapirn": lambda level: level.head[2]}
     if kind in heads:
         for level in method.network.levels:  # a fresh head is almost silent
