@@ -1,6 +1,8 @@
 """What of a run is not as in another one, but for what a clock or the memory decides."""
 
 import filecmp
+import sys
+from pathlib import Path
 
 import pandas as pd
 
@@ -34,3 +36,9 @@ def differences(run, reference):
             if not same:
                 other.append(str(path.relative_to(reference)))
     return other
+
+
+if __name__ == "__main__":  # python -m tests.support.compare RUN REFERENCE
+    others = differences(Path(sys.argv[1]), Path(sys.argv[2]))
+    print("\n".join([*others, f"{len(others)} results differ, times and memory apart"]))
+    sys.exit(bool(others))
