@@ -66,7 +66,7 @@ def register_shard(
     if pairs:
         shard = _Shard(method, pairs, subjects, outputs, alignments, dict(scoring), made_with)
         block, results, registered = shard.registration.block, shard.results(), shard.registered
-    rows = [row for result in results for row in result["rows"]]
+    rows = [row for result in results for row in result["rows"] if row[2] in METRICS]  # one may have been removed
     frame = pd.DataFrame(rows, columns=["fixed", "moving", "metric", "roi", "value"])
     for index, (name, value) in enumerate(outputs.columns.items()):
         frame.insert(index, name, value)
@@ -135,7 +135,7 @@ class _Shard:
                 if self._fields:
                     self._fields.add(*one, measured)
         wanted = self._outdated(kept)
-        rows = [] if kept is None else [row for row in kept["rows"] if row[2] not in wanted]
+        rows = [] if kept is None else [row for row in kept["rows"] if row[2] in METRICS.keys() - wanted]
         for (fixed, moving), forward, back in zip(ordered, found, found[::-1], strict=True):
             rows += self._scored(fixed, moving, forward, back, wanted, measured_too=kept is None)
         made_with = self._made_with if kept is None else {key: kept[key] for key in self._made_with}

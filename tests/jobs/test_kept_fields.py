@@ -13,6 +13,7 @@ from smgicnet.jobs.register import register_shown
 from smgicnet.jobs.registering import Measured, MethodFiles
 from smgicnet.methods.contract import Registration
 from smgicnet.scoring import pair_metrics
+from smgicnet.scoring.metrics import METRICS
 from tests.support.images import SHAPE
 from tests.support.methods import block
 from tests.support.registering import SCORING, register
@@ -79,6 +80,17 @@ def test_a_changed_metric_is_scored_again_without_registering(tmp_path, subjects
     rois = again["metric"] == "rois"
     assert set(again.loc[rois, "value"]) == {"77.0"}
     pd.testing.assert_frame_equal(again[~rois], first[~rois])  # in the same order, too
+
+
+def test_a_metric_that_is_removed_leaves_no_rows(tmp_path, subjects, registered, monkeypatch):
+    register(tmp_path / "run", subjects, NAMES, fields=True)
+    registered.clear()
+    monkeypatch.delitem(METRICS, "hd95_mm")
+    fewer = {name: code for name, code in SCORING.items() if name != "hd95_mm"}
+    again = register(tmp_path / "run", subjects, NAMES, scoring=fewer, fields=True)
+    assert not registered
+    assert "dice" in set(again["metric"])
+    assert "hd95_mm" not in set(again["metric"])
 
 
 def test_other_label_maps_are_scored_without_registering(tmp_path, subjects, registered):
