@@ -2,9 +2,7 @@
 
 import base64
 import io
-import os
 import re
-from importlib.util import find_spec
 
 import nibabel as nib
 import numpy as np
@@ -16,8 +14,9 @@ from smgicnet.core.errors import InputError
 from smgicnet.core.tab_separated import write_tsv
 from smgicnet.imaging.images import write_volume
 from smgicnet.preparation.quality import COLUMNS
-from smgicnet.publication.report.browser import browser, find_browser
+from smgicnet.publication.report.browser import browser
 from smgicnet.publication.report.quality_page import HEIGHT, TISSUES, draw, write_quality_page
+from tests.support.chromium import require_browser
 
 SHAPE = (24, 30, 26)
 HOSTILE = '<script>document.title="run"</script>"&'
@@ -78,13 +77,7 @@ def page(given, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tab(page):
-    missing = None if find_browser() else "there is no Chromium or Chrome: tests/install_chromium.sh installs one"
-    if not find_spec("playwright"):
-        missing = "the Python package playwright is not there"
-    if missing and os.environ.get("SMGICNET_REQUIRE_BROWSER"):
-        pytest.fail(f"SMGICNET_REQUIRE_BROWSER is set and {missing}")
-    if missing:
-        pytest.skip(missing)
+    require_browser()
     with browser() as running:
         tab = running.new_page(viewport={"width": 1280, "height": 800})
         tab.heard = []

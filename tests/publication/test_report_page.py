@@ -4,10 +4,8 @@ import base64
 import gzip
 import json
 import math
-import os
 import re
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from itertools import permutations
 
 import nibabel as nib
@@ -28,7 +26,7 @@ from smgicnet.publication.figures.plotting import save
 from smgicnet.publication.report import Figure, Page, Run, Viewer, write_page
 from smgicnet.publication.report import volumes as viewer_volumes
 from smgicnet.publication.report.assets import in_script, library
-from smgicnet.publication.report.browser import browser, find_browser
+from smgicnet.publication.report.browser import browser
 from smgicnet.publication.report.headline import Contrast, headline
 from smgicnet.publication.report.screenshot import capture
 from smgicnet.publication.report.screenshot import main as screenshot
@@ -39,6 +37,7 @@ from smgicnet.publication.tables.table import Row, Table
 from smgicnet.registration import fields
 from smgicnet.scoring.comparisons import compare
 from smgicnet.scoring.statistics import cohort_size, summarise, write_metrics
+from tests.support.chromium import require_browser
 
 PAPER = PACKAGE.parent / "config" / "paper.yaml"
 RUNS = {
@@ -171,13 +170,7 @@ def page(arguments, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def chromium():
-    missing = None if find_browser() else "there is no Chromium or Chrome: tests/install_chromium.sh installs one"
-    if not find_spec("playwright"):
-        missing = "the Python package playwright is not there"
-    if missing and os.environ.get("SMGICNET_REQUIRE_BROWSER"):
-        pytest.fail(f"SMGICNET_REQUIRE_BROWSER is set and {missing}")
-    if missing:
-        pytest.skip(missing)
+    require_browser()
     with browser() as running:
         yield running
 
