@@ -1,4 +1,6 @@
 # One study from the config, and what rules say in the same words. No rules.
+from functools import cache
+
 from snakemake.logging import logger
 
 from smgicnet.config.blocks import stage_block
@@ -67,6 +69,7 @@ def code(name):
     return code_digest(Path(repository_file(f"workflow/scripts/{name}.py")))
 
 
+@cache
 def code_with_labels(name, dataset):
     """`code` of a script that reads label maps, with the table of the dataset's label protocol."""
     protocol = label_file(study.datasets[dataset]["preprocessing"]["labels"]).absolute()
@@ -96,10 +99,15 @@ wildcard_constraints:
     subject=r"[A-Za-z0-9_-]+",
 
 
-onstart:
+def begin(*, say):
+    """Write down what was decided, and say it."""
     start(study)
-    for sentence in what_was_decided(study):
+    for sentence in what_was_decided(study) if say else ():
         logger.info(sentence)
+
+
+onstart:
+    begin(say=True)
 
 
 def also_as_module(earlier):
@@ -107,10 +115,7 @@ def also_as_module(earlier):
 
     def handler(log):
         earlier(log)
-        start(study)
-        if not hasattr(earlier, "of_module"):
-            for sentence in what_was_decided(study):
-                logger.info(sentence)
+        begin(say=not hasattr(earlier, "of_module"))
 
     handler.of_module = True
     return handler

@@ -81,8 +81,8 @@ def function_digest(where: str, beside: Collection[str] = ()) -> str:
     """
     module, _, name = where.partition(":")
     path = _module_file(module)
-    content = path.read_text(encoding="utf-8")
-    defined = {one: node for node in ast.parse(content).body for one in _defined(node)}
+    lines = path.read_bytes().split(b"\n")
+    defined = {one: node for node in _tree(path).body for one in _defined(node)}
     todo, reached = [name], set()
     while todo:
         one = todo.pop()
@@ -92,11 +92,18 @@ def function_digest(where: str, beside: Collection[str] = ()) -> str:
     if name not in reached:
         raise ModuleNotFoundError(f"there is no {name} in {path}", name=where)
     digest = hashlib.sha256()
-    for text in sorted(ast.get_source_segment(content, defined[one]) or "" for one in reached):
-        digest.update(text.encode() + b"\0")
+    for text in sorted(_text(lines, defined[one]) for one in reached):
+        digest.update(text + b"\0")
     imported = [one for one in _imports(path) if not _is_among(one, {*BESIDE, *beside})]
     digest.update(code_digest(*imported, beside=beside).encode())
     return digest.hexdigest()[:16]
+
+
+def _text(lines: list[bytes], node: ast.stmt) -> bytes:
+    """The text of a statement, whose ends count bytes; `ast.get_source_segment` splits the file for each one again."""
+    own = lines[node.lineno - 1 : node.end_lineno]
+    own[-1] = own[-1][: node.end_col_offset]
+    return b"\n".join(own)[node.col_offset :]
 
 
 def _defined(node: ast.stmt) -> list[str]:
@@ -131,17 +138,25 @@ def _module_file(name: str) -> Path:
     raise ModuleNotFoundError(f"there is no module {name} in this package", name=name)
 
 
+@cache
 def _is_ours(name: str) -> bool:
     """Whether a dotted name is that of a module below this package."""
+    if not name.startswith("smgicnet."):
+        return False
     base = PACKAGE.parent / Path(*name.split("."))
-    return name.startswith("smgicnet.") and (base.with_suffix(".py").is_file() or (base / "__init__.py").is_file())
+    return base.with_suffix(".py").is_file() or (base / "__init__.py").is_file()
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes())
 
 
 @cache
 def _imports(path: Path) -> tuple[str, ...]:
     """Dotted names of the modules of this package that a file imports, whenever it does."""
     named = set()
-    for node in _running_code(ast.parse(path.read_bytes())):
+    for node in _running_statements(_tree(path)):
         if isinstance(node, ast.Import):
             named |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -150,26 +165,32 @@ def _imports(path: Path) -> tuple[str, ...]:
     return tuple(sorted(filter(_is_ours, named)))
 
 
-def _running_code(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those that a type checker alone reads."""
+def _running_statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements, at any depth, but those that a type checker alone reads; no expression holds an import."""
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
         return
     yield node
     for child in ast.iter_child_nodes(node):
-        yield from _running_code(child)
+        if isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
+            yield from _running_statements(child)
 
 
 @cache
 def _is_silent(path: Path) -> bool:
     """Whether a file holds nothing but a docstring, as the `__init__.py` of a room."""
-    return all(isinstance(node, ast.Expr) for node in ast.parse(path.read_bytes()).body)
+    return all(isinstance(node, ast.Expr) for node in _tree(path).body)
 
 
-def _data_of(path: Path) -> Iterator[Path]:
+@cache
+def _data_of(path: Path) -> tuple[Path, ...]:
     """Files that are read beside the module of that path: of its own folder, or named in `DATA`."""
     if PACKAGE not in path.parents:
-        return
+        return ()
     module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-    yield from (packaged(one) for one in DATA.get(module, ()))
-    if path.parent != PACKAGE:
-        yield from (one for one in path.parent.iterdir() if one.is_file() and one.suffix not in (".py", ".pyc"))
+    named = tuple(packaged(one) for one in DATA.get(module, ()))
+    return named if path.parent == PACKAGE else named + _beside_modules(path.parent)
+
+
+@cache
+def _beside_modules(folder: Path) -> tuple[Path, ...]:
+    return tuple(one for one in folder.iterdir() if one.is_file() and one.suffix not in (".py", ".pyc"))

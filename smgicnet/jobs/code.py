@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from smgicnet.core.code import PREPARED, TRAINING, code_digest, function_digest
 from smgicnet.methods import METHODS
 from smgicnet.scoring.metrics import SCORED
 
 
+@cache  # it is asked for by each of many jobs
 def training_code(kind: str) -> str:
     """Digest of what trains a method of this type."""
     return code_digest("smgicnet.jobs.train", METHODS.module(kind), beside=TRAINING)
 
 
+@cache
 def registering_code(kind: str) -> str:
     """Digest of what registers with a method of this type."""
     module = METHODS.module(kind) if kind in METHODS else "smgicnet.jobs.given_fields"
