@@ -28,7 +28,7 @@ from smgicnet.registration.fields import warp
 from smgicnet.scoring.overlap import dice, present_labels, warp_labels
 from smgicnet.training.distributed import Group, joined
 from smgicnet.training.loop import Job, TrainingConfig, train
-from smgicnet.training.sampling import ImageSet
+from smgicnet.training.sampling import ImageSet, OneByOne
 
 log = logging.getLogger(__name__)
 CHECKPOINT_SIZES = 8  # of the parameters: two checkpoints with Adam's two moments, the weights, and some room
@@ -142,16 +142,18 @@ def _method_to_train(task: StageTask) -> LearnedMethod:
 
 def _job(task: StageTask, subjects: StageSubjects, folder: Path, method: LearnedMethod, group: Group) -> Job:
     """What the training loop is given."""
-    images, labels = _checked(subjects.training, method.uses_labels)
+    paths, labels = _checked(subjects.training, method.uses_labels)
+    images = ImageSet(paths)
     job = Job(
         stage=build(Stage, task.block["stages"][task.stage - 1]),
         config=build(TrainingConfig, task.block["training"]),
-        images=ImageSet(images),
+        images=images,
         seed=task.random_seed(1),
         folder=folder,
         identity=task.identity(subjects.training),
         validate=_validator(subjects.validation) if group.first and len(subjects.validation) > 1 else None,
         labels=ImageSet(labels) if labels else None,
+        places=method.places(OneByOne(images, method.device)),
     )
     _check_shared(job.config.batch_size, group)
     if job.config.precision == "bfloat16" and not has_bfloat16(method.device):

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
+
+from smgicnet.registration.pose import Pose
+
+
+class Displacements(NamedTuple):
+    """What a method finds for a pair.
+
+    Attributes
+    ----------
+    forward, inverse : as in `Registration`
+    pose : the global map that is a part of both, of a method that finds it apart from the rest; by default None
+    """
+
+    forward: Tensor
+    inverse: Tensor | None
+    pose: Pose | None = None
 
 
 @dataclass(frozen=True)
@@ -23,11 +39,13 @@ class Registration:
     inverse : the same from the fixed image onto the moving grid, None where a method has no inverse of its own and a
         user registers the other way round
     seconds : the time of the registration alone
+    pose : the global map that is a part of both, of a method that finds it apart from the rest; by default None
     """
 
     forward: Tensor
     inverse: Tensor | None
     seconds: float
+    pose: Pose | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +75,7 @@ class Method(ABC):
         """Build the method of a completed config block up to training stage ``stage``, 0 for one without training."""
 
     @abstractmethod
-    def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor | None]:
+    def fields(self, fixed: Tensor, moving: Tensor) -> Displacements:
         """Return the forward and, where there is one, the inverse displacement, ``(1, 3, D, H, W)`` in voxels.
 
         The images are ``(1, 1, D, H, W)`` in [0, 1].
@@ -71,9 +89,9 @@ class Method(ABC):
         """Register ``moving`` to ``fixed``, both ``(1, 1, D, H, W)``, and time it (device-synchronised)."""
         self._synchronize()
         start = time.perf_counter()
-        forward, inverse = self.fields(fixed, moving)
+        found = self.fields(fixed, moving)
         self._synchronize()
-        return Registration(forward, inverse, time.perf_counter() - start)
+        return Registration(found.forward, found.inverse, time.perf_counter() - start, found.pose)
 
     def _synchronize(self) -> None:
         if self.device.type == "cuda":
@@ -111,6 +129,18 @@ class LearnedMethod(NetworkMethod):
 
         ``labels`` are the label maps of the first and of the second images, for a method that `uses_labels`.
         """
+
+    def places(self, images: Sequence[Tensor]) -> Tensor | None:
+        """Return where each training image lies in the frame in which the network sees every pair.
+
+        Parameters
+        ----------
+        images : ``(1, 1, D, H, W)`` each, on the method's device
+
+        Returns maps ``(N, 4, 4)`` from voxels of a grid of that frame to the images' own, or None for a network that
+        sees images as they lie. A method may keep what it learns of the images in its network.
+        """
+        return None
 
     @property
     def uses_labels(self) -> bool:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from smgicnet.config.blocks import own_settings
 from smgicnet.config.building import build
 from smgicnet.core.errors import InputError
-from smgicnet.methods.contract import NativeGrid, PublishedMethod
+from smgicnet.methods.contract import Displacements, NativeGrid, PublishedMethod
 
 BRIGHTEST = 0.9  # the maximum to which images for the brain model are scaled
 QUANTILE = 0.99  # uniGradICON clips images above it
@@ -114,7 +114,7 @@ class GradICON(PublishedMethod):
             raise InputError(path, f"not the published weights of {self.config.model}: {problem}", "Check the file")
         self.network.load_state_dict(tensors, strict=True)
 
-    def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, None]:
+    def fields(self, fixed: Tensor, moving: Tensor) -> Displacements:
         """Return the forward displacement. Raises ``ValueError`` for images on another grid than the network's."""
         for image in (fixed, moving):
             if tuple(image.shape) != (1, 1, *self.grid.shape):
@@ -124,7 +124,7 @@ class GradICON(PublishedMethod):
         identity = self.network.get_buffer(GRID_BUFFER)
         # The package's coordinates are 0 at the centre of an axis's first voxel and 1 at that of its last.
         last = identity.new_tensor([n - 1 for n in self.grid.shape]).view(1, 3, 1, 1, 1)
-        return (mapping(identity) - identity) * last, None
+        return Displacements((mapping(identity) - identity) * last, None)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smgicnet.config.building import build
-from smgicnet.methods.contract import LearnedMethod
+from smgicnet.methods.contract import Displacements, LearnedMethod
 from smgicnet.registration import losses
 from smgicnet.registration.fields import from_orientation, to_orientation, warp
 from smgicnet.registration.networks import conv, field_conv
@@ -141,9 +141,9 @@ class ICNet(LearnedMethod):
     def from_block(cls, block: Mapping[str, Any], stage: int) -> ICNet:
         return cls(build(NetworkConfig, block["network"]), build(ObjectiveConfig, block["objective"]))
 
-    def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, None]:
+    def fields(self, fixed: Tensor, moving: Tensor) -> Displacements:
         pair = torch.cat(self._prepare(moving, fixed), dim=1)
-        return from_orientation(self.network(pair), self.config.orientation), None
+        return Displacements(from_orientation(self.network(pair), self.config.orientation), None)
 
     def _prepare(self, moving: Tensor, fixed: Tensor) -> list[Tensor]:
         """Return the moving and the fixed images as the network sees them."""

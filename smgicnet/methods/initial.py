@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from smgicnet.methods.contract import Method
+from smgicnet.methods.contract import Displacements, Method
 
 
 class Initial(Method):
@@ -17,6 +17,6 @@ class Initial(Method):
     def from_block(cls, block: Mapping[str, Any], stage: int = 0) -> Initial:
         return cls()
 
-    def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+    def fields(self, fixed: Tensor, moving: Tensor) -> Displacements:
         zero = fixed.new_zeros(1, 3, *fixed.shape[2:])
-        return zero, zero
+        return Displacements(zero, zero)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smgicnet.config.building import build
-from smgicnet.methods.contract import LearnedMethod
+from smgicnet.methods.contract import Displacements, LearnedMethod
 from smgicnet.registration import losses
 from smgicnet.registration.fields import exp, from_orientation, to_orientation, warp
 from smgicnet.registration.networks import SLOPE, ResidualBlock, conv, conv_pair, field_conv, half_width
@@ -164,14 +164,14 @@ class LapIRN(LearnedMethod):
     def from_block(cls, block: Mapping[str, Any], stage: int) -> LapIRN:
         return cls(build(NetworkConfig, block["network"]), build(ObjectiveConfig, block["objective"]), stage)
 
-    def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor | None]:
+    def fields(self, fixed: Tensor, moving: Tensor) -> Displacements:
         moving, fixed = self._prepare(moving), self._prepare(fixed)
         last = self.network(moving, fixed)[-1]
         found = [last.displacement]
         if self.config.variant == "diff":
             found.append(exp(-last.velocity, self.config.integration_steps))
         forward, *inverse = (from_orientation(_to_grid(u, fixed), self.config.orientation) for u in found)
-        return forward, inverse[0] if inverse else None
+        return Displacements(forward, inverse[0] if inverse else None)
 
     def _prepare(self, image: Tensor) -> Tensor:
         return to_orientation(normalise(image), self.config.orientation)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from smgicnet.methods.contract import Method, NativeGrid, PublishedMethod
+from smgicnet.methods.contract import Displacements, Method, NativeGrid, PublishedMethod
 from smgicnet.registration.fields import orientation_axes, sample_affine
 
 
@@ -42,13 +42,14 @@ class OnNativeGrid(Method):
     def warm_up(self, fixed: Tensor, moving: Tensor) -> None:
         self.register(fixed, moving)
 
-    def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor | None]:
+    def fields(self, fixed: Tensor, moving: Tensor) -> Displacements:
         matrix = to_native(fixed.shape[2:], self.spacing, self.method.grid)
         back = matrix.inverse()
         images = [sample_affine(image, back, self.method.grid.shape) for image in (fixed, moving)]
-        forward, inverse = self.method.fields(*images)
+        found = self.method.fields(*images)
         shape = fixed.shape[2:]
-        return _back(forward, matrix, shape), None if inverse is None else _back(inverse, matrix, shape)
+        inverse = None if found.inverse is None else _back(found.inverse, matrix, shape)
+        return Displacements(_back(found.forward, matrix, shape), inverse)
 
 
 def _back(displacement: Tensor, matrix: Tensor, shape: Sequence[int]) -> Tensor:

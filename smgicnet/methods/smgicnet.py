@@ -6,7 +6,7 @@ Where the paper and its released code disagree, ``docs/deviations.md`` says what
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +14,19 @@ import torch
 from torch import Tensor
 
 from smgicnet.config.building import build
-from smgicnet.methods.contract import LearnedMethod
+from smgicnet.methods.contract import Displacements, LearnedMethod
 from smgicnet.registration import losses
-from smgicnet.registration.fields import exp, resize, warp
+from smgicnet.registration.fields import affine_field, compose, compose_affine, exp, resize, warp
+from smgicnet.registration.interpolation import pull_affine
+from smgicnet.registration.mean_image import CELLS, mean_image, place_in_mean
 from smgicnet.registration.multilevel import LevelOutput, MultiLevelNetwork, NetworkConfig
+from smgicnet.registration.pose import PoseConfig, find_pose
 from smgicnet.registration.refinement import Refinement, refine
 from smgicnet.registration.views import Views, mean_velocity
 
 Arrangement = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # a pair's images become moving and fixed ones
 
+AVERAGED = 16  # training images, at most, whose mean is the frame in which a network sees every pair
 SEARCH_STEPS = 5  # squarings while a pair's velocity is refined; its field is then made with all of them
 
 
@@ -53,21 +57,59 @@ class SMGICNet(LearnedMethod):
     network: MultiLevelNetwork
 
     def __init__(
-        self, network: NetworkConfig, objective: ObjectiveConfig, views: Views, refinement: Refinement, stage: int
+        self,
+        network: NetworkConfig,
+        objective: ObjectiveConfig,
+        pose: PoseConfig,
+        views: Views,
+        refinement: Refinement,
+        stage: int,
     ):
         self.config = network
+        self.pose = pose
         self.settings = objective
         self.views = views
         self.refinement = refinement
         self.weights = {name: weight for name, weight in objective.weights.items() if weight > 0}
         self.network = MultiLevelNetwork(network, stage)
+        if pose.rotations and pose.upright:
+            self.network.register_buffer("mean_image", torch.zeros(1, 1, *(CELLS,) * 3))
 
     @classmethod
     def from_block(cls, block: Mapping[str, Any], stage: int) -> SMGICNet:
         network, objective = build(NetworkConfig, block["network"]), build(ObjectiveConfig, block["objective"])
-        return cls(network, objective, build(Views, block["views"]), build(Refinement, block["refinement"]), stage)
+        pose, views = build(PoseConfig, block["pose"]), build(Views, block["views"])
+        return cls(network, objective, pose, views, build(Refinement, block["refinement"]), stage)
 
-    def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+    @property
+    def mean_image(self) -> Tensor | None:
+        """The mean training image, in whose frame the network sees every pair; None where it sees them as they lie."""
+        return getattr(self.network, "mean_image", None)
+
+    def places(self, images: Sequence[Tensor]) -> Tensor | None:
+        mean = self.mean_image
+        if mean is None:
+            return None
+        if not mean.any():
+            chosen = range(0, len(images), -(-len(images) // AVERAGED))
+            mean.copy_(mean_image([images[index] for index in chosen], self.pose.rotations))
+        return torch.stack([place_in_mean(image, mean, self.pose.rotations) for image in images])
+
+    def fields(self, fixed: Tensor, moving: Tensor) -> Displacements:
+        """Return both displacements. The global map comes first, and the levels work where both images meet."""
+        if not self.pose.rotations:
+            return Displacements(*self._deformation(fixed, moving))
+        pose = find_pose(fixed, moving, self.pose.rotations, self.mean_image)
+        shape, ends = fixed.shape[2:], (pose.to_fixed, pose.to_moving)
+        both = self._deformation(*(pull_affine(image, end, shape) for image, end in zip((fixed, moving), ends)))
+        forward, inverse = (
+            compose_affine(into, compose(one, affine_field(torch.linalg.inv(out), shape, fixed.device)))
+            for one, out, into in zip(both, ends, ends[::-1], strict=True)
+        )
+        return Displacements(forward, inverse, pose)
+
+    def _deformation(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the displacement that the levels find between two images, and its inverse."""
         velocity = mean_velocity(self._predicted, moving, fixed, self.views)
         if self.refinement.iterations:
             velocity = resize(velocity, [n // self.refinement.shrink for n in fixed.shape[2:]])

@@ -19,7 +19,7 @@ from torch import Tensor
 from smgicnet.config.blocks import own_settings
 from smgicnet.config.building import build
 from smgicnet.imaging.itk_affine import read_itk_affine
-from smgicnet.methods.contract import Method
+from smgicnet.methods.contract import Displacements, Method
 from smgicnet.preparation.ants_affine import find_affine, import_ants, pyramid, run_ants
 from smgicnet.registration.fields import affine_field, compose, compose_affine
 
@@ -88,7 +88,7 @@ class SyN(Method):
     def warm_up(self, fixed: Tensor, moving: Tensor) -> None:
         import_ants(self.config.threads)
 
-    def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+    def fields(self, fixed: Tensor, moving: Tensor) -> Displacements:
         """Return both displacements. Raises ``RuntimeError`` when ITK gives up, as for an image without content."""
         ants = import_ants(self.config.threads)
         with TemporaryDirectory() as folder:
@@ -97,7 +97,7 @@ class SyN(Method):
             warp, inverse_warp = (_read_warp(ants.image_read(str(path)).numpy()) for path in files[1:])
         forward = compose_affine(matrix, warp)
         inverse = compose(inverse_warp, affine_field(matrix.inverse(), moving.shape[2:]))
-        return forward.to(fixed.device), inverse.to(fixed.device)
+        return Displacements(forward.to(fixed.device), inverse.to(fixed.device))
 
     def _run(self, fixed: Tensor, moving: Tensor, folder: Path) -> Transforms:
         """Register and leave ANTs' files in ``folder``."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from smgicnet.config.blocks import own_settings
 from smgicnet.config.building import build
 from smgicnet.core.errors import InputError
-from smgicnet.methods.contract import NativeGrid, PublishedMethod
+from smgicnet.methods.contract import Displacements, NativeGrid, PublishedMethod
 from smgicnet.registration.fields import exp
 from smgicnet.registration.networks import SLOPE, conv
 
@@ -114,11 +114,11 @@ class SynthMorph(PublishedMethod):
     def from_block(cls, block: Mapping[str, Any], stage: int = 0) -> SynthMorph:
         return cls(build(SynthMorphConfig, own_settings(block)))
 
-    def fields(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
+    def fields(self, fixed: Tensor, moving: Tensor) -> Displacements:
         """Return the forward and the inverse displacement ``(1, 3, D, H, W)`` in voxels, of images on `grid`."""
         velocity = self.network(normalise(moving), normalise(fixed))
         forward, inverse = (enlarge(exp(v, self.config.integration_steps)) for v in (velocity, -velocity))
-        return forward, inverse
+        return Displacements(forward, inverse)
 
     def load(self, path: Path) -> None:
         """Read a Keras weights file (.h5) that holds the weights alone or the whole model.

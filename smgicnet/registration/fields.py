@@ -194,12 +194,13 @@ class Flow:
 def compose_affine(matrix: Tensor, displacement: Tensor) -> Tensor:
     """Return the displacement of ``A o phi_u``: ``A(x + u(x)) - x``, without interpolation.
 
-    ``matrix (4, 4)`` maps voxels to voxels; ``displacement`` and the result are ``(N, 3, D, H, W)`` in voxels.
+    ``matrix (4, 4)`` maps voxels to voxels, or ``(N, 4, 4)`` those of each entry; ``displacement`` and the result are
+    ``(N, 3, D, H, W)`` in voxels.
     """
     identity = identity_grid(displacement.shape[2:], device=displacement.device, dtype=displacement.dtype)
-    matrix = matrix.to(displacement)
-    moved = torch.einsum("ij,njdhw->nidhw", matrix[:3, :3], identity + displacement)
-    return moved + matrix[:3, 3].view(1, 3, 1, 1, 1) - identity
+    matrix = matrix.to(displacement).expand(len(displacement), 4, 4)
+    moved = torch.einsum("nij,njdhw->nidhw", matrix[:, :3, :3], identity + displacement)
+    return moved + matrix[:, :3, 3, None, None, None] - identity
 
 
 def affine_field(matrix: Tensor, shape: Sequence[int], device: torch.device | None = None) -> Tensor:
@@ -214,9 +215,19 @@ def sample_affine(image: Tensor, matrix: Tensor, shape: Sequence[int], *, paddin
     is ``(N, C, *shape)``. ``padding`` is that of `warp`. The values of a field are not changed.
     """
     positions = identity_grid(shape, device=image.device) + affine_field(matrix, shape, image.device)
+    found = sample(image, positions.flatten(2).expand(len(image), -1, -1), padding=padding)
+    return found.unflatten(2, list(shape))
+
+
+def sample(image: Tensor, positions: Tensor, *, padding: str = "zeros") -> Tensor:
+    """Return ``image`` at ``positions (N, 3, P)`` in its voxels, by trilinear interpolation, as ``(N, C, P)``.
+
+    ``image`` is ``(N, C, D, H, W)``, or a single one for all N. ``padding`` is that of `warp`.
+    """
     scale = 2 / positions.new_tensor([max(n - 1, 1) for n in image.shape[2:]])
-    grid = (positions.movedim(1, -1) * scale - 1).flip(-1).expand(len(image), -1, -1, -1, -1)
-    return F.grid_sample(image.to(grid.dtype), grid, mode="bilinear", padding_mode=padding, align_corners=True)
+    grid = (positions.movedim(1, -1) * scale - 1).flip(-1)[:, :, None, None]
+    pull = partial(F.grid_sample, mode="bilinear", padding_mode=padding, align_corners=True)
+    return _sampled(pull, image.to(grid.dtype).expand(len(grid), -1, -1, -1, -1), grid)[:, :, :, 0, 0]
 
 
 def forward_differences(field: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -24,6 +24,8 @@ from smgicnet.core.errors import InputError
 from smgicnet.core.interruption import Interrupted, Stop, watch
 from smgicnet.methods.contract import LearnedMethod
 from smgicnet.methods.stage import Stage
+from smgicnet.registration.fields import compose_affine, warp
+from smgicnet.registration.interpolation import pull
 from smgicnet.training.checkpoint import Checkpoint, Row
 from smgicnet.training.cuda_graph import BatchPart, GraphedGradients, gradients
 from smgicnet.training.distributed import Group
@@ -32,8 +34,8 @@ from smgicnet.training.sampling import (
     Augmentation,
     ImageSet,
     PairSampler,
-    augment,
     augment_labels,
+    change_intensities,
     displacement_of,
     draw_changes,
 )
@@ -83,6 +85,7 @@ class Job:
     identity : config, seed, source digest and digest of the earlier weights, as they go into the checkpoint
     validate : a function that maps the method to a mean Dice, None for no validation
     labels : the images' label maps, for a method that learns from them; by default None
+    places : the maps of `LearnedMethod.places`; by default None
     """
 
     stage: Stage
@@ -93,6 +96,7 @@ class Job:
     identity: Mapping[str, object]
     validate: Callable[[LearnedMethod], float] | None
     labels: ImageSet | None = None
+    places: Tensor | None = None
 
     @property
     def checkpoint(self) -> Path:
@@ -243,12 +247,17 @@ def _batch(
     first, second = zip(*(pairs[index] for index in mine), strict=True)
     images = job.images.batch(first + second).to(device, non_blocking=True).contiguous()
     labels = job.labels.batch(first + second).to(device).contiguous() if job.labels else None
-    if job.config.augmentation.active:
+    if job.config.augmentation.active or job.places is not None:
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence([job.seed, step]).generate_state(1)[0]))
         changes = draw_changes(2 * len(pairs), job.config.augmentation, generator)
         changes = changes.of(mine + [len(pairs) + index for index in mine], device)
         displacement = displacement_of(changes, images.shape[2:])
-        images = augment(images, changes, displacement)
+        if job.places is None:
+            images = warp(images, displacement)
+        else:
+            displacement = compose_affine(job.places[list(first + second)], displacement)
+            images = pull(images, displacement)
+        images = change_intensities(images, changes)
         labels = None if labels is None else augment_labels(labels, changes, displacement)
     image_a, image_b = images.chunk(2)
     if labels is None:

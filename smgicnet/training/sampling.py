@@ -83,6 +83,19 @@ class ImageSet:
         return torch.from_numpy(images)
 
 
+class OneByOne(Sequence[Tensor]):
+    """The images of a set, each as ``(1, 1, D, H, W)`` on a device when it is asked for."""
+
+    def __init__(self, images: ImageSet, device: torch.device):
+        self._images, self._device = images, device
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self._images.batch([index]).to(self._device).contiguous()
+
+
 def _stored(path: str | Path) -> ArrayProxy:
     """Return the voxels of an image file, which are read when they are asked for."""
     image = nib.load(path)
@@ -198,12 +211,11 @@ def displacement_of(changes: Changes, shape: Sequence[int]) -> Tensor:
     return field
 
 
-def augment(images: Tensor, changes: Changes, displacement: Tensor) -> Tensor:
-    """Apply its own ``changes`` to each image of ``(N, 1, D, H, W)`` in [0, 1], moved by their `displacement_of`.
+def change_intensities(images: Tensor, changes: Changes) -> Tensor:
+    """Apply its own ``changes`` of intensities to each image of ``(N, 1, D, H, W)`` in [0, 1].
 
     Bias and noise may lead beyond [0, 1], as in a scan.
     """
-    images = warp(images, displacement)
     brain = images > 1e-3  # interpolation leaves traces of it around
     if changes.gamma is not None:
         images = images.clamp(min=0) ** changes.gamma.exp()

@@ -164,7 +164,7 @@ def changes(images, config, seed):
 
 
 def applied(images, drawn):
-    return augment(images, drawn, displacement_of(drawn, SHAPE))
+    return change_intensities(warp(images, displacement_of(drawn, SHAPE)), drawn)
 
 
 def changed(images, config, seed):

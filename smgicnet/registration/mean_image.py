@@ -1,0 +1,59 @@
+"""The mean of the training images, in whose frame a network sees every pair, and the place of each image in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from smgicnet.registration.frames import Frame, ball, cube, shifted
+from smgicnet.registration.gauss_newton import improve
+from smgicnet.registration.pose import COARSE, MIDDLE, STEPS, find_pose, scaled, to_mean
+from smgicnet.registration.rotation_search import centre_of_mass
+
+CELLS = MIDDLE  # of the mean image, along each axis
+OBJECT = 0.25  # of the largest value: what is brighter belongs to the object that the mean image shows
+
+
+def mean_image(images: Iterable[Tensor], rotations: int) -> Tensor:
+    """Return the mean ``(1, 1, N, N, N)`` of images ``(1, 1, D, H, W)``, all brought to the first one's place and size.
+
+    It is averaged with its mirror image, half-way between the two, so that left and right are the same in it: the plane
+    between them is the middle of the first axis. N is `CELLS`.
+    """
+    first, *others = images
+    frame = Frame(first.shape[2:])
+    middle = centre_of_mass(frame.volume(first, MIDDLE), cube(CELLS, first.device))
+    centred = shifted(torch.eye(4, dtype=torch.float64)[None], middle)
+    total = scaled(frame.volume(first, MIDDLE).at(centred, cube(CELLS, first.device)))
+    for image in others:
+        matrix = torch.linalg.inv(frame.to_voxels) @ find_pose(first, image, rotations).matrix @ frame.to_voxels
+        total = total + scaled(frame.volume(image, MIDDLE).at(matrix @ centred, cube(CELLS, first.device)))
+    return _symmetric((total / (1 + len(others))).view(1, 1, *(CELLS,) * 3))
+
+
+def _symmetric(mean: Tensor) -> Tensor:
+    """Return the mean of an image ``(1, 1, N, N, N)`` and its mirror image along the first axis, half-way."""
+    frame, identity = Frame(mean.shape[2:]), torch.eye(4, dtype=torch.float64)[None]
+    maps = identity, identity
+    for count, steps in ((COARSE, STEPS[0]), (MIDDLE, STEPS[1])):
+        pair = [frame.volume(one, count) for one in (mean, mean.flip(2))]
+        *maps, _ = improve(*pair, tuple(maps), ball(count, mean.device), steps, rigid=True)
+    centre = _centre(mean)
+    halves = [one.at(shifted(by, by[0, :3, :3] @ centre), cube(CELLS, mean.device)) for one, by in zip(pair, maps)]
+    return ((halves[0] + halves[1]) / 2).view_as(mean)
+
+
+def _centre(mean: Tensor) -> Tensor:
+    """Return the centre ``(3,)`` of the box around an image's object, which is in the middle of the first axis."""
+    filled = mean[0, 0] > OBJECT * mean.max()
+    ends = [filled.any(a).any(b).nonzero()[:, 0][[0, -1]] for a, b in ((2, 1), (2, 0), (1, 0))]
+    centre = torch.tensor([float(end.sum() + 1) / CELLS - 1 for end in ends], dtype=torch.float64)
+    return centre * centre.new_tensor([0, 1, 1])
+
+
+def place_in_mean(image: Tensor, mean: Tensor, rotations: int) -> Tensor:
+    """Return the affine map ``(4, 4)`` from the voxels of a grid like that of ``image (1, 1, D, H, W)``, in the frame
+    of a `mean_image`, to the image's own voxels."""
+    return Frame(image.shape[2:]).voxels(to_mean(image, mean, rotations))[0]
