@@ -28,7 +28,7 @@ from smgicnet.registration.fields import warp
 from smgicnet.scoring.overlap import dice, present_labels, warp_labels
 from smgicnet.training.distributed import Group, joined
 from smgicnet.training.loop import Job, TrainingConfig, train
-from smgicnet.training.sampling import ImageSet, OneByOne
+from smgicnet.training.sampling import ImageSet
 
 log = logging.getLogger(__name__)
 CHECKPOINT_SIZES = 8  # of the parameters: two checkpoints with Adam's two moments, the weights, and some room
@@ -153,7 +153,7 @@ def _job(task: StageTask, subjects: StageSubjects, folder: Path, method: Learned
         identity=task.identity(subjects.training),
         validate=_validator(subjects.validation) if group.first and len(subjects.validation) > 1 else None,
         labels=ImageSet(labels) if labels else None,
-        places=method.places(OneByOne(images, method.device)),
+        places=method.places(lambda index: images.one(index, method.device), len(images)),
     )
     _check_shared(job.config.batch_size, group)
     if job.config.precision == "bfloat16" and not has_bfloat16(method.device):

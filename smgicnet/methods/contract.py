@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -130,12 +130,12 @@ class LearnedMethod(NetworkMethod):
         ``labels`` are the label maps of the first and of the second images, for a method that `uses_labels`.
         """
 
-    def places(self, images: Sequence[Tensor]) -> Tensor | None:
+    def places(self, image: Callable[[int], Tensor], count: int) -> Tensor | None:
         """Return where each training image lies in the frame in which the network sees every pair.
 
         Parameters
         ----------
-        images : ``(1, 1, D, H, W)`` each, on the method's device
+        image : the image of a number below ``count``, ``(1, 1, D, H, W)`` on the method's device
 
         Returns maps ``(N, 4, 4)`` from voxels of a grid of that frame to the images' own, or None for a network that
         sees images as they lie. A method may keep what it learns of the images in its network.

@@ -6,7 +6,7 @@ Where the paper and its released code disagree, ``docs/deviations.md`` says what
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,14 +86,14 @@ class SMGICNet(LearnedMethod):
         """The mean training image, in whose frame the network sees every pair; None where it sees them as they lie."""
         return getattr(self.network, "mean_image", None)
 
-    def places(self, images: Sequence[Tensor]) -> Tensor | None:
+    def places(self, image: Callable[[int], Tensor], count: int) -> Tensor | None:
         mean = self.mean_image
         if mean is None:
             return None
         if not mean.any():
-            chosen = range(0, len(images), -(-len(images) // AVERAGED))
-            mean.copy_(mean_image([images[index] for index in chosen], self.pose.rotations))
-        return torch.stack([place_in_mean(image, mean, self.pose.rotations) for image in images])
+            chosen = range(0, count, -(-count // AVERAGED))
+            mean.copy_(mean_image(map(image, chosen), self.pose.rotations))
+        return torch.stack([place_in_mean(image(index), mean, self.pose.rotations) for index in range(count)])
 
     def fields(self, fixed: Tensor, moving: Tensor) -> Displacements:
         """Return both displacements. The global map comes first, and the levels work where both images meet."""

@@ -216,7 +216,7 @@ def sample_affine(image: Tensor, matrix: Tensor, shape: Sequence[int], *, paddin
     """
     positions = identity_grid(shape, device=image.device) + affine_field(matrix, shape, image.device)
     found = sample(image, positions.flatten(2).expand(len(image), -1, -1), padding=padding)
-    return found.unflatten(2, list(shape))
+    return found.view(*found.shape[:2], *shape)
 
 
 def sample(image: Tensor, positions: Tensor, *, padding: str = "zeros") -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +35,37 @@ class Volume:
         return Volume(torch.stack([self.data[:, 0], *derivatives], dim=1), self.to_index)
 
 
+class Pair(NamedTuple):
+    """The two images that are registered."""
+
+    fixed: Volume
+    moving: Volume
+
+
+class Maps(NamedTuple):
+    """K global maps of a pair, by way of a frame in which the two images meet: from there into either, ``(K, 4, 4)``.
+
+    Swapping the images swaps the two, so that one direction is the inverse of the other by construction.
+    """
+
+    fixed: Tensor
+    moving: Tensor
+
+    @property
+    def through(self) -> Tensor:
+        """The maps from the fixed to the moving image, ``(K, 4, 4)``."""
+        through: Tensor = self.moving @ torch.linalg.inv(self.fixed)
+        return through
+
+    def chosen(self, indices: Tensor) -> Maps:
+        """Return some of them."""
+        return Maps(self.fixed[indices], self.moving[indices])
+
+    def after(self, maps: Tensor) -> Maps:
+        """Return these maps by way of another frame, from which ``maps (K, 4, 4)`` lead to this one."""
+        return Maps(self.fixed @ maps, self.moving @ maps)
+
+
 class Frame:
     """Coordinates about the centre of a grid of this ``shape``, in units of half of its longest side."""
 
@@ -45,7 +77,8 @@ class Frame:
 
     def voxels(self, maps: Tensor) -> Tensor:
         """Return maps of this frame as maps of voxels."""
-        return self.to_voxels @ maps @ torch.linalg.inv(self.to_voxels)
+        voxels: Tensor = self.to_voxels @ maps @ torch.linalg.inv(self.to_voxels)
+        return voxels
 
     def volume(self, image: Tensor, count: int) -> Volume:
         """Return an image averaged over cubes of voxels, about ``count`` of them along the longest side."""

@@ -12,7 +12,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from smgicnet.registration.frames import Volume
+from smgicnet.registration.frames import Maps, Pair
 
 DAMPING = 1e-3  # of the diagonal of the normal equations, as in Levenberg's and Marquardt's method
 LARGEST_STRETCH = 1.8  # no direction is stretched or compressed by more: people's brains differ by less
@@ -27,52 +27,45 @@ def _rigid_basis() -> Tensor:
     return basis.view(12, 6)
 
 
-def improve(
-    fixed: Volume, moving: Volume, maps: tuple[Tensor, Tensor], points: Tensor, steps: int, *, rigid: bool = False
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return both maps ``(K, 4, 4)`` after some steps up the correlation of two images, with the correlations ``(K,)``.
+def improve(pair: Pair, maps: Maps, points: Tensor, steps: int, *, rigid: bool = False) -> tuple[Maps, Tensor]:
+    """Return ``maps`` after some steps up the correlation of two images, with the correlations ``(K,)``.
 
     Parameters
     ----------
-    fixed, moving : the images
-    maps : ``(K, 4, 4)`` each, from a common frame into the fixed and into the moving image
     points : ``(P, 4)``, the points of the common frame at which the images are compared
     steps : Gauss-Newton steps; of all that was visited, the best is returned
     rigid : whether only rotation and translation change
     """
-    volumes = fixed.with_gradient(), moving.with_gradient()
-    best = maps
-    highest = torch.full((len(maps[0]),), -1.0, dtype=torch.float64)
+    pair = Pair(*(one.with_gradient() for one in pair))
+    best, highest = maps, torch.full((len(maps.fixed),), -1.0, dtype=torch.float64)
     for step in range(steps + 1):
-        score, residual, jacobian = _linearised(volumes, maps, points)
+        score, residual, jacobian = _linearised(pair, maps, points)
         better = (score > highest) & _plausible(maps)
         highest = torch.where(better, score, highest)
-        best = tuple(torch.where(better[:, None, None], new, old) for new, old in zip(maps, best, strict=True))
+        best = Maps(*(torch.where(better[:, None, None], new, old) for new, old in zip(maps, best, strict=True)))
         if step < steps:
-            generators = _solved(jacobian, residual, rigid)
-            maps = tuple(one @ torch.matrix_exp(sign * generators / 2) for one, sign in zip(maps, (-1, 1), strict=True))
-    return best[0], best[1], highest
+            half = _solved(jacobian, residual, rigid) / 2
+            maps = Maps(maps.fixed @ torch.matrix_exp(-half), maps.moving @ torch.matrix_exp(half))
+    return best, highest
 
 
-def _linearised(
-    volumes: tuple[Volume, Volume], maps: tuple[Tensor, Tensor], points: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _linearised(pair: Pair, maps: Maps, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the correlations ``(K,)``, the residuals ``(K, P)`` and their derivatives ``(K, P, 12)`` by a step.
 
     The derivative is the mean of those of both images, and without what changes the mean or the norm alone.
     """
-    normalised, slope = [], 0.0
-    for volume, one in zip(volumes, maps, strict=True):
+    normalised, slopes = [], []
+    for volume, one in zip(pair, maps, strict=True):
         channels = volume.at(one, points)
         values = channels[:, 0] - channels[:, 0].mean(1, keepdim=True)
         norm = values.norm(dim=1, keepdim=True) + torch.finfo(values.dtype).eps
         inner = (volume.to_index @ one)[:, :3, :3].to(values)
-        slope = slope + torch.einsum("kji,kjp->kpi", inner / (2 * norm[:, :, None]), channels[:, 1:])
+        slopes.append(torch.einsum("kji,kjp->kpi", inner / (2 * norm[:, :, None]), channels[:, 1:]))
         normalised.append(values / norm)
     score = (normalised[0] * normalised[1]).sum(1)
     middle = normalised[0] + normalised[1]
     middle = middle / (middle.norm(dim=1, keepdim=True) + torch.finfo(middle.dtype).eps)
-    jacobian = (slope[:, :, :, None] * points[None, :, None, :]).flatten(2)
+    jacobian = ((slopes[0] + slopes[1])[:, :, :, None] * points[None, :, None, :]).flatten(2)
     jacobian = jacobian - jacobian.mean(1, keepdim=True)
     jacobian = jacobian - middle[:, :, None] * torch.einsum("kp,kpj->kj", middle, jacobian)[:, None]
     return score.double().cpu(), normalised[1] - normalised[0], jacobian
@@ -91,8 +84,8 @@ def _solved(jacobian: Tensor, residual: Tensor, rigid: bool) -> Tensor:
     return generators
 
 
-def _plausible(maps: tuple[Tensor, Tensor]) -> Tensor:
-    """Return which pairs of maps ``(K,)`` stretch no direction by more than `LARGEST_STRETCH`."""
-    linear = maps[1][:, :3, :3] @ torch.linalg.inv(maps[0][:, :3, :3])
-    stretches = torch.linalg.svdvals(linear)
-    return (stretches.amax(1) <= LARGEST_STRETCH) & (stretches.amin(1) >= 1 / LARGEST_STRETCH)
+def _plausible(maps: Maps) -> Tensor:
+    """Return which ``(K,)`` of the maps stretch no direction by more than `LARGEST_STRETCH`."""
+    stretches = torch.linalg.svdvals(maps.through[:, :3, :3])
+    plausible: Tensor = (stretches.amax(1) <= LARGEST_STRETCH) & (stretches.amin(1) >= 1 / LARGEST_STRETCH)
+    return plausible

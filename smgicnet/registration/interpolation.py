@@ -44,8 +44,8 @@ def pull(image: Tensor, displacement: Tensor) -> Tensor:
     """
     shape = displacement.shape[2:]
     positions = identity_grid(shape, device=displacement.device, dtype=displacement.dtype) + displacement
-    found = sample(doubled(image), 2 * positions.flatten(2) + 0.5)
-    return found.clamp(min=0).unflatten(2, list(shape))
+    found = sample(doubled(image), 2 * positions.flatten(2) + 0.5).clamp(min=0)
+    return found.view(*found.shape[:2], *shape)
 
 
 def pull_affine(image: Tensor, matrix: Tensor, shape: Sequence[int]) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from smgicnet.registration.frames import Frame, ball, cube, shifted
+from smgicnet.registration.frames import Frame, Maps, Pair, ball, cube, shifted
 from smgicnet.registration.gauss_newton import improve
 from smgicnet.registration.pose import COARSE, MIDDLE, STEPS, find_pose, scaled, to_mean
 from smgicnet.registration.rotation_search import centre_of_mass
@@ -34,14 +34,17 @@ def mean_image(images: Iterable[Tensor], rotations: int) -> Tensor:
 
 
 def _symmetric(mean: Tensor) -> Tensor:
-    """Return the mean of an image ``(1, 1, N, N, N)`` and its mirror image along the first axis, half-way."""
+    """Return the mean of an image ``(1, 1, N, N, N)`` and its mirror image along the first axis, half-way.
+
+    The box around the object that it shows is moved to the middle.
+    """
     frame, identity = Frame(mean.shape[2:]), torch.eye(4, dtype=torch.float64)[None]
-    maps = identity, identity
+    maps = Maps(identity, identity)
     for count, steps in ((COARSE, STEPS[0]), (MIDDLE, STEPS[1])):
-        pair = [frame.volume(one, count) for one in (mean, mean.flip(2))]
-        *maps, _ = improve(*pair, tuple(maps), ball(count, mean.device), steps, rigid=True)
-    centre = _centre(mean)
-    halves = [one.at(shifted(by, by[0, :3, :3] @ centre), cube(CELLS, mean.device)) for one, by in zip(pair, maps)]
+        pair = Pair(frame.volume(mean, count), frame.volume(mean.flip(2), count))
+        maps, _ = improve(pair, maps, ball(count, mean.device), steps, rigid=True)
+    maps = maps.after(shifted(identity, _centre(mean)))
+    halves = [one.at(by, cube(CELLS, mean.device)) for one, by in zip(pair, maps, strict=True)]
     return ((halves[0] + halves[1]) / 2).view_as(mean)
 
 

@@ -7,14 +7,13 @@ A map's determinant stays positive, so that no reflection is found.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smgicnet.registration.frames import Frame, Volume, ball, cube
+from smgicnet.registration.frames import Frame, Maps, Pair, Volume, ball, cube
 from smgicnet.registration.gauss_newton import improve
 from smgicnet.registration.rotation_search import angles, search_rotations
 
@@ -59,7 +58,8 @@ class Pose:
     @property
     def matrix(self) -> Tensor:
         """The map from voxels of the fixed image to voxels of the moving one, ``(4, 4)`` float64."""
-        return self.to_moving @ torch.linalg.inv(self.to_fixed)
+        matrix: Tensor = self.to_moving @ torch.linalg.inv(self.to_fixed)
+        return matrix
 
     @property
     def doubtful(self) -> bool:
@@ -77,33 +77,30 @@ def find_pose(fixed: Tensor, moving: Tensor, rotations: int, mean: Tensor | None
         meet half-way as they lie
     """
     frame, device = Frame(fixed.shape[2:]), fixed.device
-    coarse, middle = ([frame.volume(image, count) for image in (fixed, moving)] for count in (COARSE, MIDDLE))
-    maps = search_rotations(*coarse, ball(COARSE, device), rotations, SEARCHED)[:2]
-    maps, _ = _distinct(*improve(*coarse, maps, ball(COARSE, device), STEPS[0], rigid=True), KEPT)
-    maps, scores = _distinct(*improve(*middle, maps, ball(MIDDLE, device), STEPS[1]), 2)
-    best = maps[0][:1], maps[1][:1]
+    coarse, middle, fine = (
+        Pair(frame.volume(fixed, count), frame.volume(moving, count)) for count in (COARSE, MIDDLE, FINE)
+    )
+    maps = search_rotations(coarse, ball(COARSE, device), rotations, SEARCHED)
+    maps, _ = _distinct(*improve(coarse, maps, ball(COARSE, device), STEPS[0], rigid=True), KEPT)
+    maps, scores = _distinct(*improve(middle, maps, ball(MIDDLE, device), STEPS[1]), 2)
+    best = maps.chosen(torch.tensor([0]))
     if mean is not None:
-        turn = upright_turn(mean, middle, best, rotations)
-        best = best[0] @ turn, best[1] @ turn
-    fine = [frame.volume(image, FINE) for image in (fixed, moving)]
-    fine = [Volume(locally_normalised(one.data), one.to_index) for one in fine]
-    *best, _ = improve(*fine, best, ball(FINE, device), STEPS[2])
+        best = best.after(_turn_upright(mean, middle, best, rotations))
+    fine = Pair(*(Volume(locally_normalised(one.data), one.to_index) for one in fine))
+    best, _ = improve(fine, best, ball(FINE, device), STEPS[2])
     to_fixed, to_moving = (frame.voxels(one)[0] for one in best)
     return Pose(to_fixed, to_moving, float(scores[0]), float(scores[1]) if len(scores) > 1 else -1.0)
 
 
-def _distinct(
-    to_fixed: Tensor, to_moving: Tensor, scores: Tensor, kept: int
-) -> tuple[tuple[Tensor, Tensor], Tensor]:
+def _distinct(maps: Maps, scores: Tensor, kept: int) -> tuple[Maps, Tensor]:
     """Return the best maps, at most ``kept``, of which no two differ by a rotation of less than `DISTINCT`."""
-    linear = (to_moving @ torch.linalg.inv(to_fixed))[:, :3, :3]
-    left, _, right = torch.linalg.svd(linear)
+    left, _, right = torch.linalg.svd(maps.through[:, :3, :3])
     turns = left @ right  # the nearest rotations
     chosen: list[int] = []
     for index in scores.argsort(descending=True).tolist():
         if len(chosen) < kept and (not chosen or bool((angles(turns[index], turns[chosen]) > DISTINCT).all())):
             chosen.append(index)
-    return (to_fixed[chosen], to_moving[chosen]), scores[chosen]
+    return maps.chosen(torch.tensor(chosen)), scores[chosen]
 
 
 def locally_normalised(image: Tensor) -> Tensor:
@@ -128,13 +125,13 @@ def _smoothed(image: Tensor) -> Tensor:
     return image
 
 
-def upright_turn(mean: Tensor, volumes: Sequence[Volume], maps: tuple[Tensor, Tensor], rotations: int) -> Tensor:
-    """Return the affine map ``(1, 4, 4)`` from the frame of ``mean`` to that in which two images meet.
+def _turn_upright(mean: Tensor, pair: Pair, maps: Maps, rotations: int) -> Tensor:
+    """Return the affine map ``(1, 4, 4)`` from the frame of ``mean`` to that in which a pair meets.
 
-    ``maps`` lead from there into the ``volumes``; the mean of both images there is registered to ``mean``.
+    The mean of both images there is registered to ``mean``.
     """
     points = cube(MIDDLE, mean.device)
-    both = [scaled(one.at(by, points)) for one, by in zip(volumes, maps, strict=True)]
+    both = [scaled(one.at(by, points)) for one, by in zip(pair, maps, strict=True)]
     return to_mean((both[0] + both[1]).view(1, 1, *(MIDDLE,) * 3), mean, rotations // 2)
 
 
@@ -142,15 +139,12 @@ def to_mean(image: Tensor, mean: Tensor, rotations: int) -> Tensor:
     """Return the affine map ``(1, 4, 4)`` from the frame of a ``mean`` image to that of an ``image``, each about its
     own centre and in units of half of its own longest side."""
     frames = Frame(mean.shape[2:]), Frame(image.shape[2:])
-    coarse, middle = (
-        [frame.volume(one, count) for frame, one in zip(frames, (mean, image), strict=True)]
-        for count in (COARSE, MIDDLE)
-    )
+    coarse, middle = (Pair(frames[0].volume(mean, count), frames[1].volume(image, count)) for count in (COARSE, MIDDLE))
     points = ball(COARSE, mean.device)
-    maps = search_rotations(*coarse, points, rotations, KEPT)[:2]
-    maps, _ = _distinct(*improve(*coarse, maps, points, STEPS[0], rigid=True), 1)
-    from_mean, into_image, _ = improve(*middle, maps, ball(MIDDLE, mean.device), STEPS[1])
-    return into_image @ torch.linalg.inv(from_mean)
+    maps = search_rotations(coarse, points, rotations, KEPT)
+    maps, _ = _distinct(*improve(coarse, maps, points, STEPS[0], rigid=True), 1)
+    maps, _ = improve(middle, maps, ball(MIDDLE, mean.device), STEPS[1])
+    return maps.through
 
 
 def scaled(values: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from smgicnet.registration.frames import Volume, correlation, linear_maps, shifted
+from smgicnet.registration.frames import Maps, Pair, Volume, correlation, linear_maps, shifted
 
 SECOND_RATE = 1.533751168755204288118041  # of the spirals: the positive root of x^4 = x + 4, Alexa (2022)
 
@@ -47,24 +47,20 @@ def centre_of_mass(volume: Volume, points: Tensor) -> Tensor:
     return total.cpu()
 
 
-def search_rotations(
-    fixed: Volume, moving: Volume, points: Tensor, count: int, kept: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return where to start: the ``kept`` best of ``count`` rotations about both centres of mass.
+def search_rotations(pair: Pair, points: Tensor, count: int, kept: int) -> Maps:
+    """Return where to start: the ``kept`` best of ``count`` rotations about both centres of mass, by half-way frames.
 
-    The score of a rotation is the mean of the correlations on either image's own grid, so that the inverse rotation has
-    the same score when the images are swapped. Returns maps ``(kept, 4, 4)`` from a frame half-way into either image,
-    the best first, and the scores ``(kept,)``.
+    The score of a rotation is the mean of the correlations on either image's own grid, at ``points (P, 4)``, so that
+    the inverse rotation has the same score when the images are swapped.
     """
     turns = rotations(count)
-    centres = [centre_of_mass(one, points) for one in (fixed, moving)]
+    centres = [centre_of_mass(one, points) for one in pair]
     still, turned = linear_maps(torch.eye(3, dtype=torch.float64)[None]), linear_maps(turns)
-    there, back = (
-        correlation(one.at(shifted(still, near), points)[:, 0], other.at(shifted(turned, far), points)[:, 0])
-        for one, other, near, far in ((fixed, moving, *centres), (moving, fixed, *centres[::-1]))
-    )
-    scores = (there + back.roll(count // 2)).cpu() / 2  # the inverse of rotation i is rotation i + count / 2
-    best = scores.topk(min(kept, count))
-    half = half_turns(turns[best.indices])
-    to_fixed, to_moving = linear_maps(half.transpose(1, 2)), linear_maps(half)
-    return shifted(to_fixed, centres[0]), shifted(to_moving, centres[1]), best.values
+
+    def scores(one: Volume, other: Volume, near: Tensor, far: Tensor) -> Tensor:
+        return correlation(one.at(shifted(still, near), points)[:, 0], other.at(shifted(turned, far), points)[:, 0])
+
+    there, back = scores(*pair, *centres), scores(*pair[::-1], *centres[::-1])
+    both = (there + back.roll(count // 2)).cpu()  # the inverse of rotation i is rotation i + count / 2
+    half = half_turns(turns[both.topk(min(kept, count)).indices])
+    return Maps(shifted(linear_maps(half.transpose(1, 2)), centres[0]), shifted(linear_maps(half), centres[1]))

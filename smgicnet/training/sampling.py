@@ -82,18 +82,9 @@ class ImageSet:
                 image += inter
         return torch.from_numpy(images)
 
-
-class OneByOne(Sequence[Tensor]):
-    """The images of a set, each as ``(1, 1, D, H, W)`` on a device when it is asked for."""
-
-    def __init__(self, images: ImageSet, device: torch.device):
-        self._images, self._device = images, device
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self._images.batch([index]).to(self._device).contiguous()
+    def one(self, index: int, device: torch.device) -> Tensor:
+        """Return an image as ``(1, 1, D, H, W)`` on a device."""
+        return self.batch([index]).to(device).contiguous()
 
 
 def _stored(path: str | Path) -> ArrayProxy:
