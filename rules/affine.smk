@@ -1,6 +1,6 @@
 # The affine arm: training subjects onto one of them, test pairs moving to fixed.
 
-ALIGNING = environment("fsl" if study.affine["engine"] == "flirt" else "ants")
+ALIGNING = environment({"flirt": "fsl", "pose": "torch"}.get(study.affine["engine"], "ants"))
 
 
 rule align_subject:

@@ -94,4 +94,5 @@ def align_pairs(
 
 def facts(config: AffineConfig) -> dict[str, object]:
     """What a record says of the engine."""
-    return {"engine": config.engine, "version": engine_version(config.engine), "search_degrees": config.search_degrees}
+    searched = 180.0 if config.engine == "pose" else config.search_degrees
+    return {"engine": config.engine, "version": engine_version(config.engine), "search_degrees": searched}

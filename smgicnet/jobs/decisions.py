@@ -17,14 +17,14 @@ from smgicnet.core.errors import InputError
 from smgicnet.core.provenance import write_text
 from smgicnet.preparation.affine import choose_engine
 
-ENGINES = ("", "flirt", "ants")
+ENGINES = ("", "flirt", "ants", "pose")
 
 
 @dataclass(frozen=True)
 class Decisions:
     """The choices of one run.
 
-    ``engine``: what aligns in the affine arm, ``flirt`` or ``ants``; empty where no method runs in it.
+    ``engine``: what aligns in the affine arm, ``flirt``, ``ants`` or ``pose``; empty where no method runs in it.
     ``reason``: why it was chosen, as a sentence; empty without an engine.
     ``absent``: names of the methods that are left out, since the weights that their authors publish are not there.
     """

@@ -146,7 +146,8 @@ class Study:
 
     def label(self, run: Run) -> str:
         """The name of a run in tables and figures."""
-        return self.methods[run[0]]["label"] + (" w.affine" if run[1] == "affine" else "")
+        suffix = {"raw": "", "affine": " w.pose" if self.affine["engine"] == "pose" else " w.affine"}[run[1]]
+        return self.methods[run[0]]["label"] + suffix
 
     def labels(self, runs: Iterable[Run]) -> dict[str, str]:
         """`label` of each run, by "method/arm"."""

@@ -10,6 +10,7 @@ GIVEN = "fields"  # the type of a method whose displacements another program has
 METHODS = Registry(
     {
         "initial": "smgicnet.methods.initial:Initial",
+        "pose": "smgicnet.methods.pose:PoseAlone",
         "syn": "smgicnet.methods.syn:SyN",
         "icnet": "smgicnet.methods.icnet:ICNet",
         "lapirn": "smgicnet.methods.lapirn:LapIRN",

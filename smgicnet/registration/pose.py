@@ -17,6 +17,7 @@ from smgicnet.registration.frames import Frame, Maps, Pair, Volume, ball, cube
 from smgicnet.registration.gauss_newton import improve
 from smgicnet.registration.rotation_search import angles, search_rotations
 
+ROTATIONS = 1000  # that are searched unless a config says otherwise; 500 find the same poses
 COARSE, MIDDLE, FINE = 12, 24, 48  # cells along the longest side: 16, 8 and 4 mm for a field of view of 192 mm
 STEPS = (6, 5, 8)  # of Gauss-Newton at these resolutions
 SEARCHED, KEPT = 24, 4  # candidates that are improved at the coarse and at the middle one
@@ -60,6 +61,12 @@ class Pose:
         """The map from voxels of the fixed image to voxels of the moving one, ``(4, 4)`` float64."""
         matrix: Tensor = self.to_moving @ torch.linalg.inv(self.to_fixed)
         return matrix
+
+    @property
+    def inverse(self) -> Tensor:
+        """The map from voxels of the moving image to voxels of the fixed one, ``(4, 4)`` float64."""
+        inverse: Tensor = self.to_fixed @ torch.linalg.inv(self.to_moving)
+        return inverse
 
     @property
     def doubtful(self) -> bool:

@@ -41,7 +41,7 @@ def angles(turn: Tensor, others: Tensor) -> Tensor:
 
 
 def centre_of_mass(volume: Volume, points: Tensor) -> Tensor:
-    """Return the centre of mass ``(3,)`` of an image, by its values at ``points (P, 4)``; the origin of an empty one."""
+    """Return the centre of mass ``(3,)`` of an image, by its values at ``points (P, 4)``; the origin if it is empty."""
     values = volume.at(torch.eye(4, dtype=torch.float64)[None], points)[0, 0].double()
     total = (values[:, None] * points[:, :3]).sum(0) / values.sum().clamp(min=torch.finfo(torch.float32).eps)
     return total.cpu()

@@ -147,11 +147,10 @@ def _notes(rows: Sequence[Row], labels: Sequence[str], paper: Mapping, context: 
 
 def affine_note(context: Mapping) -> list[str]:
     """Which engine aligned the arm "affine", by the records of its jobs."""
-    engines = [
-        f"{entry['version']}, rotations of up to {entry['search_degrees']:g} degrees searched"
-        for entry in context.get("affine", [])
-    ]
-    return [f"Affine pre-registration (w.affine) by {'; '.join(engines)}."] if engines else []
+    entries = context.get("affine", [])
+    engines = [f"{one['version']}, rotations of up to {one['search_degrees']:g} degrees searched" for one in entries]
+    arm = "w.pose" if any(one.get("engine") == "pose" for one in entries) else "w.affine"
+    return [f"Affine pre-registration ({arm}) by {'; '.join(engines)}."] if engines else []
 
 
 def _affine_times(rows: Sequence[Row], labels: Sequence[str], paper: Mapping) -> str:
