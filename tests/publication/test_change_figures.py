@@ -70,11 +70,12 @@ def test_it_can_be_read(runs, metrics, panels):
     assert named == {LABELS["/".join(run)] for run in runs}
 
 
-def test_without_a_turned_head_there_is_no_figure():
-    with pytest.raises(ValueError, match="no turned head"):
-        angles_figure(changed(change="scale"), RUNS, LABELS)
-    with pytest.raises(ValueError, match="no turned head"):
-        angles_figure(changed(RUNS[:1]), RUNS[1:], LABELS)
+@pytest.mark.parametrize("rows", [changed(change="scale"), changed(RUNS[:1]), changed(RUNS[1:])[:0]])
+def test_without_a_turned_head_the_page_says_so(rows):
+    figure = angles_figure(rows, RUNS[1:], LABELS)
+    assert not figure.axes
+    assert [text.get_text() for text in figure.texts] == ["No turned head has a score."]
+    assert_legible(figure, 180)
 
 
 def test_the_same_bytes_every_time(tmp_path):

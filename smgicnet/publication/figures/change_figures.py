@@ -57,15 +57,16 @@ def angles_figure(
     labels : ``method/arm`` -> name of a run
 
     Lines are means over pairs, each averaged over its seeds first, and bands reach from the lowest pair to the highest.
-    A method has one hue; arms other than ``raw`` are paler and dashed. Raises ``ValueError`` when nothing can be drawn.
+    A method has one hue; arms other than ``raw`` are paler and dashed. Where quality control has left no pair, the page
+    says so.
     """
     rows = of_pairs(changed[changed["change"] == "rotation"])
     pairs = rows.groupby(KEYS)["value"].mean().dropna()
     values = pairs.groupby(level=KEYS[:4]).agg(["mean", "min", "max"])
     metrics = [metric for metric in PANELS if metric in values.index.unique("metric")]
     drawn = {(method, arm) for method, arm, *_ in values.index}
-    if not metrics or not drawn & {*runs}:
-        raise ValueError("no turned head has a score")
+    if not drawn & {*runs}:
+        return _empty(width_mm)
     lines = {run: line for run, line in zip(runs, _lines(runs)) if run in drawn}
     with style():
         entries = [Line2D([], [], label=labels["/".join(run)], **line) for run, line in lines.items()]
@@ -79,6 +80,13 @@ def angles_figure(
                     _draw(axis, values.loc[(*run, metric)], line)
             _finish(axis, metric, values.index.unique("severity").max())
         legend(figure, entries, 1.0)
+    return figure
+
+
+def _empty(width_mm: float) -> Figure:
+    with style():
+        figure = new_page(width_mm, 10.0)
+        figure.text(0.5, 0.5, "No turned head has a score.", ha="center", va="center")
     return figure
 
 
@@ -98,7 +106,7 @@ def _paler(hue: Sequence[float]) -> tuple[float, ...]:
 def _draw(axis: Axes, values: DataFrame, line: Mapping) -> None:
     """The line and the band of a run; ``values`` has the columns mean, min and max by severity."""
     mean, low, high = (values[name].clip(lower=SMALLEST_MM) for name in ("mean", "min", "max"))
-    axis.fill_between(values.index, low, high, color=line["color"], alpha=0.12, linewidth=0)
+    axis.fill_between(values.index, low, high, color=line["color"], alpha=0.1, linewidth=0)
     axis.plot(values.index, mean, marker="o", markersize=2.2, **line)
 
 
