@@ -21,6 +21,7 @@ from smgicnet.config.completion import load
 from smgicnet.config.schemas import schema
 from smgicnet.core.errors import InputError, attempt, printable
 from smgicnet.core.layout import DatasetPaths
+from smgicnet.core.shipped import find_weights
 from smgicnet.imaging.grids import Grid
 from smgicnet.jobs.study import Study
 from smgicnet.preparation.label_protocols import label_table
@@ -95,7 +96,7 @@ def _cohorts(path: Path, problems: list[InputError]) -> list[Cohort]:
         if method.get("weights"):
             from smgicnet.methods.weights import read_weights  # torch costs seconds
 
-            attempt(problems, read_weights, method["weights"])
+            attempt(problems, read_weights, find_weights(method["weights"]))
     attempt(problems, require_tools, study.tools(to_come=False))
     return [_dataset(study, name) for name in study.datasets]
 

@@ -13,6 +13,7 @@ from typing import Any
 from smgicnet.config.blocks import learns_from_labels, stage_block
 from smgicnet.config.schemas import schema
 from smgicnet.core.layout import METRICS, PREPARED, SHARD_RECORD, TABLE_FORMS, given_file
+from smgicnet.core.shipped import find_weights
 from smgicnet.imaging.headers import header_form
 from smgicnet.jobs.study import ALIGNMENTS, Pair, Run, Study
 from smgicnet.methods import GIVEN
@@ -122,8 +123,10 @@ class StudyFiles:
     def final_weights(self, w: Any) -> list[str]:
         """The weights of the last stage, or those that the config names; none of a method that is not learned."""
         block = self.study.methods[w.method]
-        if block["weights"] or "published" in block:
-            return [block["weights"] or block["published"]["file"]]
+        if block["weights"]:
+            return [str(find_weights(block["weights"]))]
+        if "published" in block:
+            return [block["published"]["file"]]
         return self.stages(w.dataset, (w.method, w.arm), "weights", w.seed)[-1:]
 
     # Registration

@@ -14,8 +14,8 @@ from smgicnet.cohort.rendering import to_rois
 from smgicnet.cohort.template import load_template
 from smgicnet.commands.score import score_transforms
 from smgicnet.core.errors import InputError
+from smgicnet.core.shipped import DEFAULT, find_weights
 from smgicnet.imaging.images import Volume, read_image, write_volume
-from smgicnet.methods.shipped import DEFAULT, find_weights
 from smgicnet.methods.weights import read_weights
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.scoring.overlap import dice, present_labels, warp_labels
