@@ -7,6 +7,7 @@ rule register_shard:
         # in the affine arm too: an image or label map is resampled once, through affine and deformation
         images=lambda w: files.prepared(w, files.shard_subjects(w), "image"),
         labels=lambda w: files.prepared(w, files.shard_subjects(w), "labels"),
+        parcels=lambda w: files.prepared(w, files.shard_subjects(w), "parcels"),
         alignments=lambda w: files.alignments(w, "alignments.json"),
         truth=files.truth,
         weights=files.final_weights,

@@ -12,7 +12,7 @@ from nibabel.affines import apply_affine
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from smgicnet.cohort.rendering import RenderConfig, render, streams, to_rois
+from smgicnet.cohort.rendering import RenderConfig, render, streams, to_classes, to_labels
 from smgicnet.cohort.template import Template, load_template
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.displacements import apply_field, grid_points
@@ -135,9 +135,9 @@ def _exponentials(velocity: np.ndarray, deformation: float) -> tuple[np.ndarray,
 
 @dataclass(frozen=True)
 class PhantomSubject:
-    """``image`` float32 and ``labels`` uint8 in one stored orientation; the true T and T^-1 as displacement fields
-    ``(X, Y, Z, 3)`` float32 in RAS mm: ``to_template`` on a subject-space grid, ``from_template`` on a template-space
-    one (read them with `apply_field`)."""
+    """``image`` float32 and ``labels`` (FreeSurfer's ids) in one stored orientation; the true T and T^-1 as
+    displacement fields ``(X, Y, Z, 3)`` float32 in RAS mm: ``to_template`` on a subject-space grid, ``from_template``
+    on a template-space one (read them with `apply_field`)."""
 
     image: Volume
     labels: Volume
@@ -155,19 +155,19 @@ def make_phantom(index: int, config: PhantomConfig) -> PhantomSubject:
     transform = draw_transform(template, shape_rng, config)
     affine = np.diag([config.spacing, config.spacing, config.spacing, 1.0])
     affine[:3, 3] = template.centre - config.spacing * (np.array(config.shape) - 1) / 2
-    classes = template.lookup(transform.to_template(grid_points(config.shape, affine)))
-    if any(np.take(classes, end, axis).any() for axis in range(3) for end in (0, -1)):
+    regions = template.lookup(transform.to_template(grid_points(config.shape, affine)))
+    if any(np.take(regions, end, axis).any() for axis in range(3) for end in (0, -1)):
         raise InputError(
             f"source.shape {list(config.shape)}",
             f"the brain of subject {index} does not fit into the image",
             "Enlarge source.shape or source.spacing, or lower source.translation",
         )
-    image = render(classes, template.tissues, render_rng, config.render)
+    image = render(to_classes(regions), template.tissues, render_rng, config.render)
     codes = config.orientations[storage_rng.integers(len(config.orientations))]
     to_template, from_template = _true_fields(transform, config.shape, affine)
     return PhantomSubject(
         reoriented(Volume(image, affine), codes),
-        reoriented(Volume(to_rois(classes), affine), codes),
+        reoriented(Volume(to_labels(regions), affine), codes),
         to_template,
         from_template,
     )

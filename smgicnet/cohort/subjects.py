@@ -8,9 +8,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class SubjectFiles:
-    """Where one preprocessed subject is; ``truth`` holds its two template fields, or nothing."""
+    """Where one preprocessed subject is.
+
+    ``truth`` holds its two template fields, or nothing. ``parcels``: the map of its cortical parcels; None, the
+    default, where it is not needed.
+    """
 
     name: str
     image: Path
     labels: Path | None = None
     truth: tuple[Path, ...] = ()
+    parcels: Path | None = None

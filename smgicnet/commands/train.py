@@ -115,8 +115,10 @@ def prepared_subjects(folder: Path, *, excluding: bool) -> dict[str, list[Subjec
             for path in (image, labels):
                 if not path.is_file():
                     raise InputError(path, "no such file", remedy)
-            truth = [table_path.parent / row[key] for key in TRUTH_COLUMNS if row.get(key)]
-            found[row["split"]].append(SubjectFiles(str(subject), image, labels, tuple(truth)))
+            truth = tuple(table_path.parent / row[key] for key in TRUTH_COLUMNS if row.get(key))
+            parcels = Path(paths.prepared("raw", str(subject), "parcels"))
+            given = parcels if parcels.is_file() else None
+            found[row["split"]].append(SubjectFiles(str(subject), image, labels, truth, given))
     return found
 
 

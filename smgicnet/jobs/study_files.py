@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from smgicnet.cohort.participants import TRUTH_COLUMNS
 from smgicnet.config.blocks import learns_from_labels, stage_block
 from smgicnet.config.schemas import schema
 from smgicnet.core.layout import METRICS, PREPARED, SHARD_RECORD, TABLE_FORMS, given_file
@@ -142,7 +143,7 @@ class StudyFiles:
     def truth(self, w: Any) -> list[str]:
         """The true transforms of a job's subjects, where the cohort has them: both directions of each."""
         table = self.study.cohort(w.dataset)
-        columns = [column for column in ("to_template", "from_template") if column in table]
+        columns = [column for column in TRUTH_COLUMNS if column in table]
         return [table.at[name, column] for column in columns for name in self.shard_subjects(w)]
 
     def alignments(self, w: Any, name: str) -> list[str]:

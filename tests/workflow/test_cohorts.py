@@ -18,12 +18,12 @@ import yaml
 
 from smgicnet import cli
 from smgicnet.cohort.phantom import PhantomConfig, make_phantom
-from smgicnet.cohort.sources import require_training_labels
+from smgicnet.cohort.sources import recipe, require_training_labels
 from smgicnet.config.building import build
 from smgicnet.config.validation import validated
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import read_image, read_labels
-from smgicnet.preparation.label_protocols import label_table
+from smgicnet.preparation.label_protocols import label_table, map_labels
 from tests.support import ROOT
 from tests.support.archives import write_tar
 from tests.support.snakemake import snakemake
@@ -52,7 +52,7 @@ def subjects(count):
     """Scans and label maps of generated subjects: NIfTI images in memory."""
     source = {"kind": "phantom", "shape": [60, 70, 60], "spacing": 4}
     complete = validated(source, "sources/phantom", "", "test")
-    config = build(PhantomConfig, {key: value for key, value in complete.items() if key != "subjects"})
+    config = build(PhantomConfig, recipe(complete))
     made = [make_phantom(index, config) for index in range(count)]
     return [
         {
@@ -67,7 +67,7 @@ def seg35(labels):
     """The label map in neurite-OASIS' numbering."""
     table = label_table("seg35")
     numbers = dict(zip(table["roi"], table["label"]))
-    data = np.asarray(labels.dataobj)
+    data = map_labels(np.asarray(labels.dataobj))
     return nib.Nifti1Image(np.vectorize(lambda value: numbers.get(value, 0), otypes=[np.uint8])(data), labels.affine)
 
 
