@@ -11,7 +11,8 @@ class SubjectFiles:
     """Where one preprocessed subject is.
 
     ``truth`` holds its two template fields, or nothing. ``parcels``: the map of its cortical parcels; None, the
-    default, where it is not needed.
+    default, where it is not needed. ``template``: the name of the template that the fields lead to; empty, the default,
+    where all subjects have one.
     """
 
     name: str
@@ -19,3 +20,4 @@ class SubjectFiles:
     labels: Path | None = None
     truth: tuple[Path, ...] = ()
     parcels: Path | None = None
+    template: str = ""

@@ -1,4 +1,4 @@
-"""The brain that subjects are generated from, with the intensities that all images are rendered with."""
+"""The brains that subjects are generated from, with the intensities that all images are rendered with."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
 
-from smgicnet.cohort.rendering import UNLABELLED, Tissue, measure_tissues, to_classes, to_regions
+from smgicnet.cohort.rendering import UNLABELLED, Tissue, measure_tissues, to_classes, to_labels, to_regions
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.foreground import bounding_box
 from smgicnet.imaging.images import read_image, read_labels
+from smgicnet.preparation.label_protocols import LABEL_TABLE
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,18 @@ def load_template() -> Template:
     regions.setflags(write=False)  # every subject of a process shares it
     tissues = measure_tissues(image.data, to_classes(regions))
     return Template(regions, image.affine, _brain_box(regions, image.affine), tissues)
+
+
+def load_anatomy(path: str | Path) -> Template:
+    """The brain of a FreeSurfer label map of a head or brain, wherever it lies, with the tissues of `load_template`.
+
+    Raises `InputError` when the file is unusable or holds no brain.
+    """
+    source = read_labels(path)
+    regions = to_regions(source.data)
+    if not to_labels(regions).any():
+        raise InputError(path, "none of the 36 ROIs is in it", f"Give FreeSurfer labels, or extend {LABEL_TABLE.name}")
+    return Template(regions, source.affine, _brain_box(regions, source.affine), load_template().tissues)
 
 
 def _brain_box(regions: np.ndarray, affine: np.ndarray) -> np.ndarray:

@@ -164,6 +164,7 @@ class _Shard:
                 to_template,
                 from_template,
                 parcels,
+                files.template,
             )
         return self._loaded[name]
 
@@ -171,7 +172,7 @@ class _Shard:
 def _truth(subject: SubjectFiles) -> str:
     """A digest of all that a subject's registrations are scored by."""
     parcels = [subject.parcels] if subject.parcels else []
-    return files_digest([subject.labels, *subject.truth, *parcels])
+    return files_digest([subject.labels, *subject.truth, *parcels]) + subject.template
 
 
 def register_shown(

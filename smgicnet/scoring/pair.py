@@ -31,7 +31,8 @@ class ScoredSubject:
     ``labels (D, H, W)`` uint8 FreeSurfer ids, 0 is background; ``affine (4, 4)`` voxel -> RAS mm. The truth, where
     there is one, is a pair of displacement fields in RAS mm, data ``(X, Y, Z, 3)``: ``T(x) = x + d(x)`` from the
     subject's world to the template's, and back. ``parcels (D, H, W)``: uint8 codes of
-    `smgicnet.preparation.parcels.parcel_names`, or None, the default.
+    `smgicnet.preparation.parcels.parcel_names`, or None, the default. ``template``: the name of that template; empty,
+    the default, where all subjects have one.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ScoredSubject:
     to_template: Volume | None
     from_template: Volume | None
     parcels: np.ndarray | None = None
+    template: str = ""
 
 
 class PairToScore:

@@ -74,8 +74,10 @@ def integration_error(pair: PairToScore) -> float | None:
 
 
 def endpoint_error(pair: PairToScore) -> float | None:
-    """See `endpoint_error_mm`; where both subjects' truth is known."""
+    """See `endpoint_error_mm`; where the truth of both subjects is known, and leads through one template."""
     if pair.fixed.to_template is None or pair.moving.from_template is None:
+        return None
+    if pair.fixed.template != pair.moving.template:
         return None
     return endpoint_error_mm(pair.forward, pair.fixed, pair.moving)
 

