@@ -10,7 +10,12 @@ from pathlib import Path
 
 RESULTS = "results"
 AUDIT = {"md": f"{RESULTS}/audit.md", "record": f"{RESULTS}/audit.json", "log": f"{RESULTS}/audit.log"}
-PREPARED = {"image": "image.nii", "labels": "labels.nii", "preprocessing": "preprocessing.json"}
+PREPARED = {  # of a subject on the common grid; a map without parcels compresses to nothing
+    "image": "image.nii",
+    "labels": "labels.nii",
+    "parcels": "parcels.nii.gz",
+    "preprocessing": "preprocessing.json",
+}
 TABLE_FORMS = {"md": "md", "csv": "csv", "tex": "tex", "record": "json"}
 FIGURE_FORMS = ("png", "pdf")
 STAGE_FILES = {"weights": "weights.pt", "history": "history.csv", "record": "training.json"}

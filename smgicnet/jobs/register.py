@@ -104,7 +104,7 @@ class _Shard:
         self.registration = _registration(method, {name: subjects[name].image for name in names}, alignments)
         registered = self.registration.identities(pairs, made_with["versions"])
         self._fields = KeptFields(outputs.fields, registered, outputs.exact) if outputs.fields else None
-        truth = {name: files_digest([subjects[name].labels, *subjects[name].truth]) for name in names}
+        truth = {name: _truth(subjects[name]) for name in names}
         scored = {pair: identity(one, [truth[name] for name in pair]) for pair, one in registered.items()}
         self._kept = KeptPairs(outputs.metrics.parent, scored)
         self._loaded: dict[str, ScoredSubject] = {}
@@ -156,10 +156,23 @@ class _Shard:
             files = self._subjects[name]
             labels = read_labels(files.labels)
             to_template, from_template = (read_field(path) for path in files.truth) if files.truth else (None, None)
+            parcels = read_labels(files.parcels).data.astype(np.uint8) if files.parcels else None
             self._loaded[name] = ScoredSubject(
-                name, labels.data.astype(np.uint8), labels.affine, to_template, from_template
+                name,
+                labels.data.astype(np.uint8),
+                labels.affine,
+                to_template,
+                from_template,
+                parcels,
+                files.template,
             )
         return self._loaded[name]
+
+
+def _truth(subject: SubjectFiles) -> str:
+    """A digest of all that a subject's registrations are scored by."""
+    parcels = [subject.parcels] if subject.parcels else []
+    return files_digest([subject.labels, *subject.truth, *parcels]) + subject.template
 
 
 def register_shown(

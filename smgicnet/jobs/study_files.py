@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from smgicnet.cohort.participants import ANATOMY, TRUTH_COLUMNS
 from smgicnet.config.blocks import learns_from_labels, stage_block
 from smgicnet.config.schemas import schema
 from smgicnet.core.layout import METRICS, PREPARED, SHARD_RECORD, TABLE_FORMS, given_file
@@ -33,6 +34,11 @@ class StudyFiles:
         self.study = study
 
     # Preparation
+
+    def anatomy(self, w: Any) -> list[str]:
+        """The label map of which a subject is generated, unless that is the embedded brain."""
+        table = self.study.cohort(w.dataset)
+        return [table.at[w.subject, "label_map"]] if "label_map" in table else []
 
     def scan(self, w: Any) -> dict[str, str]:
         """A subject's image as the cohort has it, and its mask where one is asked for."""
@@ -142,8 +148,13 @@ class StudyFiles:
     def truth(self, w: Any) -> list[str]:
         """The true transforms of a job's subjects, where the cohort has them: both directions of each."""
         table = self.study.cohort(w.dataset)
-        columns = [column for column in ("to_template", "from_template") if column in table]
+        columns = [column for column in TRUTH_COLUMNS if column in table]
         return [table.at[name, column] for column in columns for name in self.shard_subjects(w)]
+
+    def templates(self, w: Any) -> list[str]:
+        """The name of the template of each of a job's subjects, to which its true transforms lead; "" for the one."""
+        table = self.study.cohort(w.dataset)
+        return [table.at[name, ANATOMY] if ANATOMY in table else "" for name in self.shard_subjects(w)]
 
     def alignments(self, w: Any, name: str) -> list[str]:
         """A file of the alignments of a job's pairs, or of all pairs, in the affine arm."""

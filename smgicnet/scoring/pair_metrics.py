@@ -1,7 +1,7 @@
 """What computes each metric of a registered pair; `smgicnet.scoring.metrics` names these functions.
 
 A function takes a `PairToScore`. It returns a number, None where the metric does not apply to the pair, or an array
-with a number for each of the pair's scored ROIs, NaN where there is none.
+with a number for each region of the metric's group that both subjects have, NaN where there is none.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from smgicnet.core.errors import InputError
 from smgicnet.imaging.displacements import apply_field
 from smgicnet.registration import fields
 from smgicnet.scoring.hausdorff import hausdorff95_mm
-from smgicnet.scoring.overlap import dice
+from smgicnet.scoring.overlap import dice, warp_labels
 from smgicnet.scoring.pair import PairToScore, ScoredSubject
 
 
@@ -28,6 +28,14 @@ def dice_of_rois(pair: PairToScore) -> np.ndarray:
 def hd95_of_rois(pair: PairToScore) -> np.ndarray:
     """The 95th percentile Hausdorff distance of each scored ROI, in mm; a ROI that vanished in warping has none."""
     return hausdorff95_mm(pair.fixed.labels, pair.warped, list(pair.scored), voxel_sizes(pair.fixed.affine))
+
+
+def dice_of_parcels(pair: PairToScore) -> np.ndarray | None:
+    """Dice of each cortical parcel; None where the two label maps share none."""
+    fixed, moving = pair.fixed.parcels, pair.moving.parcels
+    if fixed is None or moving is None or not pair.parcels:
+        return None
+    return dice(fixed, warp_labels(moving, pair.forward), list(pair.parcels))
 
 
 def rois(pair: PairToScore) -> float:
@@ -66,8 +74,10 @@ def integration_error(pair: PairToScore) -> float | None:
 
 
 def endpoint_error(pair: PairToScore) -> float | None:
-    """See `endpoint_error_mm`; where both subjects' truth is known."""
+    """See `endpoint_error_mm`; where the truth of both subjects is known, and leads through one template."""
     if pair.fixed.to_template is None or pair.moving.from_template is None:
+        return None
+    if pair.fixed.template != pair.moving.template:
         return None
     return endpoint_error_mm(pair.forward, pair.fixed, pair.moving)
 

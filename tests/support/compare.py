@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 TIMES = ("seconds", "affine_seconds", "peak_memory_mib")
-IMAGES = ("*/cohort/**/*.nii*", "*/raw/subjects/**/*.nii", "*/affine/subjects/**/*.nii", "*/steps/**/*.nii.gz")
+IMAGES = ("*/cohort/**/*.nii*", "*/raw/subjects/**/*.nii*", "*/affine/subjects/**/*.nii*", "*/steps/**/*.nii.gz")
 BYTES = (*IMAGES, "**/weights.pt", "**/shown/*.gz")
 TABLES = ("**/metrics.csv.gz", "*/tables/table1.csv")
 
