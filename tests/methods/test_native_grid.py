@@ -71,7 +71,7 @@ class Translation(Method):
     def fields(self, fixed, moving):
         self.seen.append((fixed, moving))
         u = torch.tensor(self.displacement).view(1, 3, 1, 1, 1).expand(1, 3, *fixed.shape[2:])
-        return u, -u if self.invertible else None
+        return Displacements(u, -u if self.invertible else None)
 
 
 def blob(shape, affine, centre):
