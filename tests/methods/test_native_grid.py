@@ -6,7 +6,7 @@ import pytest
 import torch
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 
-from smgicnet.methods.contract import Method, NativeGrid
+from smgicnet.methods.contract import Displacements, Method, NativeGrid
 from smgicnet.methods.native_grid import OnNativeGrid, to_native
 
 CODES = ["RAS", "LPS", "LIA", "SPL", "PIR", "ASR", "IRP"]
