@@ -28,10 +28,10 @@ def paper():
 
 
 def summary_frame(entries):
-    """Entries: method, arm, metric, mean, sd, n; the lowest value is half the mean."""
+    """Entries: method, arm, metric, mean, sd, n; the lowest value is half the mean, the highest twice the mean."""
     columns = ["dataset", "arm", "method", "metric", "mean", "sd", "n"]
     frame = pd.DataFrame([("IXI", arm, method, *rest) for method, arm, *rest in entries], columns=columns)
-    return frame.assign(lowest=frame["mean"] / 2)
+    return frame.assign(lowest=frame["mean"] / 2, highest=2 * frame["mean"])
 
 
 @pytest.fixture
@@ -74,6 +74,26 @@ def test_columns_follow_the_paper_and_numbers_land_in_them(summary, paper):
         ("DSC of the worst pair", ["–", "0.327", "0.396", "0.250"]),
         ("HD95 (mm)", ["–", "–", "3.46 (±1.23)", "–"]),
         ("Peak memory (MiB)", ["–", "2346 (±8)", "–", "–"]),
+    ]
+
+
+def test_endpoint_errors_stand_below_the_dice_of_the_worst_pair(summary, paper):
+    errors = {"endpoint_error_mm": 2.5, "endpoint_error_cortex_mm": 2.75, "endpoint_error_deep_mm": 1.5}
+    known = summary_frame([("smgicnet", "raw", name, mean, 0.25, 870) for name, mean in errors.items()])
+    table = table1(pd.concat([summary, known]), paper, "IXI", METHODS[1:2], CONTEXT)
+    rows = dict(table.blocks)["beyond the paper"]
+    assert [(row.label, row.cells[0].text) for row in rows] == [
+        ("DSC of the worst pair", "0.396"),
+        ("Endpoint error (mm)", "2.50 (±0.25)"),
+        ("Endpoint error of the worst pair (mm)", "5.00"),
+        ("Endpoint error, cortex (mm)", "2.75 (±0.25)"),
+        ("Endpoint error, deep regions (mm)", "1.50 (±0.25)"),
+        ("HD95 (mm)", "3.46 (±1.23)"),
+    ]
+    assert [row.cells[0].metric for row in rows[:3]] == [
+        "lowest_dice",
+        "endpoint_error_mm",
+        "highest_endpoint_error_mm",
     ]
 
 
