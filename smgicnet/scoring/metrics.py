@@ -18,7 +18,8 @@ class Metric:
     ``decimals``: in tables; 3 by default. ``regional``: whether each ROI has one, and the pair their mean; false by
     default. ``better``: which way is better; neither by default. ``function``: "module:function" that computes it from
     a pair; empty, the default, for what a job measures. ``worst_label``: of the row of its worst pair in tables, which
-    have none by default. ``in_tables``: whether tables have a row of it; true by default.
+    have none by default. ``in_tables``: whether tables have a row of it; true by default. ``compared_as``: its name in
+    sentences, where methods are compared by it, with intervals and tests; they are not by default.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Metric:
     function: str = ""
     worst_label: str = ""
     in_tables: bool = True
+    compared_as: str = ""
 
 
 _ALL = (  # in the order of the rows of a pair
@@ -40,6 +42,7 @@ _ALL = (  # in the order of the rows of a pair
         better="higher",
         function="smgicnet.scoring.pair_metrics:dice_of_rois",
         worst_label="DSC of the worst pair",
+        compared_as="Dice",
     ),
     Metric(
         "hd95_mm",
@@ -85,6 +88,7 @@ _ALL = (  # in the order of the rows of a pair
         better="lower",
         function="smgicnet.scoring.pair_metrics:endpoint_error",
         worst_label="Endpoint error of the worst pair (mm)",
+        compared_as="endpoint error",
     ),
     Metric(
         "endpoint_error_cortex_mm",
@@ -108,3 +112,4 @@ _ALL = (  # in the order of the rows of a pair
 )
 METRICS = {metric.name: metric for metric in _ALL}
 SCORED = {metric.name: metric for metric in _ALL if metric.function}
+COMPARED = {metric.name: metric for metric in _ALL if metric.compared_as}

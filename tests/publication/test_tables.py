@@ -252,9 +252,9 @@ def test_table_2_of_another_reference_has_nothing_of_the_paper(dice_summary, pap
 COMPARED = {"dataset": "ixi", "reference": "Ours", "subjects": 30, "pairs": 435, "resamples": 10000}
 
 
-def comparison_rows(entries):
+def comparison_rows(entries, metric="dice"):
     names = ["arm", "method", "roi", "subjects", "pairs", "difference", "low", "high", "d_z", "p", "p_holm"]
-    return pd.DataFrame(entries, columns=names)
+    return pd.DataFrame(entries, columns=names).assign(metric=metric)
 
 
 def test_comparisons_show_difference_interval_and_p():
@@ -286,6 +286,30 @@ def test_comparisons_show_difference_interval_and_p():
     assert "SyN w.affine is compared on 1 pairs of 2 subjects only" in notes
     assert "no row can reach" not in notes
     assert table.to_latex().isascii()
+
+
+def test_endpoint_errors_are_compared_in_a_block_that_says_which_way_is_better():
+    dice = comparison_rows([("raw", "icnet", "mean", 30, 435, 0.1, 0.05, 0.15, 1.0, 0.01, 0.01)])
+    error = comparison_rows(
+        [("raw", "icnet", "mean", 29, 406, -1.25, -2.0, -0.5, -0.9, 0.02, 0.04)], "endpoint_error_mm"
+    )
+    table = comparison_table(pd.concat([dice, error]), {"icnet/raw": "ICNet"}, COMPARED)
+    header, rows = markdown_cells(table)
+    assert table.caption == "Ours minus the other methods, ixi test pairs."
+    assert header == ["comparison", "Difference", "95 % interval", "d_z", "p", "p (Holm)"]
+    assert rows == [
+        ("**DSC, higher is better: above 0 favours Ours**", [""] * 5),
+        ("ICNet", ["+0.100", "+0.050 to +0.150", "1.00", "0.010", "0.010"]),
+        ("**Endpoint error (mm), lower is better: below 0 favours Ours**", [""] * 5),
+        ("ICNet", ["-1.25", "-2.00 to -0.50", "-0.90", "0.020", "0.040"]),
+    ]
+    notes = " ".join(table.notes)
+    assert "over the rows of one metric" in notes
+    assert "ICNet is compared, by endpoint error, on 406 pairs of 29 subjects only." in notes
+    by_roi = pd.concat([dice.assign(roi="CSF"), error.assign(roi="CSF")])
+    assert markdown_cells(*roi_tables(by_roi, {"icnet/raw": "ICNet"}, COMPARED))[1] == [
+        ("CSF", ["+0.100 [+0.050, +0.150] *"])
+    ]
 
 
 def test_with_few_subjects_the_table_says_that_nothing_can_be_significant():
