@@ -298,9 +298,9 @@ def test_endpoint_errors_are_compared_in_a_block_that_says_which_way_is_better()
     assert table.caption == "Ours minus the other methods, ixi test pairs."
     assert header == ["comparison", "Difference", "95 % interval", "d_z", "p", "p (Holm)"]
     assert rows == [
-        ("**DSC, higher is better: above 0 favours Ours**", [""] * 5),
+        ("**DSC: above 0 favours Ours**", [""] * 5),
         ("ICNet", ["+0.100", "+0.050 to +0.150", "1.00", "0.010", "0.010"]),
-        ("**Endpoint error (mm), lower is better: below 0 favours Ours**", [""] * 5),
+        ("**Endpoint error (mm): below 0 favours Ours**", [""] * 5),
         ("ICNet", ["-1.25", "-2.00 to -0.50", "-0.90", "0.020", "0.040"]),
     ]
     notes = " ".join(table.notes)

@@ -45,7 +45,7 @@ def comparison_table(comparisons: DataFrame, labels: Mapping[str, str], context:
 def _heading(metric: Metric, reference: str) -> str:
     """What a block is of, and on which side of 0 the reference is better."""
     side = "above" if metric.better == "higher" else "below"
-    return f"{metric.label}, {metric.better} is better: {side} 0 favours {reference}"
+    return f"{metric.label}: {side} 0 favours {reference}"
 
 
 def _row(found: object, metric: Metric, labels: Mapping[str, str]) -> Row:
