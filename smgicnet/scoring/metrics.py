@@ -19,7 +19,8 @@ class Metric:
     mean: "rois", the 36, or "parcels", of the cortex; none by default. ``better``: which way is better; neither by
     default. ``function``: "module:function" that computes it from a pair; empty, the default, for what a job measures.
     ``worst_label``: of the row of its worst pair in tables, which have none by default. ``in_tables``: whether tables
-    have a row of it; true by default.
+    have a row of it; true by default. ``compared_as``: its name in sentences, where methods are compared by it, with
+    intervals and tests; they are not by default.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Metric:
     function: str = ""
     worst_label: str = ""
     in_tables: bool = True
+    compared_as: str = ""
 
 
 _ALL = (  # in the order of the rows of a pair
@@ -41,6 +43,7 @@ _ALL = (  # in the order of the rows of a pair
         better="higher",
         function="smgicnet.scoring.pair_metrics:dice_of_rois",
         worst_label="DSC of the worst pair",
+        compared_as="Dice",
     ),
     Metric(
         "hd95_mm",
@@ -92,6 +95,24 @@ _ALL = (  # in the order of the rows of a pair
         2,
         better="lower",
         function="smgicnet.scoring.pair_metrics:endpoint_error",
+        worst_label="Endpoint error of the worst pair (mm)",
+        compared_as="endpoint error",
+    ),
+    Metric(
+        "endpoint_error_cortex_mm",
+        "Endpoint error, cortex (mm)",
+        "mm",
+        2,
+        better="lower",
+        function="smgicnet.scoring.pair_metrics:endpoint_error_cortex",
+    ),
+    Metric(
+        "endpoint_error_deep_mm",
+        "Endpoint error, deep regions (mm)",
+        "mm",
+        2,
+        better="lower",
+        function="smgicnet.scoring.pair_metrics:endpoint_error_deep",
     ),
     Metric("seconds", "Time (s)", "s", better="lower", function="smgicnet.scoring.pair_metrics:seconds"),
     Metric("peak_memory_mib", "Peak memory (MiB)", "MiB", 0, better="lower"),
@@ -99,3 +120,4 @@ _ALL = (  # in the order of the rows of a pair
 )
 METRICS = {metric.name: metric for metric in _ALL}
 SCORED = {metric.name: metric for metric in _ALL if metric.function}
+COMPARED = {metric.name: metric for metric in _ALL if metric.compared_as}

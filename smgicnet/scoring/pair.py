@@ -13,9 +13,11 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from nibabel.affines import apply_affine
 from torch import Tensor
 
 from smgicnet.core.errors import InputError
+from smgicnet.imaging.displacements import apply_field
 from smgicnet.imaging.images import Volume
 from smgicnet.methods.contract import Registration
 from smgicnet.preparation.parcels import parcel_names
@@ -106,6 +108,21 @@ class PairToScore:
     def jacobian(self) -> dict[str, float]:
         """What `jacobian_metrics` says of the deformation."""
         return jacobian_metrics(self.deformation, self.brain)
+
+    @cached_property
+    def endpoint_errors_mm(self) -> np.ndarray | None:
+        """How far from where it truly belongs each voxel of the fixed brain was sent, in the order of ``brain``.
+
+        The truth goes from the fixed world through the template to the moving world. None where it is not known, or the
+        two have different templates.
+        """
+        to_template, from_template = self.fixed.to_template, self.moving.from_template
+        if to_template is None or from_template is None or self.fixed.template != self.moving.template:
+            return None
+        voxels = np.argwhere(self.brain)
+        truth = apply_field(from_template, apply_field(to_template, apply_affine(self.fixed.affine, voxels)))
+        predicted = apply_affine(self.moving.affine, voxels + self.forward[0].numpy()[:, self.brain].T)
+        return np.linalg.norm(predicted - truth, axis=1)
 
     @cached_property
     def back(self) -> Tensor | None:

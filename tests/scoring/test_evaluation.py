@@ -9,13 +9,15 @@ import torch
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import Volume
 from smgicnet.methods.contract import Registration
+from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.registration import fields
+from smgicnet.scoring import pair as pair_module
 from smgicnet.scoring.evaluation import score_pair
 from smgicnet.scoring.jacobian import jacobian_metrics
 from smgicnet.scoring.metrics import METRICS, SCORED, Metric
 from smgicnet.scoring.overlap import dice
-from smgicnet.scoring.pair import ScoredSubject
-from smgicnet.scoring.pair_metrics import endpoint_error_mm, ndv_percent, roundtrip_mm
+from smgicnet.scoring.pair import PairToScore, ScoredSubject
+from smgicnet.scoring.pair_metrics import CORTEX, DEEP, ndv_percent, roundtrip_mm
 from tests.support.images import label_blobs
 
 SHAPE = (14, 16, 18)
@@ -43,6 +45,10 @@ def subject(name="a", labels=None, affine=None, to_template=None, from_template=
 
 def registration(forward, inverse=None, seconds=0.25):
     return Registration(forward, -forward if inverse is None else inverse, seconds)
+
+
+def endpoint_error_mm(forward, fixed, moving):
+    return PairToScore(fixed, moving, registration(forward), None, ROIS).endpoint_errors_mm.mean()
 
 
 def values_of(rows):
@@ -188,6 +194,39 @@ def test_endpoint_error_samples_the_second_field_where_the_first_one_leads():
     assert endpoint_error_mm(constant_field((0.0, 100.0, 0.0)), far, moving) == pytest.approx(0, abs=1e-4)
 
 
+def test_endpoint_errors_of_cortex_and_deep_regions_are_means_over_them():
+    """A field that is right but for a shift of 3 mm in the cortex and of 5 mm in the left hippocampus."""
+    truth = constant_world_field((0, 0, 0))
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[2:4], labels[4:5], labels[5:7], labels[7], labels[8] = 2, 3, 42, 17, 50
+    ends = subject("f", labels, to_template=truth), subject("m", labels, from_template=truth)
+    forward = zero_field()
+    forward[:, 1, 4:7], forward[:, 2, 7] = 3, -5
+    found = values_of(score_pair(*ends, registration(forward), None, ROIS))
+    assert found["endpoint_error_cortex_mm", ""] == pytest.approx(3)
+    assert found["endpoint_error_deep_mm", ""] == pytest.approx(2.5)
+    assert found["endpoint_error_mm", ""] == pytest.approx((3 * 3 + 5) / 7)
+    bare = np.where(labels == 2, labels, 0)
+    found = values_of(score_pair(subject("f", bare, to_template=truth), ends[1], registration(forward), None, ROIS))
+    assert {metric for metric, _ in found if "endpoint" in metric} == {"endpoint_error_mm"}
+
+
+def test_cortex_and_deep_regions_are_of_both_sides():
+    names = roi_names()
+    assert {names[roi] for roi in CORTEX} == {"Left-Cerebral-Cortex", "Right-Cerebral-Cortex"}
+    deep = ["Thalamus", "Caudate", "Putamen", "Pallidum", "Hippocampus", "Amygdala", "Accumbens-area", "VentralDC"]
+    assert {names[roi] for roi in DEEP} == {f"{side}-{name}" for side in ("Left", "Right") for name in deep}
+
+
+def test_the_errors_of_a_pair_are_computed_once(monkeypatch):
+    truth, done = constant_world_field((1, 0, 0)), []
+    apply = pair_module.apply_field
+    monkeypatch.setattr(pair_module, "apply_field", lambda *given: done.append(given) or apply(*given))
+    ends = subject("f", to_template=truth), subject("m", from_template=truth)
+    score_pair(*ends, registration(zero_field()), None, ROIS)
+    assert len(done) == 2  # to the template and from it
+
+
 def test_roundtrip_is_measured_in_mm_of_the_fixed_grid():
     fixed = subject(affine=affine_of((2, 3, 1), (-1, 1, 1), (0, 0, 0)))
     out = constant_field((1.0, 0.0, -1.0))
@@ -225,6 +264,7 @@ def test_identity_is_perfect():
     assert set(dict(result)) >= {
         *((metric, "") for metric in ("folds_percent", "folds_percent_grid", "sd_log_jacobian", "ndv_percent")),
         *((metric, "") for metric in ("inverse_consistency_mm", "integration_error_mm", "endpoint_error_mm")),
+        *((f"endpoint_error_{part}_mm", "") for part in ("cortex", "deep")),
     }
 
 

@@ -165,8 +165,8 @@ def test_metrics_have_every_pair_direction_and_metric(finished):
     assert len(metrics[["fixed", "moving"]].drop_duplicates()) == 6
     assert set(metrics["metric"]) == {
         "dice", "hd95_mm", "parcels_dice", "rois", "folds_percent", "folds_percent_grid", "sd_log_jacobian",
-        "ndv_percent", "inverse_consistency_mm", "integration_error_mm", "endpoint_error_mm", "seconds",
-        "peak_memory_mib",
+        "ndv_percent", "inverse_consistency_mm", "integration_error_mm", "endpoint_error_mm",
+        "endpoint_error_cortex_mm", "endpoint_error_deep_mm", "seconds", "peak_memory_mib",
     }  # fmt: skip
     assert not metrics.duplicated(["fixed", "moving", "metric", "roi"]).any()
 
