@@ -106,7 +106,10 @@ use rule register_shown as register_shown_on_cpu with:
 rule gather_metrics:
     input:
         metrics=lambda w: files.shards(w, SHARD_METRICS),
-        records=lambda w: files.shards(w, SHARD_RECORD) + files.alignments(w, "record.json"),
+        changed=lambda w: changed.shards(w, SHARD_METRICS),
+        records=lambda w: (
+            files.shards(w, SHARD_RECORD) + files.alignments(w, "record.json") + changed.records(w, SHARD_RECORD)
+        ),
     output:
         metrics=run.file(METRICS),
         record=run.file(METRICS_RECORD),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -148,6 +149,23 @@ def pairs_without(pairs: Iterable[Sequence[str]], excluded: set[str]) -> list[tu
 def unordered_pairs(subjects: Sequence[str]) -> list[tuple[str, str]]:
     """Every unordered pair, C(n, 2) of them: 435 for 30 subjects, 1,770 for 60 (the paper prints 1,775)."""
     return list(combinations(subjects, 2))
+
+
+def some_pairs(subjects: Sequence[str], count: int, seed: int) -> list[tuple[str, str]]:
+    """``count`` of the ordered pairs, (fixed, moving), or all where there are fewer, as ``seed`` draws them.
+
+    The subjects are a ring in an order that the seed alone decides. First come its neighbours, then those that are two
+    apart, and so on: as far as ``count`` allows it, pairs share no subject, and everyone is fixed and moving equally
+    often. More pairs begin with the same ones.
+    """
+
+    def place(name: str) -> str:
+        return hashlib.sha256(f"{seed}\t{name}".encode()).hexdigest()
+
+    ring = sorted(subjects, key=place)
+    size = len(ring)
+    starts = [*range(0, size, 2), *range(1, size, 2)]
+    return [(ring[i], ring[(i + apart) % size]) for apart in range(1, size) for i in starts][:count]
 
 
 def shards(subjects: Sequence[str], size: int) -> list[list[tuple[str, str]]]:

@@ -6,6 +6,7 @@ from functools import cache
 
 from smgicnet.core.code import PREPARED, TRAINING, code_digest, function_digest
 from smgicnet.methods import METHODS
+from smgicnet.scoring import changed_rows
 from smgicnet.scoring.metrics import SCORED
 
 
@@ -33,3 +34,10 @@ def scoring_codes() -> dict[str, str]:
         name: f"{function_digest(metric.function, beside=PREPARED)} {rows} {metric.regions}"
         for name, metric in SCORED.items()
     }
+
+
+def robustness_code() -> str:
+    """Digest of what scores the registrations of changed heads, see `smgicnet.scoring.changed_rows`."""
+    codes = scoring_codes()
+    pose = code_digest("smgicnet.scoring.pose_consistency", beside={*PREPARED, "smgicnet.scoring.metrics"})
+    return " ".join([*(codes[name] for name in changed_rows.METRICS), pose])

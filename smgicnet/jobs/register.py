@@ -153,20 +153,17 @@ class _Shard:
 
     def _load(self, name: str) -> ScoredSubject:
         if name not in self._loaded:
-            files = self._subjects[name]
-            labels = read_labels(files.labels)
-            to_template, from_template = (read_field(path) for path in files.truth) if files.truth else (None, None)
-            parcels = read_labels(files.parcels).data.astype(np.uint8) if files.parcels else None
-            self._loaded[name] = ScoredSubject(
-                name,
-                labels.data.astype(np.uint8),
-                labels.affine,
-                to_template,
-                from_template,
-                parcels,
-                files.template,
-            )
+            self._loaded[name] = scored_subject(self._subjects[name])
         return self._loaded[name]
+
+
+def scored_subject(files: SubjectFiles) -> ScoredSubject:
+    """A subject as scoring sees it, read from its files. Raises `InputError` for one that cannot be read."""
+    labels = read_labels(files.labels)
+    to_template, from_template = (read_field(path) for path in files.truth) if files.truth else (None, None)
+    parcels = read_labels(files.parcels).data.astype(np.uint8) if files.parcels else None
+    rois = labels.data.astype(np.uint8)
+    return ScoredSubject(files.name, rois, labels.affine, to_template, from_template, parcels, files.template)
 
 
 def _truth(subject: SubjectFiles) -> str:

@@ -18,6 +18,7 @@ from smgicnet.config.blocks import learns_from_labels, registering_block, stage_
 from smgicnet.core.layout import RESULTS, DatasetPaths, costs_file
 from smgicnet.jobs.costs import ALIGNMENT, JobSizes, method_cost, pair_seconds, read_costs
 from smgicnet.jobs.decisions import Decisions
+from smgicnet.jobs.robustness import Robustness
 from smgicnet.methods import GIVEN
 from smgicnet.preparation.tools import needed_tools
 
@@ -245,6 +246,11 @@ class Study:
     def aligned_in(self, dataset: str) -> dict[Pair, int]:
         """The number of the job that aligns each test pair."""
         return {pair: number for number, pairs in enumerate(self.shards(dataset, ALIGNMENTS)) for pair in pairs}
+
+    @cached_property
+    def robustness(self) -> Robustness:
+        """What is asked of changed heads."""
+        return Robustness(self)
 
     def keeps_fields(self, method: str) -> bool:
         """Whether the displacements of a method's pairs are kept: as the config says, or where all of them are few.

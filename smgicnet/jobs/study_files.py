@@ -146,10 +146,14 @@ class StudyFiles:
         return sorted({name for pair in self.shard_pairs(w) for name in pair})
 
     def truth(self, w: Any) -> list[str]:
-        """The true transforms of a job's subjects, where the cohort has them: both directions of each."""
-        table = self.study.cohort(w.dataset)
+        """The true transforms of a job's subjects, see `truth_of`."""
+        return self.truth_of(w, self.shard_subjects(w))
+
+    def truth_of(self, w: Any, subjects: Iterable[str]) -> list[str]:
+        """The true transforms of subjects, where the cohort has them: of all in one direction, then in the other."""
+        table, names = self.study.cohort(w.dataset), list(subjects)
         columns = [column for column in TRUTH_COLUMNS if column in table]
-        return [table.at[name, column] for column in columns for name in self.shard_subjects(w)]
+        return [table.at[name, column] for column in columns for name in names]
 
     def templates(self, w: Any) -> list[str]:
         """The name of the template of each of a job's subjects, to which its true transforms lead; "" for the one."""

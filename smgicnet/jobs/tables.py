@@ -136,6 +136,8 @@ def _context(record: Mapping, metrics: DataFrame) -> dict:
 def _table1(record: Mapping, metrics: DataFrame, files: Files) -> Made:
     threads = [method["threads"] for method in record["config"]["methods"].values() if method["type"] == "syn"]
     context = {"hardware": "; ".join(record["hardware"]), "threads": max(threads, default=0)}
+    robustness = record["config"].get("evaluation", {}).get("robustness", {})  # none in records of earlier versions
+    context["rotation"] = robustness.get("rotation", [])
     return Made(
         [
             table1(

@@ -117,6 +117,8 @@ _ALL = (  # in the order of the rows of a pair
     Metric("seconds", "Time (s)", "s", better="lower", function="smgicnet.scoring.pair_metrics:seconds"),
     Metric("peak_memory_mib", "Peak memory (MiB)", "MiB", 0, better="lower"),
     Metric("affine_seconds", "of which affine (s)", "s", better="lower"),
+    Metric("pose_consistency_mm", "Pose consistency (mm)", "mm", 2, better="lower"),
+    Metric("pose_consistency_p95_mm", "Pose consistency, 95th percentile (mm)", "mm", 2, better="lower"),
 )
 METRICS = {metric.name: metric for metric in _ALL}
 SCORED = {metric.name: metric for metric in _ALL if metric.function}

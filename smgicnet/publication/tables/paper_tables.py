@@ -12,6 +12,7 @@ from smgicnet.core.errors import InputError
 from smgicnet.publication.audit.columns import affine_times
 from smgicnet.publication.audit.effect_size import Effect, effects
 from smgicnet.publication.audit.text import OURS
+from smgicnet.publication.tables.pose_note import pose_note
 from smgicnet.publication.tables.table import Cell, Row, Table, cell_text
 from smgicnet.publication.tables.table_rows import FURTHER_METRICS, PAPER_METRICS, TableRow, worst_pairs
 from smgicnet.scoring.comparisons import cohens_d
@@ -94,6 +95,7 @@ def _notes(rows: Sequence[Row], labels: Sequence[str], paper: Mapping, context: 
         notes.append(
             "HD95 is the larger of the two directed 95th percentiles, over the ROIs that warping has not removed."
         )
+    notes += pose_note(rows, context.get("rotation", ()))
     if sources - {"measured"}:
         notes.append("Rows of the paper: its Table 1 (ICON and SynthMorph: Table 3), on its own data and hardware.")
     return [*notes, *affine_note(context)]
@@ -134,7 +136,7 @@ def table1(
     paper : config/paper.yaml
     methods : (method, arm, label) of each column; the paper's come first and in its order, the others follow as given
     context : ``subjects`` (in the test set), ``pairs`` (unordered), ``hardware`` (of the times, as text);
-        optional: ``affine`` (records of the engines that aligned the arm "affine"), ``threads`` (SyN's)
+        optional: ``affine`` (of the engines that aligned the arm "affine"), ``threads`` (SyN's), ``rotation`` (degrees)
 
     A metric that no method has is left out. Raises `InputError` when the summary has no row of ``dataset``.
     """
