@@ -81,6 +81,7 @@ def _notes(rows: Sequence[Row], labels: Sequence[str], paper: Mapping, context: 
                 f"{subjects} subjects make C({subjects}, 2) = {math.comb(subjects, 2):,} pairs; "
                 f"the paper prints {counts['test_pairs']:,} for {name}."
             )
+    notes += context.get("given_weights", [])
     if "folds_percent" in metrics:
         text = "|J| is the determinant of the gradient of the deformation, det(I + Du), over the fixed image's brain"
         if "folds_fraction" in metrics:
