@@ -13,6 +13,7 @@ from smgicnet.core.layout import (
     BENCHMARK,
     METRICS,
     METRICS_RECORD,
+    PREPARED,
     ROBUSTNESS,
     SHARD_METRICS,
     SHARD_RECORD,

@@ -7,6 +7,7 @@ rule register_shard:
         # in the affine arm too: an image or label map is resampled once, through affine and deformation
         images=lambda w: files.prepared(w, files.shard_subjects(w), "image"),
         labels=lambda w: files.prepared(w, files.shard_subjects(w), "labels"),
+        parcels=lambda w: files.prepared(w, files.shard_subjects(w), "parcels"),
         alignments=lambda w: files.alignments(w, "alignments.json"),
         truth=files.truth,
         weights=files.final_weights,
@@ -30,6 +31,7 @@ rule register_shard:
     params:
         block=lambda w: study.registering_block(w.method),
         subjects=files.shard_subjects,
+        templates=files.templates,
         pairs=files.shard_pairs,
         code=lambda w: registering_code(study.methods[w.method]["type"]),
         scoring=scoring_codes(),

@@ -82,6 +82,7 @@ rule register_changed:
         block=lambda w: study.registering_block(w.method),
         pairs=changed.pairs,
         subjects=changed.subjects,
+        templates=changed.templates,
         moving=changed.moving,
         variants=changed.variants,
         code=lambda w: registering_code(study.methods[w.method]["type"]),

@@ -20,6 +20,7 @@ SPLITS = ("train", "val", "test")
 COLUMNS = ("subject", "image", "labels", "split")
 FILE_COLUMNS = ("image", "labels", "mask")
 TRUTH_COLUMNS = ("to_template", "from_template")
+ANATOMY = "anatomy"  # the name of the template that the true transforms lead to, where there are several
 SUBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -31,7 +32,8 @@ def read_participants(
     Parameters
     ----------
     path : tab-separated, columns ``subject image labels mask split`` and, where the true transforms are known,
-        ``to_template from_template``; file paths are relative to the table's folder
+        ``to_template from_template``, with ``anatomy`` where these lead to several templates; file paths are relative
+        to the table's folder
     counts, seed : when the table has no ``split`` column, draw that many of each split (see `draw_splits`)
     segmented : whether label maps will be made, so that none have to be given
 
@@ -128,8 +130,8 @@ def draw_splits(
 def write_participants(table: pd.DataFrame, path: str | Path) -> None:
     """Write a participants table (indexed by subject), file paths relative to its folder."""
     folder = Path(path).parent
-    table = table[[column for column in (*COLUMNS, "mask", *TRUTH_COLUMNS) if column in table]].copy()
-    for column in table.columns.drop("split"):
+    table = table[[column for column in (*COLUMNS, "mask", *TRUTH_COLUMNS, ANATOMY) if column in table]].copy()
+    for column in table.columns.difference(["split", ANATOMY]):
         table[column] = [Path(os.path.relpath(value, folder)).as_posix() if value else "" for value in table[column]]
     write_tsv(table.rename_axis("subject").reset_index(), path)
 
@@ -182,6 +184,18 @@ def shards(subjects: Sequence[str], size: int) -> list[list[tuple[str, str]]]:
         jobs.append(unordered_pairs(group))
         jobs += [list(product(earlier, group)) for earlier in groups[:number]]
     return [pairs for pairs in jobs if pairs]
+
+
+def shards_of_groups(groups: Sequence[Sequence[str]], size: int) -> list[list[tuple[str, str]]]:
+    """Every unordered pair within each group once, as `shards` has it; small groups share a job."""
+    jobs: list[list[tuple[str, str]]] = []
+    for group in groups:
+        own = shards(group, size)
+        if jobs and len(own) == 1 and len(jobs[-1]) + len(own[0]) <= size:
+            jobs[-1] += own[0]
+        else:
+            jobs += own
+    return jobs
 
 
 def write_pairs(pairs: Iterable[tuple[str, str]], path: str | Path) -> None:

@@ -8,9 +8,16 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class SubjectFiles:
-    """Where one preprocessed subject is; ``truth`` holds its two template fields, or nothing."""
+    """Where one preprocessed subject is.
+
+    ``truth`` holds its two template fields, or nothing. ``parcels``: the map of its cortical parcels; None, the
+    default, where it is not needed. ``template``: the name of the template that the fields lead to; empty, the default,
+    where all subjects have one.
+    """
 
     name: str
     image: Path
     labels: Path | None = None
     truth: tuple[Path, ...] = ()
+    parcels: Path | None = None
+    template: str = ""

@@ -10,7 +10,12 @@ from pathlib import Path
 
 RESULTS = "results"
 AUDIT = {"md": f"{RESULTS}/audit.md", "record": f"{RESULTS}/audit.json", "log": f"{RESULTS}/audit.log"}
-PREPARED = {"image": "image.nii", "labels": "labels.nii", "preprocessing": "preprocessing.json"}
+PREPARED = {  # of a subject on the common grid; a map without parcels compresses to nothing
+    "image": "image.nii",
+    "labels": "labels.nii",
+    "parcels": "parcels.nii.gz",
+    "preprocessing": "preprocessing.json",
+}
 TABLE_FORMS = {"md": "md", "csv": "csv", "tex": "tex", "record": "json"}
 FIGURE_FORMS = ("png", "pdf")
 STAGE_FILES = {"weights": "weights.pt", "history": "history.csv", "record": "training.json"}
@@ -18,7 +23,7 @@ METRICS, METRICS_RECORD = "metrics.csv.gz", "metrics.json"  # of a method in an 
 SHARD_METRICS, SHARD_RECORD = "metrics.csv", "registration.json"  # of one job of those
 BENCHMARK = "benchmark.tsv"
 ROBUSTNESS = "robustness.csv.gz"  # the scores of changed heads, of a method in an arm and of one seed
-CHANGED = {"image": "image.nii", "labels": "labels.nii", "change": "change.json"}  # of one change of a head
+CHANGED = {**PREPARED, "preprocessing": "change.json"}  # of one change of a head
 
 
 def costs_file(results: str | Path = RESULTS) -> str:

@@ -13,7 +13,7 @@ from nibabel.affines import apply_affine
 
 from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.core.errors import InputError
-from smgicnet.core.layout import changed_file
+from smgicnet.core.layout import CHANGED, changed_file
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.images import read_image, read_label_scan, read_scan
 from smgicnet.preparation.changes import Changes, Variant
@@ -54,8 +54,8 @@ def change_subject(
         except InputError as error:  # as it lies, the same scan has been prepared
             raise InputError(error.source, f"changed by {variant.name}, {error.problem}", REMEDY) from None
         said = {"change": variant.change, "severity": variant.severity, "to_own": to_own.tolist()}
-        files = [changed_file(folder, variant.name, kind) for kind in ("image", "labels", "change")]
-        write_prepared(replace(found, affine=own, report={**said, **found.report}), *files)
+        files = {kind: changed_file(folder, variant.name, kind) for kind in CHANGED}
+        write_prepared(replace(found, affine=own, report={**said, **found.report}), files)
         log.info("%s changed by %s", scan.name, variant.name)
 
 

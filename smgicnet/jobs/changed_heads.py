@@ -64,6 +64,10 @@ class ChangedHeads:
         """Their true transforms, where the cohort has them."""
         return self.files.truth_of(w, self.subjects(w))
 
+    def templates(self, w: Any) -> list[str]:
+        """The names of the templates that these lead to."""
+        return self.files.templates_of(w, self.subjects(w))
+
     def alignments(self, w: Any) -> list[str]:
         """In the affine arm the alignments of a job's pairs, with the moving head changed and as it lies."""
         if w.arm != "affine":

@@ -26,12 +26,12 @@ def registering_code(kind: str) -> str:
 def scoring_codes() -> dict[str, str]:
     """Digests of what computes each metric of a registered pair, and of what makes rows of it.
 
-    Of a metric's entry only ``function`` and ``regional`` count: how it is written changes no score.
+    Of a metric's entry only ``function`` and ``regions`` count: how it is written changes no score.
     """
     roots = "smgicnet.scoring.evaluation", "smgicnet.preparation.label_protocols"  # which names the ROIs
     rows = code_digest(*roots, beside={*PREPARED, "smgicnet.scoring.metrics"})
     return {
-        name: f"{function_digest(metric.function, beside=PREPARED)} {rows}{' regional' * metric.regional}"
+        name: f"{function_digest(metric.function, beside=PREPARED)} {rows} {metric.regions}"
         for name, metric in SCORED.items()
     }
 

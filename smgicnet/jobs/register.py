@@ -104,7 +104,7 @@ class _Shard:
         self.registration = _registration(method, {name: subjects[name].image for name in names}, alignments)
         registered = self.registration.identities(pairs, made_with["versions"])
         self._fields = KeptFields(outputs.fields, registered, outputs.exact) if outputs.fields else None
-        truth = {name: files_digest([subjects[name].labels, *subjects[name].truth]) for name in names}
+        truth = {name: scoring_digest(subjects[name]) for name in names}
         scored = {pair: identity(one, [truth[name] for name in pair]) for pair, one in registered.items()}
         self._kept = KeptPairs(outputs.metrics.parent, scored)
         self._loaded: dict[str, ScoredSubject] = {}
@@ -161,7 +161,15 @@ def scored_subject(files: SubjectFiles) -> ScoredSubject:
     """A subject as scoring sees it, read from its files. Raises `InputError` for one that cannot be read."""
     labels = read_labels(files.labels)
     to_template, from_template = (read_field(path) for path in files.truth) if files.truth else (None, None)
-    return ScoredSubject(files.name, labels.data.astype(np.uint8), labels.affine, to_template, from_template)
+    parcels = read_labels(files.parcels).data.astype(np.uint8) if files.parcels else None
+    rois = labels.data.astype(np.uint8)
+    return ScoredSubject(files.name, rois, labels.affine, to_template, from_template, parcels, files.template)
+
+
+def scoring_digest(subject: SubjectFiles) -> str:
+    """A digest of all that a subject's registrations are scored by."""
+    parcels = [subject.parcels] if subject.parcels else []
+    return files_digest([subject.labels, *subject.truth, *parcels]) + subject.template
 
 
 def register_shown(

@@ -14,11 +14,11 @@ import pandas as pd
 from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.core.files import atomic_path
 from smgicnet.core.layout import changed_file
-from smgicnet.core.provenance import distinct, files_digest, hardware, versions, write_record
+from smgicnet.core.provenance import distinct, hardware, versions, write_record
 from smgicnet.imaging.images import read_labels
 from smgicnet.jobs.change import read_change
 from smgicnet.jobs.kept_pairs import KeptPairs, identity
-from smgicnet.jobs.register import ShardOutputs, scored_subject
+from smgicnet.jobs.register import ShardOutputs, scored_subject, scoring_digest
 from smgicnet.jobs.registering import MethodFiles, Pair, PairRegistration
 from smgicnet.methods.contract import Registration
 from smgicnet.preparation.changes import Variant
@@ -91,7 +91,7 @@ class _Job:
             for variant in variants:
                 name = variant.of(subject)
                 image, labels, self._changes[name] = (
-                    changed_file(folder, variant.name, kind) for kind in ("image", "labels", "change")
+                    changed_file(folder, variant.name, kind) for kind in ("image", "labels", "preprocessing")
                 )
                 self._subjects[name] = replace(subjects[subject], image=image, labels=labels)
         images = {name: files.image for name, files in self._subjects.items()}
@@ -109,8 +109,7 @@ class _Job:
         for pair in pairs:
             registered = self.registration.identities(self.units(pair), versions)
             for unit, one in registered.items():
-                files = [self._subjects[name] for name in unit]
-                digests = [files_digest([each.labels, *each.truth]) for each in files]
+                digests = [scoring_digest(self._subjects[name]) for name in unit]
                 lies = self._kinds if unit == pair else read_change(self._changes[unit[1]]).tolist()
                 found[unit] = identity(one, registered[pair], digests, lies, scoring)
         return found
@@ -148,4 +147,4 @@ class _Job:
             return scored_subject(self._subjects[name])
         own, labels = self._load(name.partition("/")[0]), read_labels(self._subjects[name].labels)
         to_own = read_change(self._changes[name])
-        return replace(own, labels=labels.data.astype(np.uint8), affine=to_own @ labels.affine)
+        return replace(own, labels=labels.data.astype(np.uint8), affine=to_own @ labels.affine, parcels=None)

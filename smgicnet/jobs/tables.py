@@ -20,7 +20,8 @@ from smgicnet.publication.tables.comparison_tables import comparison_table, roi_
 from smgicnet.publication.tables.paper_tables import table1, table2
 from smgicnet.publication.tables.published_table import table3
 from smgicnet.publication.tables.table import Table
-from smgicnet.scoring.comparisons import compare, merge_sides
+from smgicnet.publication.tables.weights_note import weights_note
+from smgicnet.scoring.comparisons import compare_by_each, merge_sides
 from smgicnet.scoring.statistics import cohort_size, read_metrics, runs, summarise
 
 CHECKOUT = PACKAGE.parent
@@ -138,6 +139,7 @@ def _table1(record: Mapping, metrics: DataFrame, files: Files) -> Made:
     context = {"hardware": "; ".join(record["hardware"]), "threads": max(threads, default=0)}
     robustness = record["config"].get("evaluation", {}).get("robustness", {})  # none in records of earlier versions
     context["rotation"] = robustness.get("rotation", [])
+    context["given_weights"] = weights_note(record["config"]["methods"], metrics["method"].unique())
     return Made(
         [
             table1(
@@ -189,7 +191,7 @@ def _table3(record: Mapping, metrics: DataFrame, files: Files) -> Made:
 def _comparisons(record: Mapping, metrics: DataFrame, files: Files) -> Made:
     parameters = record["parameters"]
     labels, reference, resamples = parameters["labels"], tuple(parameters["reference"]), parameters["resamples"]
-    comparisons = compare(
+    comparisons = compare_by_each(
         merge_sides(metrics) if parameters["merge_sides"] else metrics,
         reference,
         [run for run in runs(metrics) if run != reference],

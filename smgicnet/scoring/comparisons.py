@@ -1,4 +1,4 @@
-"""Two methods on the same pairs of subjects: effect size, interval and test of the difference of their Dice.
+"""Two methods on the same pairs of subjects: effect size, interval and test of the difference of a metric.
 
 The pairs are not independent: each of n subjects is in n - 1 of the n(n - 1)/2 pairs (29 of 435 for n = 30), and a
 subject that suits one method moves all of them. With ``d_ij = mu + a_i + a_j + e_ij`` the mean of all pairs varies as
@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,12 +21,13 @@ from scipy import stats
 
 from smgicnet.core.errors import InputError
 from smgicnet.preparation.label_protocols import roi_names
+from smgicnet.scoring.metrics import COMPARED
 from smgicnet.scoring.rows import OVER_ROIS
-from smgicnet.scoring.statistics import COLUMNS
+from smgicnet.scoring.statistics import COLUMNS, runs
 
 SIDE = "^(Left|Right)-"
 TAIL = 0.025  # of the 95 % interval, on either side
-RESULT = ["arm", "method", "roi", "subjects", "pairs", "difference", "low", "high", "d_z", "p", "p_holm"]
+RESULT = ["metric", "arm", "method", "roi", "subjects", "pairs", "difference", "low", "high", "d_z", "p", "p_holm"]
 
 
 def cohens_d(mean: float, sd: float, other_mean: float, other_sd: float) -> float:
@@ -149,9 +151,10 @@ def compare(
     *,
     resamples: int,
     seed: int,
+    metric: str = "dice",
     rois: bool = True,
 ) -> DataFrame:
-    """Dice of ``reference`` minus that of each of ``others``, all given as (method, arm), on the same pairs.
+    """A metric of ``reference`` minus that of each of ``others``, all given as (method, arm), on the same pairs.
 
     Parameters
     ----------
@@ -159,34 +162,58 @@ def compare(
         have; a pair's value is the mean of its seeds, then of its two directions.
     resamples, seed : of `bootstrap_interval` and `permutation_p`. All rows with the same number of subjects share
         their draws: a row's numbers do not depend on which other rows there are.
-    rois : also a row for each ROI, not for their mean alone
+    metric : a key of `smgicnet.scoring.metrics.COMPARED`
+    rois : also a row for each ROI, where the metric has them, not for their mean alone
 
-    Returns one row a comparison and ROI, "mean" first, then in anatomical order; columns arm, method, roi, subjects,
-    pairs (unordered), difference (mean over pairs), low, high (95 %), d_z (mean over SD of the pairs' differences,
-    ddof = 1), p, p_holm (the rows "mean" are one family, all others another); NaN where there are too few.
-    Raises `InputError` when one of the methods has no Dice or there is more than one dataset.
+    Returns one row a comparison and ROI, "mean" (or what a pair as a whole has) first, then in anatomical order;
+    columns metric, arm, method, roi, subjects, pairs (unordered), difference (mean over pairs), low, high (95 %), d_z
+    (mean over SD of the pairs' differences, ddof = 1), p, p_holm (the rows "mean" are one family, all others another);
+    NaN where there are too few. Raises `InputError` when one of the methods has no such metric or there is more than
+    one dataset.
     """
     if metrics["dataset"].nunique() > 1:
         raise InputError("metrics", "they are of more than one dataset", "Compare within one dataset")
-    base = _dice(metrics, *reference)
+    base = _values(metrics, metric, *reference)
     regions = [OVER_ROIS, *_anatomical(set(base.index.unique("roi")) - {OVER_ROIS})] if rois else [OVER_ROIS]
     rows = []
     for method, arm in others:
-        paired = (base - _dice(metrics, method, arm)).dropna()
+        paired = (base - _values(metrics, metric, method, arm)).dropna()
         for roi in regions:
             values = _matrix(paired[paired.index.get_level_values("roi") == roi])
-            rows.append({"arm": arm, "method": method, "roi": roi, **_numbers(values, resamples, seed)})
+            names = {"metric": metric, "arm": arm, "method": method, "roi": roi}
+            rows.append(names | _numbers(values, resamples, seed))
     result = DataFrame(rows, columns=RESULT)
     for family in (result["roi"] == OVER_ROIS, result["roi"] != OVER_ROIS):
         result.loc[family, "p_holm"] = holm(result.loc[family, "p"])
     return result
 
 
-def _dice(metrics: DataFrame, method: str, arm: str) -> Series:
-    """Dice by roi, fixed and moving, averaged over seeds."""
-    rows = metrics[(metrics["metric"] == "dice") & (metrics["method"] == method) & (metrics["arm"] == arm)]
+def compare_by_each(
+    metrics: DataFrame, reference: tuple[str, str], others: Sequence[tuple[str, str]], *, resamples: int, seed: int
+) -> DataFrame:
+    """The rows of `compare` by Dice, then by each other metric of ``COMPARED`` that the reference and others have."""
+    found = []
+    for metric in COMPARED:
+        known = set(runs(metrics[metrics["metric"] == metric].dropna(subset="value")))
+        also = list(others) if metric == "dice" else [run for run in others if run in known]
+        if metric == "dice" or (reference in known and also):
+            found.append(compare(metrics, reference, also, resamples=resamples, seed=seed, metric=metric))
+    return pd.concat(found, ignore_index=True)
+
+
+def read_comparisons(path: str | Path, metric: str) -> DataFrame:
+    """The rows of one metric in a CSV of what `compare_by_each` gives."""
+    rows = pd.read_csv(path, dtype=dict.fromkeys(("metric", "arm", "method", "roi"), str))
+    return rows[rows["metric"] == metric].reset_index(drop=True)
+
+
+def _values(metrics: DataFrame, metric: str, method: str, arm: str) -> Series:
+    """A metric by roi, fixed and moving, averaged over seeds; what a pair as a whole has stands as its mean."""
+    rows = metrics[(metrics["metric"] == metric) & (metrics["method"] == method) & (metrics["arm"] == arm)]
     if rows.empty:
-        raise InputError("metrics", f"method {method!r} has no Dice in arm {arm!r}", "Score its pairs first")
+        problem = f"method {method!r} has no {COMPARED[metric].compared_as} in arm {arm!r}"
+        raise InputError("metrics", problem, "Score its pairs first")
+    rows = rows.assign(roi=rows["roi"].replace("", OVER_ROIS))
     return rows.groupby(["roi", "fixed", "moving"])["value"].mean()
 
 

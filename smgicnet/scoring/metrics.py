@@ -15,40 +15,51 @@ class Metric:
     """A metric of an ordered pair.
 
     ``name``: in the rows of metrics. ``label``: in tables and figures, with the unit. ``unit``: empty by default.
-    ``decimals``: in tables; 3 by default. ``regional``: whether each ROI has one, and the pair their mean; false by
-    default. ``better``: which way is better; neither by default. ``function``: "module:function" that computes it from
-    a pair; empty, the default, for what a job measures. ``worst_label``: of the row of its worst pair in tables, which
-    have none by default. ``in_tables``: whether tables have a row of it; true by default.
+    ``decimals``: in tables; 3 by default. ``regions``: the group of regions of which each has one, and the pair their
+    mean: "rois", the 36, or "parcels", of the cortex; none by default. ``better``: which way is better; neither by
+    default. ``function``: "module:function" that computes it from a pair; empty, the default, for what a job measures.
+    ``worst_label``: of the row of its worst pair in tables, which have none by default. ``in_tables``: whether tables
+    have a row of it; true by default. ``compared_as``: its name in sentences, where methods are compared by it, with
+    intervals and tests; they are not by default.
     """
 
     name: str
     label: str
     unit: str = ""
     decimals: int = 3
-    regional: bool = False
+    regions: Literal["rois", "parcels", ""] = ""
     better: Literal["higher", "lower", ""] = ""
     function: str = ""
     worst_label: str = ""
     in_tables: bool = True
+    compared_as: str = ""
 
 
 _ALL = (  # in the order of the rows of a pair
     Metric(
         "dice",
         "DSC",
-        regional=True,
+        regions="rois",
         better="higher",
         function="smgicnet.scoring.pair_metrics:dice_of_rois",
         worst_label="DSC of the worst pair",
+        compared_as="Dice",
     ),
     Metric(
         "hd95_mm",
         "HD95 (mm)",
         "mm",
         2,
-        regional=True,
+        regions="rois",
         better="lower",
         function="smgicnet.scoring.pair_metrics:hd95_of_rois",
+    ),
+    Metric(
+        "parcels_dice",
+        "DSC of cortical parcels",
+        regions="parcels",
+        better="higher",
+        function="smgicnet.scoring.pair_metrics:dice_of_parcels",
     ),
     Metric("rois", "ROIs scored", decimals=1, function="smgicnet.scoring.pair_metrics:rois"),
     Metric("folds_percent", "|J| ≤ 0 (%)", "%", better="lower", function="smgicnet.scoring.pair_metrics:folds_percent"),
@@ -84,6 +95,24 @@ _ALL = (  # in the order of the rows of a pair
         2,
         better="lower",
         function="smgicnet.scoring.pair_metrics:endpoint_error",
+        worst_label="Endpoint error of the worst pair (mm)",
+        compared_as="endpoint error",
+    ),
+    Metric(
+        "endpoint_error_cortex_mm",
+        "Endpoint error, cortex (mm)",
+        "mm",
+        2,
+        better="lower",
+        function="smgicnet.scoring.pair_metrics:endpoint_error_cortex",
+    ),
+    Metric(
+        "endpoint_error_deep_mm",
+        "Endpoint error, deep regions (mm)",
+        "mm",
+        2,
+        better="lower",
+        function="smgicnet.scoring.pair_metrics:endpoint_error_deep",
     ),
     Metric("seconds", "Time (s)", "s", better="lower", function="smgicnet.scoring.pair_metrics:seconds"),
     Metric("peak_memory_mib", "Peak memory (MiB)", "MiB", 0, better="lower"),
@@ -93,3 +122,4 @@ _ALL = (  # in the order of the rows of a pair
 )
 METRICS = {metric.name: metric for metric in _ALL}
 SCORED = {metric.name: metric for metric in _ALL if metric.function}
+COMPARED = {metric.name: metric for metric in _ALL if metric.compared_as}

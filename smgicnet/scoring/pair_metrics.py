@@ -1,23 +1,27 @@
 """What computes each metric of a registered pair; `smgicnet.scoring.metrics` names these functions.
 
 A function takes a `PairToScore`. It returns a number, None where the metric does not apply to the pair, or an array
-with a number for each of the pair's scored ROIs, NaN where there is none.
+with a number for each region of the metric's group that both subjects have, NaN where there is none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 import numpy as np
-from nibabel.affines import apply_affine, voxel_sizes
+from nibabel.affines import voxel_sizes
 from torch import Tensor
 
 from smgicnet.core.errors import InputError
-from smgicnet.imaging.displacements import apply_field
 from smgicnet.registration import fields
 from smgicnet.scoring.hausdorff import hausdorff95_mm
-from smgicnet.scoring.overlap import dice
+from smgicnet.scoring.overlap import dice, warp_labels
 from smgicnet.scoring.pair import PairToScore, ScoredSubject
+
+# FreeSurfer's ids, of the left and of the right
+CORTEX = (3, 42)
+DEEP = (10, 11, 12, 13, 17, 18, 26, 28, 49, 50, 51, 52, 53, 54, 58, 60)  # thalamus to ventral diencephalon
 
 
 def dice_of_rois(pair: PairToScore) -> np.ndarray:
@@ -28,6 +32,14 @@ def dice_of_rois(pair: PairToScore) -> np.ndarray:
 def hd95_of_rois(pair: PairToScore) -> np.ndarray:
     """The 95th percentile Hausdorff distance of each scored ROI, in mm; a ROI that vanished in warping has none."""
     return hausdorff95_mm(pair.fixed.labels, pair.warped, list(pair.scored), voxel_sizes(pair.fixed.affine))
+
+
+def dice_of_parcels(pair: PairToScore) -> np.ndarray | None:
+    """Dice of each cortical parcel; None where the two label maps share none."""
+    fixed, moving = pair.fixed.parcels, pair.moving.parcels
+    if fixed is None or moving is None or not pair.parcels:
+        return None
+    return dice(fixed, warp_labels(moving, pair.forward), list(pair.parcels))
 
 
 def rois(pair: PairToScore) -> float:
@@ -66,10 +78,24 @@ def integration_error(pair: PairToScore) -> float | None:
 
 
 def endpoint_error(pair: PairToScore) -> float | None:
-    """See `endpoint_error_mm`; where both subjects' truth is known."""
-    if pair.fixed.to_template is None or pair.moving.from_template is None:
-        return None
-    return endpoint_error_mm(pair.forward, pair.fixed, pair.moving)
+    """Mean endpoint error over the fixed brain, in mm; None where the truth is not known."""
+    errors = pair.endpoint_errors_mm
+    return None if errors is None else float(errors.mean())
+
+
+def endpoint_error_cortex(pair: PairToScore) -> float | None:
+    """Mean endpoint error over the fixed brain's cortex, in mm; None where there is none or the truth is not known."""
+    return _endpoint_error_in(pair, CORTEX)
+
+
+def endpoint_error_deep(pair: PairToScore) -> float | None:
+    """Mean endpoint error over the fixed brain's deep regions, in mm; None as in `endpoint_error_cortex`."""
+    return _endpoint_error_in(pair, DEEP)
+
+
+def _endpoint_error_in(pair: PairToScore, regions: Sequence[int]) -> float | None:
+    errors, inside = pair.endpoint_errors_mm, np.isin(pair.fixed.labels[pair.brain], regions)
+    return None if errors is None or not inside.any() else float(errors[inside].mean())
 
 
 def seconds(pair: PairToScore) -> float | None:
@@ -112,18 +138,3 @@ def roundtrip_mm(back: Tensor, out: Tensor, fixed: ScoredSubject) -> float:
     """
     error = fields.compose(back, out)[0].numpy()[:, fixed.labels > 0]
     return float(np.linalg.norm(fixed.affine[:3, :3] @ error, axis=0).mean())
-
-
-def endpoint_error_mm(displacement: Tensor, fixed: ScoredSubject, moving: ScoredSubject) -> float:
-    """Mean distance in mm, over the fixed brain, between where a voxel was sent and where it truly belongs.
-
-    ``displacement (1, 3, D, H, W)`` in voxels. The truth goes from the fixed world through the template to the moving
-    world: raises ``ValueError`` without ``fixed.to_template`` or ``moving.from_template``.
-    """
-    if fixed.to_template is None or moving.from_template is None:
-        raise ValueError(f"the truth between {fixed.name} and {moving.name} is not known")
-    brain = fixed.labels > 0
-    voxels = np.argwhere(brain)
-    truth = apply_field(moving.from_template, apply_field(fixed.to_template, apply_affine(fixed.affine, voxels)))
-    predicted = apply_affine(moving.affine, voxels + displacement[0].numpy()[:, brain].T)
-    return float(np.linalg.norm(predicted - truth, axis=1).mean())

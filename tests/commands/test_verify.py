@@ -66,6 +66,7 @@ def shard_rows(run, seed, pairs, rng):
         rois = {"mean": dice[0], "Left-Thalamus": dice[1], "Right-Thalamus": dice[2]}
         values = {("dice", roi): value for roi, value in rois.items()}
         values |= {("folds_percent", ""): rng.uniform(), ("seconds", ""): rng.uniform(1, 2)}
+        values["endpoint_error_mm", ""] = rng.uniform(2, 9)
         rows += [
             {**common, "fixed": fixed, "moving": moving, "metric": metric, "roi": roi, "value": value}
             for (metric, roi), value in values.items()
@@ -244,6 +245,16 @@ def test_a_changed_number_in_metrics(results, said):
         assert found[kind][1].endswith("syn/seed-0/metrics.csv.gz: its digest is not the one that was written down")
         assert any(line.startswith(f"{kind}.md, line ") for line in found[kind])
         assert any(line.startswith(f"{kind}.csv, line ") for line in found[kind])
+
+
+def test_a_changed_endpoint_error_is_in_the_comparisons(results, said):
+    metrics = results / "raw/syn/seed-0/metrics.csv.gz"
+    rows = read_metrics([metrics])
+    rows.loc[rows["metric"] == "endpoint_error_mm", "value"] += 1
+    write_metrics(rows, metrics)
+    _, found, _ = said(results / "tables/comparisons.md")
+    [line] = [line for line in found["comparisons"] if line.startswith("  made again:   endpoint_error_mm,")]
+    assert ",syn,mean,6,15,-" in line  # the reference is now nearer
 
 
 def test_a_changed_cell_is_shown_beside_what_it_should_be(results, said):

@@ -40,7 +40,7 @@ def test_files_of_changed_heads():
     folder = DATASET.changed("sub-1")
     image = Path("results/oasis/robustness/subjects/sub-1/rotation-30/image.nii")
     assert changed_file(folder, "rotation-30", "image") == image
-    assert changed_file(folder, "rotation-30", "change") == image.with_name("change.json")
+    assert changed_file(folder, "rotation-30", "preprocessing") == image.with_name("change.json")
     assert DATASET.changed_alignment(0, "record.json") == "results/oasis/robustness/alignments/0/record.json"
     assert RUN.changed_shard(2, layout.SHARD_METRICS) == "results/oasis/raw/smgicnet/seed-1/robustness/2/metrics.csv"
     assert RUN.file(layout.ROBUSTNESS) == "results/oasis/raw/smgicnet/seed-1/robustness.csv.gz"

@@ -29,7 +29,8 @@ def scan(tmp_path):
     write_volume(tmp_path / "scan.nii", sided.astype(np.float32), image.affine)
     write_volume(tmp_path / "labels.nii", labels.data, labels.affine)
     prepared = prepare(tmp_path / "scan.nii", tmp_path / "labels.nii", GRID)
-    write_prepared(prepared, *(tmp_path / name for name in ("image.nii", "rois.nii", "report.json")))
+    names = {"image": "image.nii", "labels": "rois.nii", "parcels": "parcels.nii", "preprocessing": "report.json"}
+    write_prepared(prepared, {kind: tmp_path / name for kind, name in names.items()})
     return SubjectFiles("sub-1", tmp_path / "scan.nii", tmp_path / "labels.nii")
 
 
@@ -43,7 +44,7 @@ def test_a_changed_head_is_where_its_map_says(scan, tmp_path):
     own, rois = read_image(tmp_path / "image.nii"), read_labels(tmp_path / "rois.nii")
     for variant in VARIANTS:
         found = read_image(changed_file(folder, variant.name, "image"))
-        to_own = read_change(changed_file(folder, variant.name, "change"))
+        to_own = read_change(changed_file(folder, variant.name, "preprocessing"))
         assert np.abs(to_own[:3, 3]).max() > 1
         seen = apply_affine(to_own, grid_points(GRID.shape, found.affine))
         again = sample(own, seen)
@@ -62,7 +63,7 @@ def test_no_header_tells_of_the_change(scan, tmp_path):
     for path in changed_images({"sub-1": folder}, VARIANTS).values():
         np.testing.assert_array_equal(read_image(path).affine, own.affine)
         assert np.count_nonzero(read_image(path).affine[:3, :3]) == 3
-    said = json.loads(changed_file(folder, "rotation-40", "change").read_text())
+    said = json.loads(changed_file(folder, "rotation-40", "preprocessing").read_text())
     assert (said["change"], said["severity"]) == ("rotation", 40)
     assert said["cut_percent"] < 5
 

@@ -90,6 +90,8 @@ def test_the_truth_is_that_of_the_subject_however_its_head_lies(tmp_path, subjec
     assert errors[0] == 0  # the pair as it lies, under a method that moves nothing
     for degrees, distance in poses(rows).items():
         assert errors[degrees] == pytest.approx(distance)
+    known["s2"] = replace(known["s2"], template="another anatomy")  # to which there is no truth
+    assert "endpoint_error_mm" not in set(scores(tmp_path, known, heads)["metric"])
 
 
 def test_rows_are_of_the_pair_as_it_lies_and_of_each_change(tmp_path, subjects, heads):

@@ -35,7 +35,8 @@ from smgicnet.publication.tables.comparison_tables import comparison_table, roi_
 from smgicnet.publication.tables.paper_tables import table1, table2
 from smgicnet.publication.tables.table import Row, Table
 from smgicnet.registration import fields
-from smgicnet.scoring.comparisons import compare
+from smgicnet.scoring.comparisons import compare_by_each
+from smgicnet.scoring.metrics import METRICS
 from smgicnet.scoring.statistics import cohort_size, summarise, write_metrics
 from tests.support.chromium import require_browser
 
@@ -49,6 +50,7 @@ RUNS = {
 LABELS = {"/".join(run): label for run, label in RUNS.items()}
 REFERENCE = ("smgicnet", "raw")
 DICE = {"initial": 0.30, "syn": 0.70, "icnet": 0.42, "smgicnet": 0.55}
+ERROR = {"initial": 12.0, "syn": 3.5, "icnet": 9.0, "smgicnet": 2.5}  # mm
 SECONDS = {"initial": 0.0, "syn": 120.0, "icnet": 9.0, "smgicnet": 0.3}
 SHAPE, SPACING = (24, 28, 26), 4.0
 WEIGHTS = Row("A", ("weights not present",)), Row("B", ("0.9",))
@@ -56,13 +58,14 @@ PAIRS = {"best overlap": ("s1", "s2"), "worst overlap": ("s1", "s3")}
 
 
 def metrics_rows(subjects, runs, rng):
-    """Metrics of every ordered pair; initial has no folds, Dice is what ``DICE`` says and a little chance."""
+    """Metrics of every ordered pair; initial has no folds, Dice and error are as above, and a little chance."""
     rows = []
     for method, arm in runs:
         for fixed, moving in permutations(subjects, 2):
             base = {"dataset": "demo", "arm": arm, "method": method, "seed": 1, "fixed": fixed, "moving": moving}
             dice = float(np.clip(DICE[method] + 0.02 * rng.standard_normal(), 0, 1))
             values = {("dice", "mean"): dice, ("dice", "hippocampus"): dice - 0.05, ("seconds", ""): SECONDS[method]}
+            values["endpoint_error_mm", ""] = ERROR[method] + 0.1 * rng.standard_normal()
             if method != "initial":
                 values["folds_percent", ""] = 0.01
             rows += [{**base, "metric": metric, "roi": roi, "value": value} for (metric, roi), value in values.items()]
@@ -75,7 +78,7 @@ def write_tables(folder, metrics, labels, reference):
     context = {**cohort_size(metrics), "hardware": "2 cores of a test", "dataset": "demo", "resamples": 200}
     context["reference"] = labels["/".join(reference)]
     methods = [(*run, labels["/".join(run)]) for run in runs]
-    compared = compare(metrics, reference, [run for run in runs if run != reference], resamples=200, seed=0)
+    compared = compare_by_each(metrics, reference, [run for run in runs if run != reference], resamples=200, seed=0)
     paper, summary = read_yaml(PAPER), summarise(metrics)
     tables = {
         "table1": [table := table1(summary, paper, "demo", methods, context)],
@@ -396,14 +399,19 @@ def test_large_grids_shrink_by_block_means():
 def test_tables_by_method_and_as_they_were_written(arguments):
     files = arguments["tables"]
     measured, printed = table1_by_method(files["table1"]["csv"], files["table1"]["json"], LABELS)
-    assert measured.header == ("Method", "DSC", "|J| ≤ 0 (%)", "Time (s)", "DSC of the worst pair")
+    errors = "Endpoint error (mm)", "Endpoint error of the worst pair (mm)"
+    assert measured.header == ("Method", "DSC", "|J| ≤ 0 (%)", "Time (s)", "DSC of the worst pair", *errors)
     assert {row[0].text for row in measured.rows} == set(LABELS.values())
     assert any("4 test subjects, 6 unordered pairs" in note for note in measured.notes)
     assert printed.header[1] == "DSC, IXI"
     assert {row[0].text for row in printed.rows} == {"SyN", "ICNet", "Ours <b>"}
-    overall, by_roi = page_tables(files["comparisons"]["json"])
+    overall, error, by_roi = page_tables(files["comparisons"]["json"])
     assert overall.header[0] == "comparison"
-    assert overall.notes
+    assert (overall.heading, error.heading) == (
+        "DSC: above 0 favours Ours <b>",
+        "Endpoint error (mm): below 0 favours Ours <b>",
+    )
+    assert error.notes
     assert by_roi.header[0] == "ROI"
     numbers = {"+0.087 to +0.3": 0.087, "<0.001": 0.0005, "1,234 (±5)": 1234, "–": None, "-0.5": -0.5, "a 1": None}
     assert {text: leading_number(text) for text in numbers} == numbers
@@ -429,13 +437,53 @@ def test_headline_says_where_the_reference_loses(arguments):
     found = headline(
         files["table1"]["csv"], files["comparisons"]["csv"], LABELS, REFERENCE, {"subjects": 4, "pairs": 6}
     )
-    assert found.sentences[0].startswith("SyN has the highest mean Dice, 0.69")
-    assert "is ahead of Initial and ICNet and is behind SyN." in found.sentences[1]
-    assert found.sentences[2].startswith("4 test subjects, 6 pairs")
-    assert [contrast.label for contrast in found.contrasts] == ["Initial", "ICNet", "SyN"]
+    best, dice, error, size = found.sentences
+    number = r"\d\.\d+ \(±0\.\d+\)"
+    lowest = f"Ours <b> has the lowest mean endpoint error, {number} mm"
+    assert re.fullmatch(rf"SyN has the highest mean Dice, {number}; {lowest}\.", best)
+    assert re.match(rf"By Dice, Ours <b>, at {number}, is ahead of Initial and ICNet and is behind SyN\.", dice)
+    assert error == "By endpoint error, Ours <b> is ahead of Initial, ICNet and SyN."
+    assert size.startswith("4 test subjects, 6 pairs")
+    assert [[contrast.label for contrast in panel.contrasts] for panel in found.panels] == [
+        ["Initial", "ICNet", "SyN"]
+    ] * 2
     without = headline(files["table1"]["csv"], None, LABELS, REFERENCE, {})
-    assert len(without.sentences) == 1
-    assert without.contrasts == ()
+    assert without.sentences == (best,)
+    assert without.panels == ()
+
+
+def test_who_is_best_by_both_is_said_once_and_without_truth_dice_stands_alone(arguments, tmp_path):
+    files = arguments["tables"]
+    table = pd.read_csv(files["table1"]["csv"])
+    table.loc[(table["metric"] == "endpoint_error_mm") & (table["method"] == "syn"), "mean"] = 1.0
+    table.to_csv(tmp_path / "table1.csv", index=False)
+    both = headline(tmp_path / "table1.csv", None, LABELS, REFERENCE, {}).sentences[0]
+    assert re.fullmatch(
+        r"SyN has the highest mean Dice, \S+ \S+ and the lowest mean endpoint error, 1\.00 \S+ mm\.", both
+    )
+    for name in ("table1", "comparisons"):
+        rows = pd.read_csv(files[name]["csv"])
+        rows[rows["metric"] != "endpoint_error_mm"].to_csv(tmp_path / f"{name}.csv", index=False)
+    found = headline(tmp_path / "table1.csv", tmp_path / "comparisons.csv", LABELS, REFERENCE, {})
+    assert [panel.metric.name for panel in found.panels] == ["dice"]
+    assert "endpoint" not in " ".join(found.sentences)
+    assert found.sentences[1].startswith("Ours <b>, at ")
+
+
+def test_the_plot_of_a_metric_says_which_side_is_better(tab):
+    plots = tab.locator("#headline .forest")
+    captions = plots.locator("figcaption").all_inner_texts()
+    assert captions == [
+        "Mean Dice of Ours <b> minus that of each other method, with 95 % intervals",
+        "Mean endpoint error of Ours <b> minus that of each other method, in mm, with 95 % intervals",
+    ]
+    sides = [plots.nth(number).locator(".ends span").all_inner_texts() for number in range(2)]
+    assert sides == [["Ours <b> is worse", "Ours <b> is better"], ["Ours <b> is better", "Ours <b> is worse"]]
+    won = plots.nth(1).locator("li")
+    assert won.evaluate_all("all => all.map(one => one.className)") == ["ahead"] * 3
+    assert "−9." in won.nth(0).inner_text()
+    for mark, zero in zip(won.locator(".dot").all(), won.locator(".zero").all(), strict=True):
+        assert mark.bounding_box()["x"] < zero.bounding_box()["x"]
 
 
 def test_page_without_what_is_optional(arguments, tmp_path):
@@ -463,4 +511,6 @@ def test_missing_library_names_its_package(monkeypatch):
     [(0.01, 0.03, "ahead"), (-0.03, -0.01, "behind"), (-0.01, 0.03, "unclear"), (math.nan, math.nan, "unclear")],
 )
 def test_a_lead_is_one_whose_interval_leaves_out_0(low, high, verdict):
-    assert Contrast("SyN", 0.01, low, high).verdict == verdict
+    assert Contrast(METRICS["dice"], "SyN", 0.01, low, high).verdict == verdict
+    turned = {"ahead": "behind", "behind": "ahead"}.get(verdict, verdict)
+    assert Contrast(METRICS["endpoint_error_mm"], "SyN", 0.01, low, high).verdict == turned

@@ -156,6 +156,41 @@ def test_a_point_is_a_pair_averaged_over_seeds_and_crosses_got_worse():
     assert_legible(figure)
 
 
+def with_errors(metrics, without=()):
+    """The same pairs with random endpoint errors besides, but for some runs."""
+    pairs = metrics[metrics["metric"].eq("seconds") & ~metrics["method"].isin(without)]
+    errors = np.random.default_rng(2).uniform(1, 40, len(pairs))
+    return pd.concat([metrics, pairs.assign(metric="endpoint_error_mm", value=errors)])
+
+
+def test_endpoint_errors_stand_beside_dice_and_crosses_are_farther_off():
+    metrics = with_errors(scores(seeds=(0, 1)), without=["syn"])
+    figure = initial_scatter(metrics, RUNS, LABELS, INITIAL)
+    dice, errors = figure.axes[: len(RUNS) - 1], figure.axes[len(RUNS) - 1 :]
+    alone = initial_scatter(scores(seeds=(0, 1)), RUNS, LABELS, INITIAL)
+    for one, other in zip(dice, alone.axes, strict=True):
+        assert one.get_xlim() == other.get_xlim()
+        for line, expected in zip(one.lines, other.lines, strict=True):
+            np.testing.assert_array_equal(line.get_data(), expected.get_data())
+    before = by_pair(metrics, INITIAL, "endpoint_error_mm", "")
+    assert {axis.get_xlim() + axis.get_ylim() for axis in errors} == {errors[0].get_xlim() * 2}
+    assert errors[0].get_xlim()[0] == 0
+    for run, axis in zip([run for run in RUNS[1:] if run[0] != "syn"], errors, strict=True):
+        after = by_pair(metrics, run, "endpoint_error_mm", "")
+        worse = after > before
+        np.testing.assert_allclose(np.transpose(axis.lines[2].get_data()), np.c_[before, after][worse])
+        assert axis.get_title().endswith(f"\nworse: {worse.sum()} of 12")
+    assert errors[0].get_ylabel().replace("\n", " ") == "Endpoint error (mm)"
+    assert errors[-1].get_xlabel().replace("\n", " ") == "Initial endpoint error (mm)"
+    assert min(axis.get_position().x0 for axis in errors) > max(axis.get_position().x1 for axis in dice)
+    assert_legible(figure, 180)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 9])
+def test_scatter_plots_of_both_metrics_are_legible(count):
+    assert_legible(initial_scatter(with_errors(scores("abcdefghijkl")), RUNS[:count], LABELS, INITIAL), 180)
+
+
 @pytest.mark.parametrize(("count", "width"), [(2, 85), (5, 180), (9, 180)])
 def test_scatter_plots_are_legible_at_other_sizes(count, width):
     assert_legible(initial_scatter(scores("abcdefghijkl"), RUNS[:count], LABELS, INITIAL, width), width)

@@ -8,7 +8,8 @@ import pytest
 from matplotlib.colors import same_color
 
 from smgicnet.preparation.label_protocols import roi_names
-from smgicnet.publication.figures.comparison_figures import comparison_figure
+from smgicnet.publication.figures.comparison_figures import comparison_figure, comparisons
+from smgicnet.publication.figures.material import Material
 from smgicnet.publication.figures.plotting import save
 from smgicnet.publication.figures.regions import readable_roi, without_sides
 from smgicnet.publication.figures.score_figures import dice_boxplot
@@ -216,6 +217,18 @@ def test_a_forest_plot_shows_differences_intervals_and_significance():
         assert "favours Ours →" in axis.get_xlabel()
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["p < 0.05 after Holm's correction", "p ≥ 0.05", "95 % interval"]
+
+
+def test_the_forest_plot_of_a_file_is_of_dice_alone(tmp_path):
+    table = comparison_rows(TEN[:2], ROIS[:2]).assign(metric="dice")
+    errors = table[table["roi"] == "mean"].assign(metric="endpoint_error_mm", difference=9.0, low=8.0, high=10.0)
+    drawn = []
+    for name, rows in (("with", pd.concat([errors, table])), ("without", table)):
+        rows.to_csv(tmp_path / name, index=False)
+        given = Material({"comparisons": [tmp_path / name]}, TEN[:2], LABELS, reference=TEN[0])
+        drawn.append([drawn_rows(axis) for axis in comparisons(given).axes])
+    assert drawn[0] == drawn[1]
+    assert all(intervals for intervals, _ in drawn[0])
 
 
 def test_panels_share_a_scale_unless_it_would_hide_one():

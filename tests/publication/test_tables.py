@@ -28,10 +28,10 @@ def paper():
 
 
 def summary_frame(entries):
-    """Entries: method, arm, metric, mean, sd, n; the lowest value is half the mean."""
+    """Entries: method, arm, metric, mean, sd, n; the lowest value is half the mean, the highest twice the mean."""
     columns = ["dataset", "arm", "method", "metric", "mean", "sd", "n"]
     frame = pd.DataFrame([("IXI", arm, method, *rest) for method, arm, *rest in entries], columns=columns)
-    return frame.assign(lowest=frame["mean"] / 2)
+    return frame.assign(lowest=frame["mean"] / 2, highest=2 * frame["mean"])
 
 
 @pytest.fixture
@@ -74,6 +74,26 @@ def test_columns_follow_the_paper_and_numbers_land_in_them(summary, paper):
         ("DSC of the worst pair", ["–", "0.327", "0.396", "0.250"]),
         ("HD95 (mm)", ["–", "–", "3.46 (±1.23)", "–"]),
         ("Peak memory (MiB)", ["–", "2346 (±8)", "–", "–"]),
+    ]
+
+
+def test_endpoint_errors_stand_below_the_dice_of_the_worst_pair(summary, paper):
+    errors = {"endpoint_error_mm": 2.5, "endpoint_error_cortex_mm": 2.75, "endpoint_error_deep_mm": 1.5}
+    known = summary_frame([("smgicnet", "raw", name, mean, 0.25, 870) for name, mean in errors.items()])
+    table = table1(pd.concat([summary, known]), paper, "IXI", METHODS[1:2], CONTEXT)
+    rows = dict(table.blocks)["beyond the paper"]
+    assert [(row.label, row.cells[0].text) for row in rows] == [
+        ("DSC of the worst pair", "0.396"),
+        ("Endpoint error (mm)", "2.50 (±0.25)"),
+        ("Endpoint error of the worst pair (mm)", "5.00"),
+        ("Endpoint error, cortex (mm)", "2.75 (±0.25)"),
+        ("Endpoint error, deep regions (mm)", "1.50 (±0.25)"),
+        ("HD95 (mm)", "3.46 (±1.23)"),
+    ]
+    assert [row.cells[0].metric for row in rows[:3]] == [
+        "lowest_dice",
+        "endpoint_error_mm",
+        "highest_endpoint_error_mm",
     ]
 
 
@@ -247,9 +267,9 @@ def test_table_2_of_another_reference_has_nothing_of_the_paper(dice_summary, pap
 COMPARED = {"dataset": "ixi", "reference": "Ours", "subjects": 30, "pairs": 435, "resamples": 10000}
 
 
-def comparison_rows(entries):
+def comparison_rows(entries, metric="dice"):
     names = ["arm", "method", "roi", "subjects", "pairs", "difference", "low", "high", "d_z", "p", "p_holm"]
-    return pd.DataFrame(entries, columns=names)
+    return pd.DataFrame(entries, columns=names).assign(metric=metric)
 
 
 def test_comparisons_show_difference_interval_and_p():
@@ -281,6 +301,30 @@ def test_comparisons_show_difference_interval_and_p():
     assert "SyN w.affine is compared on 1 pairs of 2 subjects only" in notes
     assert "no row can reach" not in notes
     assert table.to_latex().isascii()
+
+
+def test_endpoint_errors_are_compared_in_a_block_that_says_which_way_is_better():
+    dice = comparison_rows([("raw", "icnet", "mean", 30, 435, 0.1, 0.05, 0.15, 1.0, 0.01, 0.01)])
+    error = comparison_rows(
+        [("raw", "icnet", "mean", 29, 406, -1.25, -2.0, -0.5, -0.9, 0.02, 0.04)], "endpoint_error_mm"
+    )
+    table = comparison_table(pd.concat([dice, error]), {"icnet/raw": "ICNet"}, COMPARED)
+    header, rows = markdown_cells(table)
+    assert table.caption == "Ours minus the other methods, ixi test pairs."
+    assert header == ["comparison", "Difference", "95 % interval", "d_z", "p", "p (Holm)"]
+    assert rows == [
+        ("**DSC: above 0 favours Ours**", [""] * 5),
+        ("ICNet", ["+0.100", "+0.050 to +0.150", "1.00", "0.010", "0.010"]),
+        ("**Endpoint error (mm): below 0 favours Ours**", [""] * 5),
+        ("ICNet", ["-1.25", "-2.00 to -0.50", "-0.90", "0.020", "0.040"]),
+    ]
+    notes = " ".join(table.notes)
+    assert "over the rows of one metric" in notes
+    assert "ICNet is compared, by endpoint error, on 406 pairs of 29 subjects only." in notes
+    by_roi = pd.concat([dice.assign(roi="CSF"), error.assign(roi="CSF")])
+    assert markdown_cells(*roi_tables(by_roi, {"icnet/raw": "ICNet"}, COMPARED))[1] == [
+        ("CSF", ["+0.100 [+0.050, +0.150] *"])
+    ]
 
 
 def test_with_few_subjects_the_table_says_that_nothing_can_be_significant():

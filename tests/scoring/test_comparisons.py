@@ -11,12 +11,15 @@ from scipy import stats
 
 from smgicnet.core.errors import InputError
 from smgicnet.scoring.comparisons import (
+    RESULT,
     bootstrap_interval,
     cohens_d,
     compare,
+    compare_by_each,
     holm,
     merge_sides,
     permutation_p,
+    read_comparisons,
     smallest_p,
     subject_effects,
 )
@@ -152,6 +155,35 @@ def test_a_row_does_not_depend_on_the_other_rows_and_the_seed_is_all():
     reseeded = compare(table, OURS, [third, OTHER], resamples=200, seed=6)
     assert (reseeded[["low", "high"]] != full[["low", "high"]]).all(axis=None)
     assert (reseeded["difference"] == full["difference"]).all()
+
+
+def test_each_metric_is_a_family_of_its_own():
+    """By endpoint error the reference is 1 mm nearer in each pair; of the other run no truth is known."""
+    rng, names, third = np.random.default_rng(4), "abcdef", ("lapirn", "raw")
+    pairs = list(itertools.permutations(names, 2))
+    table = [row for run in (OURS, OTHER, third) for row in random_rows(run, names, ["CSF", "mean"], rng)]
+    errors = dict(zip(pairs, rng.uniform(size=len(pairs))))
+    for run, more in ((OURS, 0.0), (OTHER, 1.0), (third, math.nan)):
+        table += rows(run, {pair: error + more for pair, error in errors.items()}, roi="", metric="endpoint_error_mm")
+    table = pd.DataFrame(table)
+    result = compare_by_each(table, OURS, [OTHER, third], **OPTIONS)
+    assert list(result) == RESULT
+    dice = result["metric"] == "dice"
+    pd.testing.assert_frame_equal(result[dice], compare(table, OURS, [OTHER, third], **OPTIONS))
+    [error] = result[~dice].to_dict("records")
+    assert (error["metric"], error["method"], error["roi"]) == ("endpoint_error_mm", "icnet", "mean")
+    assert (error["difference"], error["low"], error["high"]) == pytest.approx((-1, -1, -1))
+    assert error["p"] == error["p_holm"] == smallest_p(6, 200)  # not corrected for those of Dice
+    assert set(compare_by_each(table, third, [OURS], **OPTIONS)["metric"]) == {"dice"}
+
+
+def test_comparisons_are_read_by_metric(tmp_path):
+    table = random_rows(OURS, "abc", ["mean"], np.random.default_rng(0))
+    table += random_rows(("007", "raw"), "abc", ["mean"], np.random.default_rng(1))
+    result = compare_by_each(pd.DataFrame(table), OURS, [("007", "raw")], **OPTIONS)
+    pd.concat([result, result.assign(metric="endpoint_error_mm")]).to_csv(tmp_path / "c.csv", index=False)
+    pd.testing.assert_frame_equal(read_comparisons(tmp_path / "c.csv", "dice"), result)
+    assert read_comparisons(tmp_path / "c.csv", "tre_mm").empty
 
 
 def test_what_cannot_be_compared_is_an_error():

@@ -9,13 +9,15 @@ import torch
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import Volume
 from smgicnet.methods.contract import Registration
+from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.registration import fields
+from smgicnet.scoring import pair as pair_module
 from smgicnet.scoring.evaluation import score_pair
 from smgicnet.scoring.jacobian import jacobian_metrics
 from smgicnet.scoring.metrics import METRICS, SCORED, Metric
 from smgicnet.scoring.overlap import dice
-from smgicnet.scoring.pair import ScoredSubject
-from smgicnet.scoring.pair_metrics import endpoint_error_mm, ndv_percent, roundtrip_mm
+from smgicnet.scoring.pair import PairToScore, ScoredSubject
+from smgicnet.scoring.pair_metrics import CORTEX, DEEP, ndv_percent, roundtrip_mm
 from tests.support.images import label_blobs
 
 SHAPE = (14, 16, 18)
@@ -36,13 +38,17 @@ def linear_field(matrix, shape=SHAPE):
     return torch.einsum("ij,njdhw->nidhw", torch.as_tensor(matrix, dtype=torch.float32) - torch.eye(3), x)
 
 
-def subject(name="a", labels=None, affine=None, to_template=None, from_template=None):
+def subject(name="a", labels=None, affine=None, to_template=None, from_template=None, **more):
     labels = label_blobs() if labels is None else labels
-    return ScoredSubject(name, labels, np.eye(4) if affine is None else affine, to_template, from_template)
+    return ScoredSubject(name, labels, np.eye(4) if affine is None else affine, to_template, from_template, **more)
 
 
 def registration(forward, inverse=None, seconds=0.25):
     return Registration(forward, -forward if inverse is None else inverse, seconds)
+
+
+def endpoint_error_mm(forward, fixed, moving):
+    return PairToScore(fixed, moving, registration(forward), None, ROIS).endpoint_errors_mm.mean()
 
 
 def values_of(rows):
@@ -188,6 +194,39 @@ def test_endpoint_error_samples_the_second_field_where_the_first_one_leads():
     assert endpoint_error_mm(constant_field((0.0, 100.0, 0.0)), far, moving) == pytest.approx(0, abs=1e-4)
 
 
+def test_endpoint_errors_of_cortex_and_deep_regions_are_means_over_them():
+    """A field that is right but for a shift of 3 mm in the cortex and of 5 mm in the left hippocampus."""
+    truth = constant_world_field((0, 0, 0))
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[2:4], labels[4:5], labels[5:7], labels[7], labels[8] = 2, 3, 42, 17, 50
+    ends = subject("f", labels, to_template=truth), subject("m", labels, from_template=truth)
+    forward = zero_field()
+    forward[:, 1, 4:7], forward[:, 2, 7] = 3, -5
+    found = values_of(score_pair(*ends, registration(forward), None, ROIS))
+    assert found["endpoint_error_cortex_mm", ""] == pytest.approx(3)
+    assert found["endpoint_error_deep_mm", ""] == pytest.approx(2.5)
+    assert found["endpoint_error_mm", ""] == pytest.approx((3 * 3 + 5) / 7)
+    bare = np.where(labels == 2, labels, 0)
+    found = values_of(score_pair(subject("f", bare, to_template=truth), ends[1], registration(forward), None, ROIS))
+    assert {metric for metric, _ in found if "endpoint" in metric} == {"endpoint_error_mm"}
+
+
+def test_cortex_and_deep_regions_are_of_both_sides():
+    names = roi_names()
+    assert {names[roi] for roi in CORTEX} == {"Left-Cerebral-Cortex", "Right-Cerebral-Cortex"}
+    deep = ["Thalamus", "Caudate", "Putamen", "Pallidum", "Hippocampus", "Amygdala", "Accumbens-area", "VentralDC"]
+    assert {names[roi] for roi in DEEP} == {f"{side}-{name}" for side in ("Left", "Right") for name in deep}
+
+
+def test_the_errors_of_a_pair_are_computed_once(monkeypatch):
+    truth, done = constant_world_field((1, 0, 0)), []
+    apply = pair_module.apply_field
+    monkeypatch.setattr(pair_module, "apply_field", lambda *given: done.append(given) or apply(*given))
+    ends = subject("f", to_template=truth), subject("m", from_template=truth)
+    score_pair(*ends, registration(zero_field()), None, ROIS)
+    assert len(done) == 2  # to the template and from it
+
+
 def test_roundtrip_is_measured_in_mm_of_the_fixed_grid():
     fixed = subject(affine=affine_of((2, 3, 1), (-1, 1, 1), (0, 0, 0)))
     out = constant_field((1.0, 0.0, -1.0))
@@ -225,6 +264,7 @@ def test_identity_is_perfect():
     assert set(dict(result)) >= {
         *((metric, "") for metric in ("folds_percent", "folds_percent_grid", "sd_log_jacobian", "ndv_percent")),
         *((metric, "") for metric in ("inverse_consistency_mm", "integration_error_mm", "endpoint_error_mm")),
+        *((f"endpoint_error_{part}_mm", "") for part in ("cortex", "deep")),
     }
 
 
@@ -338,14 +378,67 @@ def test_folds_are_of_the_deformation_and_not_of_the_grids():
 
 def test_rows_stand_in_the_order_of_the_metrics():
     truth = constant_world_field((0, 0, 0))
-    pair = subject("a", to_template=truth), subject("b", from_template=truth)
+    parcels = label_blobs(labels=(1, 36))
+    pair = (
+        subject("a", to_template=truth, parcels=parcels),
+        subject("b", from_template=truth, parcels=parcels),
+    )
     rows = score_pair(*pair, registration(zero_field()), registration(zero_field()), ROIS)
     assert list(dict.fromkeys(row["metric"] for row in rows)) == list(SCORED)
+    regions = {
+        "": [""],
+        "rois": ["white matter", "cortex", "hippocampus", "mean"],
+        "parcels": ["ctx-lh-bankssts", "ctx-rh-bankssts", "mean"],
+    }
     for name, metric in METRICS.items():
-        rois = [row["roi"] for row in rows if row["metric"] == name]
-        assert rois == (["white matter", "cortex", "hippocampus", "mean"] if metric.regional else [""]) * (
-            name in SCORED
-        )
+        named = [row["roi"] for row in rows if row["metric"] == name]
+        assert named == (regions[metric.regions] if name in SCORED else [])
+
+
+# --- cortical parcels
+
+
+def parcels_of(rows):
+    return {row["roi"]: row["value"] for row in rows if row["metric"] == "parcels_dice"}
+
+
+def test_dice_of_the_parcels_that_both_have():
+    """By hand: two boxes of 4 x 4 x 4 that overlap by half after the field, and a parcel of one subject alone."""
+    fixed, moving = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
+    fixed[4:8, 4:8, 4:8], fixed[4:8, 4:8, 10:12], fixed[9:11, 9, 9] = 1, 36, 5
+    moving[5:9, 4:8, 4:8], moving[5:9, 4:8, 10:12] = 1, 36
+    moving[12, 12, 12] = 200
+    ends = subject("f", parcels=fixed), subject("m", parcels=moving)
+    exact = parcels_of(score_pair(*ends, registration(constant_field((1.0, 0, 0))), None, ROIS))
+    assert exact == {"ctx-lh-bankssts": 1, "ctx-rh-bankssts": 1, "mean": 1}
+    half = parcels_of(score_pair(*ends, registration(constant_field((-1.0, 0, 0))), None, ROIS))
+    assert half == {name: pytest.approx(0.5) for name in exact}
+    gone = parcels_of(score_pair(*ends, registration(constant_field((99.0, 0, 0))), None, ROIS))
+    assert gone["mean"] == 0
+
+
+@pytest.mark.parametrize("parcels", [None, np.zeros(SHAPE, np.uint8), np.full(SHAPE, 100, np.uint8)])
+def test_without_a_parcel_that_both_have_there_is_no_row(parcels):
+    own = label_blobs(labels=(1, 2))
+    for ends in ((own, parcels), (parcels, own)):
+        both = [subject(name, parcels=one) for name, one in zip("fm", ends, strict=True)]
+        rows = score_pair(*both, registration(zero_field()), None, ROIS)
+        assert parcels_of(rows) == {}
+        assert ("dice", "mean") in values_of(rows)
+
+
+# --- several templates
+
+
+@pytest.mark.parametrize(("templates", "known"), [(("", ""), True), (("p1", "p1"), True), (("p1", "p2"), False)])
+def test_the_truth_is_known_between_subjects_of_one_template(templates, known):
+    truth = constant_world_field((0, 0, 0))
+    ends = [
+        subject(name, to_template=truth, from_template=truth, template=one)
+        for name, one in zip("ab", templates, strict=True)
+    ]
+    found = values_of(score_pair(*ends, registration(constant_field((3.0, 4.0, 0.0))), None, ROIS))
+    assert found.get(("endpoint_error_mm", "")) == (pytest.approx(5) if known else None)
 
 
 def test_of_the_metrics_those_that_are_asked_for_are_computed(monkeypatch):

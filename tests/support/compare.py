@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 TIMES = ("seconds", "affine_seconds", "peak_memory_mib")
-IMAGES = ("*/cohort/**/*.nii*", "*/raw/subjects/**/*.nii", "*/affine/subjects/**/*.nii", "*/steps/**/*.nii.gz")
-BYTES = (*IMAGES, "**/weights.pt", "**/shown/*.gz", "*/robustness/subjects/**/*.nii")
+IMAGES = ("*/cohort/**/*.nii*", "*/raw/subjects/**/*.nii*", "*/affine/subjects/**/*.nii*", "*/steps/**/*.nii.gz")
+BYTES = (*IMAGES, "**/weights.pt", "**/shown/*.gz", "*/robustness/subjects/**/*.nii*")
 NEEDED = ("**/weights.pt", "**/metrics.csv.gz", "*/tables/table1.csv")
 TABLES = (*NEEDED[1:], "**/robustness.csv.gz")
 

@@ -164,8 +164,9 @@ def test_metrics_have_every_pair_direction_and_metric(finished):
     metrics = pd.read_csv(finished / RUN / "metrics.csv.gz", keep_default_na=False)
     assert len(metrics[["fixed", "moving"]].drop_duplicates()) == 6
     assert set(metrics["metric"]) == {
-        "dice", "hd95_mm", "rois", "folds_percent", "folds_percent_grid", "sd_log_jacobian", "ndv_percent",
-        "inverse_consistency_mm", "integration_error_mm", "endpoint_error_mm", "seconds", "peak_memory_mib",
+        "dice", "hd95_mm", "parcels_dice", "rois", "folds_percent", "folds_percent_grid", "sd_log_jacobian",
+        "ndv_percent", "inverse_consistency_mm", "integration_error_mm", "endpoint_error_mm",
+        "endpoint_error_cortex_mm", "endpoint_error_deep_mm", "seconds", "peak_memory_mib",
         "pose_consistency_mm", "pose_consistency_p95_mm",
     }  # fmt: skip
     assert not metrics.duplicated(["fixed", "moving", "metric", "roi"]).any()

@@ -16,8 +16,10 @@ with job_log(snakemake.log[0]):
         MethodFiles(params.block, weights, params.code, snakemake.resources.torch_threads),
         pairs_without(params.pairs, read_excluded(given.excluded)),
         {
-            name: SubjectFiles(name, Path(image), Path(labels), tuple(truth[index :: len(names)]))
-            for index, (name, image, labels) in enumerate(zip(names, given.images, given.labels))
+            name: SubjectFiles(name, Path(image), Path(labels), tuple(truth[index :: len(names)]), template=template)
+            for index, (name, image, labels, template) in enumerate(
+                zip(names, given.images, given.labels, params.templates)
+            )
         },
         dict(zip(params.moving, map(Path, given.heads))),
         [Variant(*one) for one in params.variants],

@@ -11,8 +11,10 @@ with job_log(snakemake.log[0]):
     given, params, output = snakemake.input, snakemake.params, snakemake.output
     names, truth = params.subjects, [Path(path) for path in given.truth]
     subjects = {
-        name: SubjectFiles(name, Path(image), Path(labels), tuple(truth[index :: len(names)]))
-        for index, (name, image, labels) in enumerate(zip(names, given.images, given.labels))
+        name: SubjectFiles(name, Path(image), Path(labels), tuple(truth[index :: len(names)]), Path(parcels), template)
+        for index, (name, image, labels, parcels, template) in enumerate(
+            zip(names, given.images, given.labels, given.parcels, params.templates)
+        )
     }
     weights = Path(given.weights[0]) if given.weights else None
     register_shard(

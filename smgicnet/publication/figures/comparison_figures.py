@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -34,6 +33,7 @@ from smgicnet.publication.figures.page import (
 )
 from smgicnet.publication.figures.plotting import BAND, COLOUR, INK, style
 from smgicnet.publication.figures.regions import readable_roi, without_sides
+from smgicnet.scoring.comparisons import read_comparisons
 from smgicnet.scoring.rows import OVER_ROIS
 
 PANELS_ACROSS = 5
@@ -46,8 +46,7 @@ MIN_ROW_MM, MAX_ROW_MM = 2.4, 3.6  # of a forest plot
 def comparisons(given: Material) -> Figure:
     """The reference against every other run, by every region that label maps may have."""
     (path,) = given.files["comparisons"]
-    rows = pd.read_csv(path, dtype=dict.fromkeys(("arm", "method", "roi"), str))
-    rois = list(roi_names().values())
+    rows, rois = read_comparisons(path, "dice"), list(roi_names().values())
     return comparison_figure(
         rows, given.labels, given.label(given.reference), without_sides(rois) if given.merge_sides else rois
     )

@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from smgicnet.core.errors import InputError
-from smgicnet.publication.tables.paper_tables import FURTHER_METRICS, PAPER_METRICS
 from smgicnet.publication.tables.table import MISSING, cell_text
+from smgicnet.publication.tables.table_rows import FURTHER_METRICS, PAPER_METRICS
 
 _NUMBER = re.compile(r"(<?)\s*([+\-−]?)(\d[\d,]*(?:\.\d+)?)")
 _FOLDS_PRINTED = "folds_fraction"

@@ -10,6 +10,7 @@ from pandas import DataFrame
 from smgicnet.publication.tables.paper_tables import affine_note
 from smgicnet.publication.tables.table import Row, Table
 from smgicnet.scoring.comparisons import smallest_p
+from smgicnet.scoring.metrics import METRICS, Metric
 from smgicnet.scoring.rows import OVER_ROIS
 
 ALPHA = 0.05
@@ -17,32 +18,46 @@ ROI_COLUMNS = 4  # comparisons side by side: what fits a page
 
 
 def comparison_table(comparisons: DataFrame, labels: Mapping[str, str], context: Mapping) -> Table:
-    """One row a comparison of mean Dice; ``comparisons`` as `smgicnet.scoring.comparisons.compare` returns them.
+    """A block a metric, a row a comparison; ``comparisons`` as `smgicnet.scoring.comparisons.compare_by_each` has them.
 
     ``labels`` name each "method/arm"; ``context``: ``dataset``, ``reference`` (its label), ``subjects``, ``pairs``
     (unordered), ``resamples``; optional ``affine`` as in `table1`.
     """
     overall = comparisons[comparisons["roi"] == OVER_ROIS]
-    rows, partial = [], []
-    for row in overall.itertuples():
-        label = labels[f"{row.method}/{row.arm}"]
-        ends = _signed(row.low) and f"{_signed(row.low)} to {_signed(row.high)}"
-        d_z = None if math.isnan(row.d_z) else f"{row.d_z:.2f}"
-        rows.append(Row(label, (_signed(row.difference), ends, d_z, _p_text(row.p), _p_text(row.p_holm))))
-        if row.pairs != context["pairs"]:
-            partial.append(f"{label} is compared on {row.pairs:,} pairs of {row.subjects} subjects only.")
+    by_metric = [(METRICS[name], found) for name, found in overall.groupby("metric", sort=False)]
+    several, reference = len(by_metric) > 1, context["reference"]
+    blocks, notes = [], _comparison_notes(context, several)
+    for metric, found in by_metric:
+        rows = tuple(_row(one, metric, labels) for one in found.itertuples())
+        blocks.append((_heading(metric, reference) if several else "", rows))
+        notes += _partial_notes(found, labels, context, f", by {metric.compared_as}," if several else "")
+    notes += dict.fromkeys(note for _, found in by_metric for note in _floor_note(found, context))
+    what = f"{reference} minus the other methods" if several else f"Dice of {reference} minus that of the other methods"
     return Table(
-        caption=f"Dice of {context['reference']} minus that of the other methods, {context['dataset']} test pairs.",
+        caption=f"{what}, {context['dataset']} test pairs.",
         columns=("Difference", "95 % interval", "d_z", "p", "p (Holm)"),
-        blocks=(("", tuple(rows)),),
-        notes=(*_comparison_notes(context), *partial, *_floor_note(overall, context), *affine_note(context)),
+        blocks=tuple(blocks),
+        notes=(*notes, *affine_note(context)),
         corner="comparison",
     )
 
 
+def _heading(metric: Metric, reference: str) -> str:
+    """What a block is of, and on which side of 0 the reference is better."""
+    side = "above" if metric.better == "higher" else "below"
+    return f"{metric.label}: {side} 0 favours {reference}"
+
+
+def _row(found: object, metric: Metric, labels: Mapping[str, str]) -> Row:
+    low, high = (_signed(end, metric.decimals) for end in (found.low, found.high))
+    d_z = None if math.isnan(found.d_z) else f"{found.d_z:.2f}"
+    numbers = (_signed(found.difference, metric.decimals), low and f"{low} to {high}", d_z)
+    return Row(labels[f"{found.method}/{found.arm}"], (*numbers, _p_text(found.p), _p_text(found.p_holm)))
+
+
 def roi_tables(comparisons: DataFrame, labels: Mapping[str, str], context: Mapping) -> list[Table]:
-    """One row a ROI, one column a comparison, a few to a table; arguments as in `comparison_table`."""
-    by_roi = comparisons[comparisons["roi"] != OVER_ROIS]
+    """Dice with one row a ROI, one column a comparison, a few to a table; arguments as in `comparison_table`."""
+    by_roi = comparisons[(comparisons["metric"] == "dice") & (comparisons["roi"] != OVER_ROIS)]
     runs = list(dict.fromkeys(zip(by_roi["method"], by_roi["arm"])))
     text = {(row.method, row.arm, row.roi): _roi_text(row) for row in by_roi.itertuples()}
     notes = [
@@ -69,7 +84,7 @@ def roi_tables(comparisons: DataFrame, labels: Mapping[str, str], context: Mappi
     return tables
 
 
-def _comparison_notes(context: Mapping) -> list[str]:
+def _comparison_notes(context: Mapping, several: bool) -> list[str]:
     subjects, resamples = context["subjects"], context["resamples"]
     exact = 2**subjects <= resamples
     swaps = f"all {2**subjects:,} swaps" if exact else f"{resamples:,} random swaps"
@@ -80,8 +95,17 @@ def _comparison_notes(context: Mapping) -> list[str]:
         f"bootstrap of {resamples:,} resamples of subjects, not of pairs, expanded for the small number of subjects "
         "(Owen 2007; Hesterberg 2015).",
         f"p: two-sided permutation test that swaps the two methods for whole subjects, {swaps}; Holm's correction is "
-        "over the rows of this table.",
+        f"over the rows of {'one metric' if several else 'this table'}.",
         "d_z: mean over SD of the pairs' differences, an effect size and not a test.",
+    ]
+
+
+def _partial_notes(rows: DataFrame, labels: Mapping[str, str], context: Mapping, by: str) -> list[str]:
+    """Which comparisons, of one metric, are not on all pairs."""
+    return [
+        f"{labels[f'{row.method}/{row.arm}']} is compared{by} on {row.pairs:,} pairs of {row.subjects} subjects only."
+        for row in rows.itertuples()
+        if row.pairs != context["pairs"]
     ]
 
 
@@ -97,8 +121,8 @@ def _floor_note(rows: DataFrame, context: Mapping) -> list[str]:
     ]
 
 
-def _signed(value: float) -> str | None:
-    return None if math.isnan(value) else f"{value:+.3f}"
+def _signed(value: float, decimals: int = 3) -> str | None:
+    return None if math.isnan(value) else f"{value:+.{decimals}f}"
 
 
 def _p_text(p: float) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 from pandas import DataFrame
@@ -15,57 +14,10 @@ from smgicnet.publication.audit.effect_size import Effect, effects
 from smgicnet.publication.audit.text import OURS
 from smgicnet.publication.tables.pose_note import pose_note
 from smgicnet.publication.tables.table import Cell, Row, Table, cell_text
-from smgicnet.scoring.changed_rows import POSE_CONSISTENCY
+from smgicnet.publication.tables.table_rows import FURTHER_METRICS, PAPER_METRICS, TableRow, worst_pairs
 from smgicnet.scoring.comparisons import cohens_d
-from smgicnet.scoring.metrics import METRICS
 
 BEYOND_HEADING = "beyond the paper"
-
-
-@dataclass(frozen=True)
-class TableRow:
-    """A row of the table.
-
-    ``name``, ``label``, ``decimals``: of its metric. ``paper_name``: in config/paper.yaml; None, the default, where the
-    paper has no such row. ``paper_unit``: the paper's unit, where it differs; empty by default.
-    """
-
-    name: str
-    label: str
-    decimals: int
-    paper_name: str | None = None
-    paper_unit: str = ""
-
-
-def _row_of(name: str, paper_name: str | None = None, paper_unit: str = "") -> TableRow:
-    metric = METRICS[name]
-    return TableRow(name, metric.label, metric.decimals, paper_name, paper_unit)
-
-
-WORST = "lowest_"  # before the name of a metric: the value of its worst pair
-PAPER_METRICS = (
-    _row_of("dice", "dice"),
-    _row_of("folds_percent", "folds_fraction", " (fraction)"),
-    _row_of("seconds", "seconds"),
-)
-# those of the paper's pairs first, then in this order, then all others of `METRICS`
-_ORDER = (
-    "affine_seconds",
-    "hd95_mm",
-    "endpoint_error_mm",
-    "inverse_consistency_mm",
-    *POSE_CONSISTENCY,
-    "ndv_percent",
-    "sd_log_jacobian",
-    "peak_memory_mib",
-    "rois",
-)
-_NAMED = {*_ORDER, *(row.name for row in PAPER_METRICS)}
-_OTHERS = [name for name, metric in METRICS.items() if metric.in_tables and name not in _NAMED]
-FURTHER_METRICS = (
-    *(TableRow(WORST + one.name, one.worst_label, one.decimals) for one in METRICS.values() if one.worst_label),
-    *(_row_of(name) for name in (*_ORDER, *_OTHERS)),
-)
 
 
 def _measured_row(metric: TableRow, values: DataFrame, columns: Sequence[tuple[str, str]]) -> Row:
@@ -129,6 +81,7 @@ def _notes(rows: Sequence[Row], labels: Sequence[str], paper: Mapping, context: 
                 f"{subjects} subjects make C({subjects}, 2) = {math.comb(subjects, 2):,} pairs; "
                 f"the paper prints {counts['test_pairs']:,} for {name}."
             )
+    notes += context.get("given_weights", [])
     if "folds_percent" in metrics:
         text = "|J| is the determinant of the gradient of the deformation, det(I + Du), over the fixed image's brain"
         if "folds_fraction" in metrics:
@@ -173,16 +126,6 @@ def _affine_times(rows: Sequence[Row], labels: Sequence[str], paper: Mapping) ->
     return text
 
 
-def _worst_pairs(values: DataFrame) -> list[DataFrame]:
-    """Rows of the worst pair of each metric whose worst pair has a row in the table."""
-    found = []
-    for name, metric in METRICS.items():
-        if metric.worst_label:
-            worst = values[values.index.get_level_values("metric") == name].rename(index={name: WORST + name})
-            found.append(worst.assign(mean=worst["lowest" if metric.better == "higher" else "highest"], sd=math.nan))
-    return found
-
-
 def table1(
     summary: DataFrame, paper: Mapping, dataset: str, methods: Sequence[tuple[str, str, str]], context: Mapping
 ) -> Table:
@@ -204,7 +147,7 @@ def table1(
     order = {(entry["method"], entry["arm"]): place for place, entry in enumerate(paper["methods"])}
     ordered = sorted(methods, key=lambda entry: order.get(entry[:2], len(order)))
     columns, labels = [entry[:2] for entry in ordered], [entry[2] for entry in ordered]
-    values = pd.concat([values, *_worst_pairs(values)])
+    values = pd.concat([values, *worst_pairs(values)])
     blocks = [
         ("", _rows(PAPER_METRICS, values, paper, columns)),
         (BEYOND_HEADING, _rows(FURTHER_METRICS, values, paper, columns)),

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from pandas import DataFrame
 
-from smgicnet.publication.tables.paper_tables import FURTHER_METRICS, PAPER_METRICS, affine_note
+from smgicnet.publication.tables.paper_tables import affine_note
 from smgicnet.publication.tables.table import Cell, Row, Table, cell_text
+from smgicnet.publication.tables.table_rows import FURTHER_METRICS, PAPER_METRICS
 
 ABSENT = "weights not present"
 METRICS = (*PAPER_METRICS, next(metric for metric in FURTHER_METRICS if metric.name == "hd95_mm"))
