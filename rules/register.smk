@@ -9,6 +9,7 @@ rule register_shard:
         labels=lambda w: files.prepared(w, files.shard_subjects(w), "labels"),
         alignments=lambda w: files.alignments(w, "alignments.json"),
         truth=files.truth,
+        landmarks=files.landmarks,
         weights=files.final_weights,
         excluded=files.excluded,
         shown=ancient(files.shown_pairs_if_kept),
@@ -30,6 +31,7 @@ rule register_shard:
     params:
         block=lambda w: study.registering_block(w.method),
         subjects=files.shard_subjects,
+        landmarked=files.landmarked,
         pairs=files.shard_pairs,
         code=lambda w: registering_code(study.methods[w.method]["type"]),
         scoring=scoring_codes(),

@@ -17,7 +17,7 @@ from smgicnet.core.tab_separated import read_tsv, write_tsv
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("subject", "image", "labels", "split")
-FILE_COLUMNS = ("image", "labels", "mask")
+FILE_COLUMNS = ("image", "labels", "mask", "landmarks")
 TRUTH_COLUMNS = ("to_template", "from_template")
 SUBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -29,8 +29,8 @@ def read_participants(
 
     Parameters
     ----------
-    path : tab-separated, columns ``subject image labels mask split`` and, where the true transforms are known,
-        ``to_template from_template``; file paths are relative to the table's folder
+    path : tab-separated, columns ``subject image labels mask landmarks split`` and, where the true transforms are
+        known, ``to_template from_template``; file paths are relative to the table's folder
     counts, seed : when the table has no ``split`` column, draw that many of each split (see `draw_splits`)
     segmented : whether label maps will be made, so that none have to be given
 
@@ -127,7 +127,7 @@ def draw_splits(
 def write_participants(table: pd.DataFrame, path: str | Path) -> None:
     """Write a participants table (indexed by subject), file paths relative to its folder."""
     folder = Path(path).parent
-    table = table[[column for column in (*COLUMNS, "mask", *TRUTH_COLUMNS) if column in table]].copy()
+    table = table[[column for column in (*COLUMNS, "mask", "landmarks", *TRUTH_COLUMNS) if column in table]].copy()
     for column in table.columns.drop("split"):
         table[column] = [Path(os.path.relpath(value, folder)).as_posix() if value else "" for value in table[column]]
     write_tsv(table.rename_axis("subject").reset_index(), path)

@@ -8,9 +8,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class SubjectFiles:
-    """Where one preprocessed subject is; ``truth`` holds its two template fields, or nothing."""
+    """Where one preprocessed subject is.
+
+    ``truth`` holds its two template fields, or nothing. ``landmarks``: None, the default, where it has none.
+    """
 
     name: str
     image: Path
     labels: Path | None = None
     truth: tuple[Path, ...] = ()
+    landmarks: Path | None = None

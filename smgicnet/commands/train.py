@@ -116,7 +116,8 @@ def prepared_subjects(folder: Path, *, excluding: bool) -> dict[str, list[Subjec
                 if not path.is_file():
                     raise InputError(path, "no such file", remedy)
             truth = [table_path.parent / row[key] for key in TRUTH_COLUMNS if row.get(key)]
-            found[row["split"]].append(SubjectFiles(str(subject), image, labels, tuple(truth)))
+            landmarks = table_path.parent / row["landmarks"] if row.get("landmarks") else None
+            found[row["split"]].append(SubjectFiles(str(subject), image, labels, tuple(truth), landmarks=landmarks))
     return found
 
 

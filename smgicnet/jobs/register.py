@@ -16,6 +16,7 @@ from smgicnet.core.layout import shown_files
 from smgicnet.core.provenance import distinct, files_digest, hardware, versions, write_record
 from smgicnet.imaging.displacements import to_world, write_itk
 from smgicnet.imaging.images import read_field, read_labels, write_volume
+from smgicnet.imaging.landmarks import corresponding, read_landmarks, require_inside
 from smgicnet.jobs.given_fields import GivenFields
 from smgicnet.jobs.kept_fields import KeptFields
 from smgicnet.jobs.kept_pairs import KeptPairs, identity
@@ -104,7 +105,7 @@ class _Shard:
         self.registration = _registration(method, {name: subjects[name].image for name in names}, alignments)
         registered = self.registration.identities(pairs, made_with["versions"])
         self._fields = KeptFields(outputs.fields, registered, outputs.exact) if outputs.fields else None
-        truth = {name: files_digest([subjects[name].labels, *subjects[name].truth]) for name in names}
+        truth = {name: _truth(subjects[name]) for name in names}
         scored = {pair: identity(one, [truth[name] for name in pair]) for pair, one in registered.items()}
         self._kept = KeptPairs(outputs.metrics.parent, scored)
         self._loaded: dict[str, ScoredSubject] = {}
@@ -113,6 +114,7 @@ class _Shard:
     def results(self) -> list[dict]:
         """The result of each pair: its rows, the digest of each metric, and with what it was made."""
         left = [pair for pair in self._pairs if self._outdated(self._kept.get(pair))]
+        self._require_landmarks(left)
         for number, pair in enumerate(left, start=1):
             self._kept.add(pair, self._result(pair))
             log.info("pair %d/%d: %s, %s", number, len(left), *pair)
@@ -156,10 +158,26 @@ class _Shard:
             files = self._subjects[name]
             labels = read_labels(files.labels)
             to_template, from_template = (read_field(path) for path in files.truth) if files.truth else (None, None)
+            landmarks = read_landmarks(files.landmarks) if files.landmarks else None
+            if landmarks:
+                require_inside(landmarks, labels.data.shape, labels.affine, f"the common grid of {name}")
             self._loaded[name] = ScoredSubject(
-                name, labels.data.astype(np.uint8), labels.affine, to_template, from_template
+                name, labels.data.astype(np.uint8), labels.affine, to_template, from_template, landmarks=landmarks
             )
         return self._loaded[name]
+
+    def _require_landmarks(self, pairs: Sequence[Pair]) -> None:
+        """Raise `InputError`, before anything is registered, for landmarks of pairs by which they cannot be scored."""
+        for pair in pairs:
+            if all(self._subjects[name].landmarks for name in pair):
+                fixed, moving = (self._load(name).landmarks for name in pair)
+                corresponding(fixed, moving)
+
+
+def _truth(subject: SubjectFiles) -> str:
+    """A digest of all that a subject's registrations are scored by."""
+    landmarks = [subject.landmarks] if subject.landmarks else []
+    return files_digest([subject.labels, *subject.truth, *landmarks])
 
 
 def register_shown(

@@ -142,6 +142,15 @@ class StudyFiles:
         columns = [column for column in ("to_template", "from_template") if column in table]
         return [table.at[name, column] for column in columns for name in self.shard_subjects(w)]
 
+    def landmarked(self, w: Any) -> list[str]:
+        """Names of the subjects in a job's pairs that have landmarks."""
+        table = self.study.cohort(w.dataset)
+        return [name for name in self.shard_subjects(w) if "landmarks" in table and table.at[name, "landmarks"]]
+
+    def landmarks(self, w: Any) -> list[str]:
+        """The landmarks of each of `landmarked`."""
+        return [self.study.cohort(w.dataset).at[name, "landmarks"] for name in self.landmarked(w)]
+
     def alignments(self, w: Any, name: str) -> list[str]:
         """A file of the alignments of a job's pairs, or of all pairs, in the affine arm."""
         if w.arm != "affine":

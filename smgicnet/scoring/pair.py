@@ -19,6 +19,7 @@ from torch import Tensor
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.displacements import apply_field
 from smgicnet.imaging.images import Volume
+from smgicnet.imaging.landmarks import Landmarks
 from smgicnet.methods.contract import Registration
 from smgicnet.registration import fields
 from smgicnet.scoring.jacobian import jacobian_metrics
@@ -31,7 +32,7 @@ class ScoredSubject:
 
     ``labels (D, H, W)`` uint8 FreeSurfer ids, 0 is background; ``affine (4, 4)`` voxel -> RAS mm. The truth, where
     there is one, is a pair of displacement fields in RAS mm, data ``(X, Y, Z, 3)``: ``T(x) = x + d(x)`` from the
-    subject's world to the template's, and back.
+    subject's world to the template's, and back. ``landmarks``: None, the default, where there are none.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ScoredSubject:
     affine: np.ndarray
     to_template: Volume | None
     from_template: Volume | None
+    landmarks: Landmarks | None = None
 
 
 class PairToScore:

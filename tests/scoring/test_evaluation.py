@@ -8,6 +8,7 @@ import torch
 
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import Volume
+from smgicnet.imaging.landmarks import Landmarks
 from smgicnet.methods.contract import Registration
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.registration import fields
@@ -38,9 +39,9 @@ def linear_field(matrix, shape=SHAPE):
     return torch.einsum("ij,njdhw->nidhw", torch.as_tensor(matrix, dtype=torch.float32) - torch.eye(3), x)
 
 
-def subject(name="a", labels=None, affine=None, to_template=None, from_template=None):
+def subject(name="a", labels=None, affine=None, to_template=None, from_template=None, **more):
     labels = label_blobs() if labels is None else labels
-    return ScoredSubject(name, labels, np.eye(4) if affine is None else affine, to_template, from_template)
+    return ScoredSubject(name, labels, np.eye(4) if affine is None else affine, to_template, from_template, **more)
 
 
 def registration(forward, inverse=None, seconds=0.25):
@@ -377,8 +378,8 @@ def test_folds_are_of_the_deformation_and_not_of_the_grids():
 
 
 def test_rows_stand_in_the_order_of_the_metrics():
-    truth = constant_world_field((0, 0, 0))
-    pair = subject("a", to_template=truth), subject("b", from_template=truth)
+    truth, points = constant_world_field((0, 0, 0)), Landmarks("l.csv", np.ones((1, 3)), None)
+    pair = subject("a", to_template=truth, landmarks=points), subject("b", from_template=truth, landmarks=points)
     rows = score_pair(*pair, registration(zero_field()), registration(zero_field()), ROIS)
     assert list(dict.fromkeys(row["metric"] for row in rows)) == list(SCORED)
     for name, metric in METRICS.items():
