@@ -58,6 +58,7 @@ def _score(arguments: argparse.Namespace) -> None:
         arguments.out,
         mapping=arguments.protocol,
         moving_image=arguments.moving,
+        landmarks=(arguments.fixed_landmarks, arguments.moving_landmarks),
         meaning=arguments.meaning,
         form=arguments.header,
     )

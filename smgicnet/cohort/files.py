@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import nibabel as nib
@@ -22,6 +22,7 @@ from smgicnet.imaging.foreground import foreground
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.headers import header_form
 from smgicnet.imaging.images import Scan, Volume, on_grid_of, read_label_scan, read_labels, read_scan
+from smgicnet.imaging.landmarks import Landmarks, corresponding, read_landmarks, require_inside
 from smgicnet.preparation.brain_extraction import is_stripped
 from smgicnet.preparation.label_protocols import map_labels, roi_names, unknown_labels
 from smgicnet.preparation.preprocessing import prepare
@@ -40,6 +41,7 @@ class SubjectCheck:
     rois_missing: tuple[str, ...] | None = None  # None also without a label map
     ids_unknown: tuple[int, ...] = ()  # of the label map, that the protocol lacks
     digest: str | None = None  # of the voxels, whatever the compression
+    landmarks: Landmarks | None = None  # None also where there are none
     problems: tuple[InputError, ...] = ()
 
 
@@ -48,11 +50,12 @@ def check_cohort_files(table: pd.DataFrame, preprocessing: Mapping, grid: Grid |
 
     Parameters
     ----------
-    table : indexed by subject, paths in the columns image, labels and mask ("" where there is none)
+    table : indexed by subject, paths in the columns image, labels, mask and landmarks ("" where there is none)
     preprocessing : a completed block of the config
     grid : the common grid that stripped images have to fit into, or None
 
-    Returns a `SubjectCheck` a row. Files or images that two subjects share are problems of the second.
+    Returns a `SubjectCheck` a row. Files or images that two subjects share are problems of the second, and so are
+    landmarks that do not correspond.
     """
     columns = [column for column in FILE_COLUMNS if column in table]
     rows = [dict(zip(columns, map(str, values))) for values in table[columns].itertuples(index=False)]
@@ -69,8 +72,8 @@ def check_cohort_files(table: pd.DataFrame, preprocessing: Mapping, grid: Grid |
                 raise InputError(
                     "smgicnet check", "a process was killed, perhaps for memory", "Use fewer --jobs"
                 ) from None
-    shared = _shared(rows, checks)
-    return [SubjectCheck(**{**vars(one), "problems": one.problems + extra}) for one, extra in zip(checks, shared)]
+    beside = zip(checks, _shared(rows, checks), _unlike(checks), strict=True)
+    return [replace(one, problems=(*one.problems, *shared, *unlike)) for one, shared, unlike in beside]
 
 
 def _check_subject(subject: str, files: Mapping[str, str], preprocessing: Mapping, grid: Grid | None) -> SubjectCheck:
@@ -92,6 +95,7 @@ def _check_subject(subject: str, files: Mapping[str, str], preprocessing: Mappin
     if files.get("mask"):
         attempt(problems, _check_mask, image, files["image"], files["mask"], form)
     volume = labels if image is None else image
+    landmarks = attempt(problems, _landmarks, files, volume) if files.get("landmarks") else None
     if volume is None:
         return SubjectCheck(subject, problems=tuple(problems))
     stripped, brain_ml = None, None
@@ -108,8 +112,16 @@ def _check_subject(subject: str, files: Mapping[str, str], preprocessing: Mappin
         missing,
         unknown,
         hashlib.blake2b(np.ascontiguousarray(image.data), digest_size=16).hexdigest() if image is not None else None,
+        landmarks,
         tuple(problems),
     )
+
+
+def _landmarks(files: Mapping[str, str], image: Volume | None) -> Landmarks:
+    found = read_landmarks(files["landmarks"])
+    if image is not None:
+        require_inside(found, image.data.shape, image.affine, files["image"] or files["labels"])
+    return found
 
 
 def _check_brain(
@@ -170,4 +182,14 @@ def _shared(rows: list[dict[str, str]], checks: list[SubjectCheck]) -> list[tupl
                 remedy = "Keep one of them: a person in two splits, or twice in one, falsifies the scores"
                 problems.append(InputError(files[kind], problem, remedy))
         found.append(tuple(problems))
+    return found
+
+
+def _unlike(checks: list[SubjectCheck]) -> list[list[InputError]]:
+    """For each subject, what is wrong with its landmarks beside those of the first that has some."""
+    first = next((one.landmarks for one in checks if one.landmarks), None)
+    found: list[list[InputError]] = [[] for _ in checks]
+    for one, problems in zip(checks, found, strict=True):
+        if one.landmarks and first:
+            attempt(problems, corresponding, first, one.landmarks)
     return found

@@ -18,7 +18,7 @@ from smgicnet.core.tab_separated import read_tsv, write_tsv
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("subject", "image", "labels", "split")
-FILE_COLUMNS = ("image", "labels", "mask")
+FILE_COLUMNS = ("image", "labels", "mask", "landmarks")
 TRUTH_COLUMNS = ("to_template", "from_template")
 ANATOMY = "anatomy"  # the name of the template that the true transforms lead to, where there are several
 SUBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -31,9 +31,9 @@ def read_participants(
 
     Parameters
     ----------
-    path : tab-separated, columns ``subject image labels mask split`` and, where the true transforms are known,
-        ``to_template from_template``, with ``anatomy`` where these lead to several templates; file paths are relative
-        to the table's folder
+    path : tab-separated, columns ``subject image labels mask landmarks split`` and, where the true transforms are
+        known, ``to_template from_template``, with ``anatomy`` where these lead to several templates; file paths are
+        relative to the table's folder
     counts, seed : when the table has no ``split`` column, draw that many of each split (see `draw_splits`)
     segmented : whether label maps will be made, so that none have to be given
 
@@ -130,7 +130,8 @@ def draw_splits(
 def write_participants(table: pd.DataFrame, path: str | Path) -> None:
     """Write a participants table (indexed by subject), file paths relative to its folder."""
     folder = Path(path).parent
-    table = table[[column for column in (*COLUMNS, "mask", *TRUTH_COLUMNS, ANATOMY) if column in table]].copy()
+    kept = (*COLUMNS, "mask", "landmarks", *TRUTH_COLUMNS, ANATOMY)
+    table = table[[column for column in kept if column in table]].copy()
     for column in table.columns.difference(["split", ANATOMY]):
         table[column] = [Path(os.path.relpath(value, folder)).as_posix() if value else "" for value in table[column]]
     write_tsv(table.rename_axis("subject").reset_index(), path)

@@ -12,7 +12,7 @@ class SubjectFiles:
 
     ``truth`` holds its two template fields, or nothing. ``parcels``: the map of its cortical parcels; None, the
     default, where it is not needed. ``template``: the name of the template that the fields lead to; empty, the default,
-    where all subjects have one.
+    where all subjects have one. ``landmarks``: None, the default, where it has none.
     """
 
     name: str
@@ -21,3 +21,4 @@ class SubjectFiles:
     truth: tuple[Path, ...] = ()
     parcels: Path | None = None
     template: str = ""
+    landmarks: Path | None = None

@@ -206,6 +206,8 @@ def _contents(checks: list[SubjectCheck], outside: int | None) -> list[str]:
     if unknown:
         ids = _listed([f"{one} ({count})" for one, count in sorted(unknown.items())])
         lines.append(f"ids that the protocol lacks, which count as background: {ids}")
+    if counts := [len(one.landmarks.points) for one in checks if one.landmarks]:
+        lines.append(f"landmarks: {len(counts)} of {len(checks)}, {min(counts)} to {max(counts)} each")
     if nobody:
         lines.append("ROIs that nobody has: " + ", ".join(nobody))
     if some:

@@ -21,6 +21,7 @@ _of_meaning = (
     "what the vectors of a field are that does not say it itself: lps and ras in mm (ITK; NiftyReg, older SynthMorph), "
     "FSL's relative or absolute mm, voxels (Learn2Reg)"
 )
+_of_landmarks = "points of {}, for the target registration error: a CSV with x,y,z in RAS mm, or Slicer's .fcsv"
 _of_transforms = "in the order of antsApplyTransforms: an ITK or FSL warp, ANTs' 0GenericAffine.mat, [FILE.mat,1]"
 
 
@@ -90,6 +91,8 @@ def _add_score(commands: Commands) -> None:
     command.add_argument(
         "--moving", type=Path, metavar="M.nii.gz", help="the image of FSL's warp, if B has another grid"
     )
+    for end, of in (("fixed", "A"), ("moving", "B")):
+        command.add_argument(f"--{end}-landmarks", type=Path, metavar="L.csv", help=_of_landmarks.format(of))
     command.add_argument(
         "--protocol", default="freesurfer", help="freesurfer (the default), a2009s, aparc.DKT, seg35, or a table"
     )

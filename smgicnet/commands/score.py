@@ -16,6 +16,7 @@ from smgicnet.core.files import atomic_path, require_distinct, require_writable
 from smgicnet.imaging.displacements import to_voxels
 from smgicnet.imaging.field_formats import Geometry, header_geometry, read_geometry
 from smgicnet.imaging.images import read_label_scan
+from smgicnet.imaging.landmarks import read_landmarks, require_inside
 from smgicnet.imaging.transform_chain import displacement_of, read_transforms
 from smgicnet.methods.contract import Registration
 from smgicnet.preparation.label_protocols import label_file, map_labels, roi_names, unknown_labels, unknown_sentence
@@ -36,6 +37,7 @@ def score_transforms(
     moving_image: Path | None = None,
     meaning: str | None = None,
     form: str | None = None,
+    landmarks: Sequence[Path | None] = (None, None),
 ) -> pd.DataFrame:
     """Return the workflow's metrics of ``transforms``, in antsApplyTransforms' order, on the fixed labels' grid.
 
@@ -48,11 +50,16 @@ def score_transforms(
     moving_image : the image that FSL's warp was made for, where the moving labels lie on another grid
     meaning : one of `smgicnet.imaging.headers.MEANINGS`, for fields that do not say what their vectors are
     form : which place a header that names two stands for, see `smgicnet.imaging.headers.open_image`
+    landmarks : the files of the fixed and of the moving image's landmarks, or None for both
 
     Returns rows ``fixed, moving, metric, roi, value`` as `evaluation.score_pair` does, without the time.
     Raises `InputError` for files that cannot be used.
     """
-    (fixed, grid), (moving, source) = (_scored(path, mapping, form) for path in (fixed_labels, moving_labels))
+    if len([path for path in landmarks if path]) == 1:
+        problem = "landmarks of one image alone are given"
+        raise InputError("landmarks", problem, "Give both: --fixed-landmarks and --moving-landmarks")
+    ends = zip((fixed_labels, moving_labels), landmarks, strict=True)
+    (fixed, grid), (moving, source) = (_scored(path, mapping, form, points) for path, points in ends)
     if moving_image is not None:
         source = read_geometry(moving_image, form)
     read = read_transforms(transforms, grid, source, meaning)
@@ -62,8 +69,8 @@ def score_transforms(
     return rows[rows["metric"] != "seconds"].reset_index(drop=True)
 
 
-def _scored(path: Path, mapping: str, form: str | None) -> tuple[ScoredSubject, Geometry]:
-    """Read a label map as what is scored, and its grid."""
+def _scored(path: Path, mapping: str, form: str | None, landmarks: Path | None) -> tuple[ScoredSubject, Geometry]:
+    """Read a label map and landmarks as what is scored, and the map's grid."""
     scan = read_label_scan(path, form)
     volume = scan.volume
     labels = map_labels(volume.data, mapping)
@@ -74,7 +81,11 @@ def _scored(path: Path, mapping: str, form: str | None) -> tuple[ScoredSubject, 
     if unknown := unknown_labels(volume.data, mapping):
         log.warning("%s: %s", path, unknown_sentence(unknown, int((volume.data != 0).sum()), mapping))
     parcels = np.ascontiguousarray(map_parcels(volume.data, mapping))
-    subject = ScoredSubject(str(path), np.ascontiguousarray(labels), volume.affine, None, None, parcels)
+    points = read_landmarks(landmarks) if landmarks else None
+    if points:
+        require_inside(points, volume.data.shape, volume.affine, path)
+    rois = np.ascontiguousarray(labels)
+    subject = ScoredSubject(str(path), rois, volume.affine, None, None, parcels, landmarks=points)
     return subject, header_geometry(scan.header)
 
 
@@ -96,7 +107,8 @@ def main(fixed_labels: Path, moving_labels: Path, transforms: Sequence[str], out
     """Print `score_transforms`, and write its rows to a CSV ``out`` if there is one."""
     if out is not None:
         files = [str(one).strip("[] ").split(",")[0] for one in transforms]
-        require_distinct([out], [fixed_labels, moving_labels, *files])
+        landmarks = [path for path in options.get("landmarks", ()) if path]
+        require_distinct([out], [fixed_labels, moving_labels, *files, *landmarks])
         require_writable(out)
     rows = score_transforms(fixed_labels, moving_labels, transforms, **options)
     print(as_text(rows))

@@ -121,7 +121,8 @@ def prepared_subjects(folder: Path, *, excluding: bool) -> dict[str, list[Subjec
             truth = tuple(table_path.parent / row[key] for key in TRUTH_COLUMNS if row.get(key))
             parcels = Path(paths.prepared("raw", str(subject), "parcels"))
             given = parcels if parcels.is_file() else None
-            files = SubjectFiles(str(subject), image, labels, truth, given, row.get(ANATOMY, ""))
+            landmarks = table_path.parent / row["landmarks"] if row.get("landmarks") else None
+            files = SubjectFiles(str(subject), image, labels, truth, given, row.get(ANATOMY, ""), landmarks)
             found[row["split"]].append(files)
     return found
 

@@ -16,6 +16,7 @@ from smgicnet.core.layout import shown_files
 from smgicnet.core.provenance import distinct, files_digest, hardware, versions, write_record
 from smgicnet.imaging.displacements import to_world, write_itk
 from smgicnet.imaging.images import read_field, read_labels, write_volume
+from smgicnet.imaging.landmarks import corresponding, read_landmarks, require_inside
 from smgicnet.jobs.given_fields import GivenFields
 from smgicnet.jobs.kept_fields import KeptFields
 from smgicnet.jobs.kept_pairs import KeptPairs, identity
@@ -113,6 +114,7 @@ class _Shard:
     def results(self) -> list[dict]:
         """The result of each pair: its rows, the digest of each metric, and with what it was made."""
         left = [pair for pair in self._pairs if self._outdated(self._kept.get(pair))]
+        self._require_landmarks(left)
         for number, pair in enumerate(left, start=1):
             self._kept.add(pair, self._result(pair))
             log.info("pair %d/%d: %s, %s", number, len(left), *pair)
@@ -156,20 +158,30 @@ class _Shard:
             self._loaded[name] = scored_subject(self._subjects[name])
         return self._loaded[name]
 
+    def _require_landmarks(self, pairs: Sequence[Pair]) -> None:
+        """Raise `InputError`, before anything is registered, for landmarks of pairs by which they cannot be scored."""
+        for pair in pairs:
+            if all(self._subjects[name].landmarks for name in pair):
+                fixed, moving = (self._load(name).landmarks for name in pair)
+                corresponding(fixed, moving)
+
 
 def scored_subject(files: SubjectFiles) -> ScoredSubject:
     """A subject as scoring sees it, read from its files. Raises `InputError` for one that cannot be read."""
     labels = read_labels(files.labels)
     to_template, from_template = (read_field(path) for path in files.truth) if files.truth else (None, None)
     parcels = read_labels(files.parcels).data.astype(np.uint8) if files.parcels else None
-    rois = labels.data.astype(np.uint8)
-    return ScoredSubject(files.name, rois, labels.affine, to_template, from_template, parcels, files.template)
+    landmarks = read_landmarks(files.landmarks) if files.landmarks else None
+    if landmarks:
+        require_inside(landmarks, labels.data.shape, labels.affine, f"the common grid of {files.name}")
+    rois, truth = labels.data.astype(np.uint8), (to_template, from_template)
+    return ScoredSubject(files.name, rois, labels.affine, *truth, parcels, files.template, landmarks)
 
 
 def scoring_digest(subject: SubjectFiles) -> str:
     """A digest of all that a subject's registrations are scored by."""
-    parcels = [subject.parcels] if subject.parcels else []
-    return files_digest([subject.labels, *subject.truth, *parcels]) + subject.template
+    beside = [path for path in (subject.parcels, subject.landmarks) if path]
+    return files_digest([subject.labels, *subject.truth, *beside]) + subject.template
 
 
 def register_shown(

@@ -164,6 +164,15 @@ class StudyFiles:
         table = self.study.cohort(w.dataset)
         return [table.at[name, ANATOMY] if ANATOMY in table else "" for name in subjects]
 
+    def landmarked(self, w: Any) -> list[str]:
+        """Names of the subjects in a job's pairs that have landmarks."""
+        table = self.study.cohort(w.dataset)
+        return [name for name in self.shard_subjects(w) if "landmarks" in table and table.at[name, "landmarks"]]
+
+    def landmarks(self, w: Any) -> list[str]:
+        """The landmarks of each of `landmarked`."""
+        return [self.study.cohort(w.dataset).at[name, "landmarks"] for name in self.landmarked(w)]
+
     def alignments(self, w: Any, name: str) -> list[str]:
         """A file of the alignments of a job's pairs, or of all pairs, in the affine arm."""
         if w.arm != "affine":

@@ -22,6 +22,7 @@ from smgicnet.publication.tables.published_table import table3
 from smgicnet.publication.tables.table import Table
 from smgicnet.publication.tables.weights_note import weights_note
 from smgicnet.scoring.comparisons import compare_by_each, merge_sides
+from smgicnet.scoring.metrics import COMPARED
 from smgicnet.scoring.statistics import cohort_size, read_metrics, runs, summarise
 
 CHECKOUT = PACKAGE.parent
@@ -193,6 +194,7 @@ def _comparisons(record: Mapping, metrics: DataFrame, files: Files) -> Made:
     labels, reference, resamples = parameters["labels"], tuple(parameters["reference"]), parameters["resamples"]
     comparisons = compare_by_each(
         merge_sides(metrics) if parameters["merge_sides"] else metrics,
+        list(COMPARED),
         reference,
         [run for run in runs(metrics) if run != reference],
         resamples=resamples,

@@ -21,7 +21,6 @@ from scipy import stats
 
 from smgicnet.core.errors import InputError
 from smgicnet.preparation.label_protocols import roi_names
-from smgicnet.scoring.metrics import COMPARED
 from smgicnet.scoring.rows import OVER_ROIS
 from smgicnet.scoring.statistics import COLUMNS, runs
 
@@ -162,7 +161,7 @@ def compare(
         have; a pair's value is the mean of its seeds, then of its two directions.
     resamples, seed : of `bootstrap_interval` and `permutation_p`. All rows with the same number of subjects share
         their draws: a row's numbers do not depend on which other rows there are.
-    metric : a key of `smgicnet.scoring.metrics.COMPARED`
+    metric : its name in the rows
     rois : also a row for each ROI, where the metric has them, not for their mean alone
 
     Returns one row a comparison and ROI, "mean" (or what a pair as a whole has) first, then in anatomical order;
@@ -189,14 +188,20 @@ def compare(
 
 
 def compare_by_each(
-    metrics: DataFrame, reference: tuple[str, str], others: Sequence[tuple[str, str]], *, resamples: int, seed: int
+    metrics: DataFrame,
+    by: Sequence[str],
+    reference: tuple[str, str],
+    others: Sequence[tuple[str, str]],
+    *,
+    resamples: int,
+    seed: int,
 ) -> DataFrame:
-    """The rows of `compare` by Dice, then by each other metric of ``COMPARED`` that the reference and others have."""
-    found = []
-    for metric in COMPARED:
+    """The rows of `compare` by the first metric of ``by``, then by each other that the reference and others have."""
+    found = [compare(metrics, reference, others, resamples=resamples, seed=seed, metric=by[0])]
+    for metric in by[1:]:
         known = set(runs(metrics[metrics["metric"] == metric].dropna(subset="value")))
-        also = list(others) if metric == "dice" else [run for run in others if run in known]
-        if metric == "dice" or (reference in known and also):
+        also = [run for run in others if run in known]
+        if reference in known and also:
             found.append(compare(metrics, reference, also, resamples=resamples, seed=seed, metric=metric))
     return pd.concat(found, ignore_index=True)
 
@@ -211,8 +216,7 @@ def _values(metrics: DataFrame, metric: str, method: str, arm: str) -> Series:
     """A metric by roi, fixed and moving, averaged over seeds; what a pair as a whole has stands as its mean."""
     rows = metrics[(metrics["metric"] == metric) & (metrics["method"] == method) & (metrics["arm"] == arm)]
     if rows.empty:
-        problem = f"method {method!r} has no {COMPARED[metric].compared_as} in arm {arm!r}"
-        raise InputError("metrics", problem, "Score its pairs first")
+        raise InputError("metrics", f"method {method!r} has no {metric} in arm {arm!r}", "Score its pairs first")
     rows = rows.assign(roi=rows["roi"].replace("", OVER_ROIS))
     return rows.groupby(["roi", "fixed", "moving"])["value"].mean()
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.displacements import apply_field
 from smgicnet.imaging.images import Volume
+from smgicnet.imaging.landmarks import Landmarks
 from smgicnet.methods.contract import Registration
 from smgicnet.preparation.parcels import parcel_names
 from smgicnet.registration import fields
@@ -34,7 +35,8 @@ class ScoredSubject:
     there is one, is a pair of displacement fields in RAS mm, data ``(X, Y, Z, 3)``: ``T(x) = x + d(x)`` from the
     subject's world to the template's, and back. ``parcels (D, H, W)``: uint8 codes of
     `smgicnet.preparation.parcels.parcel_names`, or None, the default. ``template``: the name of that template; empty,
-    the default, where all subjects have one.
+    the default, where all subjects have one. ``landmarks``: None, the default, where there are
+    none.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ScoredSubject:
     from_template: Volume | None
     parcels: np.ndarray | None = None
     template: str = ""
+    landmarks: Landmarks | None = None
 
 
 class PairToScore:

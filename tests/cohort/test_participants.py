@@ -126,6 +126,22 @@ def test_a_good_table_is_read_and_written_back(table, tmp_path):
     assert again["split"].equals(read["split"])
 
 
+def test_landmarks_are_paths_as_images_are(table, tmp_path):
+    path, rows = table
+    (tmp_path / "l6.csv").write_text("x,y,z\n1,2,3\n")
+    marked = [[*row, "l6.csv" if row[0] == "s6" else ""] for row in rows]
+    save_table(path, marked, "subject\timage\tlabels\tsplit\tlandmarks")
+    read = read_participants(path)
+    assert read["landmarks"].tolist() == [""] * 6 + [str(tmp_path / "l6.csv")]
+    (tmp_path / "deep").mkdir()
+    write_participants(read, tmp_path / "deep" / "copy.tsv")
+    again = read_participants(tmp_path / "deep" / "copy.tsv")
+    assert Path(again.at["s6", "landmarks"]).resolve() == (tmp_path / "l6.csv").resolve()
+    (tmp_path / "l6.csv").unlink()
+    with pytest.raises(InputError, match=r"the landmarks of s6, .*l6\.csv', does not exist"):
+        read_participants(path)
+
+
 def test_drawn_splits():
     names = [f"s{i:03d}" for i in range(314)]
     counts = {"train": 269, "val": 15, "test": 30}

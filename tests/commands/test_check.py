@@ -58,6 +58,37 @@ def test_all_problems_are_said_at_once(tmp_path, capsys):
     assert "5. " in capsys.readouterr().out
 
 
+def landmarked(folder, texts):
+    """Rows of a cohort with these landmarks, a file a subject; "" for none."""
+    rows = cohort(folder)
+    for number, (row, text) in enumerate(zip(rows, texts, strict=True)):
+        row["landmarks"] = f"l{number}.csv" if text else ""
+        if text:
+            (folder / row["landmarks"]).write_text(text)
+    return rows
+
+
+def test_landmarks_are_opened_and_counted(tmp_path):
+    some = "x,y,z\n10,20,30\n12,22,32\n"
+    report = check(save_table(tmp_path, landmarked(tmp_path, ["", "", "", some, some])), jobs=1)
+    assert report.problems == ()
+    assert "landmarks: 2 of 5, 2 to 2 each" in report.text
+
+
+def test_all_that_is_wrong_with_landmarks_is_said(tmp_path):
+    some = "x,y,z\n10,20,30\n12,22,32\n"
+    wrong = ["x,y,z\n10,nan,30\n", "x,y,z\n10,20,300\n", some, "x,y,z\n10,20,30\n", ""]
+    rows = landmarked(tmp_path, wrong)
+    rows[4]["landmarks"] = "gone.csv"
+    said = [(problem.source, problem.problem) for problem in check(save_table(tmp_path, rows), jobs=1).problems]
+    assert said == [
+        (str(tmp_path / "l0.csv"), "line 2: y is 'nan', not a finite number"),
+        (str(tmp_path / "l1.csv"), f"landmark 1, at (10, 20, 300) in RAS mm, is outside {tmp_path / 's1.nii.gz'}"),
+        (str(tmp_path / "l3.csv"), f"it has 1 landmarks, and {tmp_path / 'l2.csv'} has 2"),
+        (str(tmp_path / "gone.csv"), "cannot be read (No such file or directory)"),
+    ]
+
+
 def test_splits_are_not_needed(tmp_path):
     rows = cohort(tmp_path)
     for row in rows:

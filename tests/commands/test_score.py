@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from nibabel.affines import apply_affine
 
 from smgicnet import cli
 from smgicnet.cohort.subjects import SubjectFiles
@@ -31,7 +32,7 @@ from tests.support.methods import block, build
 
 SHAPE = (24, 28, 26)
 REGIONAL = [name for name, metric in SCORED.items() if metric.regions == "rois"]
-BEYOND = ("parcels", "inverse_consistency", "integration_error", "endpoint_error", "seconds")
+BEYOND = ("parcels", "inverse_consistency", "integration_error", "endpoint_error", "tre", "seconds")
 METRICS = {name for name in SCORED if not name.startswith(BEYOND)}
 
 
@@ -200,6 +201,28 @@ def test_on_the_command_line(case, capsys):
     assert set(written["metric"]) == METRICS
     assert cli.main(["score", *arguments, "--transform", str(folder / "none.nii.gz")]) == 2
     assert "none.nii.gz: no such file" in capsys.readouterr().err
+
+
+def test_landmarks_give_the_target_registration_error(case, capsys):
+    """The middle of the voxel at (8, 9, 10), and where the field sends it, 3 mm off along the world's first axis."""
+    subjects, u, folder = case
+    at = np.array([8, 9, 10])
+    sent = apply_affine(subjects[1].affine, at + u[0, :, 8, 9, 10].numpy())
+    for name, point in (("fixed", apply_affine(subjects[0].affine, at)), ("moving", np.add(sent, [3, 0, 0]))):
+        (folder / f"{name}.csv").write_text("x,y,z\n{},{},{}\n".format(*point))
+    labels = ["--fixed-labels", str(folder / "fixed.nii.gz"), "--moving-labels", str(folder / "moving.nii.gz")]
+    arguments = ["score", *labels, "--transform", str(folder / "u.nii.gz")]
+    points = ["--fixed-landmarks", str(folder / "fixed.csv"), "--moving-landmarks", str(folder / "moving.csv")]
+    assert cli.main([*arguments, *points]) == 0
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("tre_mm")]
+    assert float(line.split()[1]) == pytest.approx(3, abs=2e-3)
+    assert cli.main([*arguments, *points[:2]]) == 2
+    assert "landmarks of one image alone" in capsys.readouterr().err
+    assert cli.main([*arguments, *points, "--out", str(folder / "moving.csv")]) == 2
+    assert "would replace the input" in capsys.readouterr().err
+    (folder / "moving.csv").write_text("x,y,z\n900,0,0\n")
+    assert cli.main([*arguments, *points]) == 2
+    assert "moving.csv: landmark 1, at (900, 0, 0) in RAS mm, is outside" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["fixed", "moving", "u"])

@@ -77,6 +77,14 @@ def test_what_quality_control_leaves_out_is_left_out_where_the_config_says_so(pr
     assert "3 stages, {} subjects train, {} validate, {} test".format(*count) in caplog.text
 
 
+def test_landmarks_are_found_beside_the_table_of_participants(prepared):
+    folder = prepared[1]
+    rows = "".join(f"{name}\t{split}\t{'../e.csv' if name == 'e' else ''}\n" for name, split in SPLITS.items())
+    (folder / "cohort/participants.tsv").write_text("subject\tsplit\tlandmarks\n" + rows)
+    test = standalone.prepared_subjects(folder, excluding=False)["test"]
+    assert [subject.landmarks for subject in test] == [folder / "cohort/../e.csv", None]
+
+
 def test_cut_and_started_again(prepared, monkeypatch, capsys):
     draw = training._batch
 

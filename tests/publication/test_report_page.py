@@ -36,7 +36,7 @@ from smgicnet.publication.tables.paper_tables import table1, table2
 from smgicnet.publication.tables.table import Row, Table
 from smgicnet.registration import fields
 from smgicnet.scoring.comparisons import compare_by_each
-from smgicnet.scoring.metrics import METRICS
+from smgicnet.scoring.metrics import COMPARED, METRICS
 from smgicnet.scoring.statistics import cohort_size, summarise, write_metrics
 from tests.support.chromium import require_browser
 
@@ -78,7 +78,8 @@ def write_tables(folder, metrics, labels, reference):
     context = {**cohort_size(metrics), "hardware": "2 cores of a test", "dataset": "demo", "resamples": 200}
     context["reference"] = labels["/".join(reference)]
     methods = [(*run, labels["/".join(run)]) for run in runs]
-    compared = compare_by_each(metrics, reference, [run for run in runs if run != reference], resamples=200, seed=0)
+    others = [run for run in runs if run != reference]
+    compared = compare_by_each(metrics, list(COMPARED), reference, others, resamples=200, seed=0)
     paper, summary = read_yaml(PAPER), summarise(metrics)
     tables = {
         "table1": [table := table1(summary, paper, "demo", methods, context)],

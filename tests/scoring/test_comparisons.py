@@ -27,6 +27,7 @@ from tests.support import ROOT
 
 OURS, OTHER = ("smgicnet", "raw"), ("icnet", "affine")
 OPTIONS = {"resamples": 200, "seed": 5}
+BY = ["dice", "endpoint_error_mm", "tre_mm"]
 
 
 def rows(run, values, *, roi="mean", seed=0, metric="dice"):
@@ -166,7 +167,7 @@ def test_each_metric_is_a_family_of_its_own():
     for run, more in ((OURS, 0.0), (OTHER, 1.0), (third, math.nan)):
         table += rows(run, {pair: error + more for pair, error in errors.items()}, roi="", metric="endpoint_error_mm")
     table = pd.DataFrame(table)
-    result = compare_by_each(table, OURS, [OTHER, third], **OPTIONS)
+    result = compare_by_each(table, BY, OURS, [OTHER, third], **OPTIONS)
     assert list(result) == RESULT
     dice = result["metric"] == "dice"
     pd.testing.assert_frame_equal(result[dice], compare(table, OURS, [OTHER, third], **OPTIONS))
@@ -174,13 +175,13 @@ def test_each_metric_is_a_family_of_its_own():
     assert (error["metric"], error["method"], error["roi"]) == ("endpoint_error_mm", "icnet", "mean")
     assert (error["difference"], error["low"], error["high"]) == pytest.approx((-1, -1, -1))
     assert error["p"] == error["p_holm"] == smallest_p(6, 200)  # not corrected for those of Dice
-    assert set(compare_by_each(table, third, [OURS], **OPTIONS)["metric"]) == {"dice"}
+    assert set(compare_by_each(table, BY, third, [OURS], **OPTIONS)["metric"]) == {"dice"}
 
 
 def test_comparisons_are_read_by_metric(tmp_path):
     table = random_rows(OURS, "abc", ["mean"], np.random.default_rng(0))
     table += random_rows(("007", "raw"), "abc", ["mean"], np.random.default_rng(1))
-    result = compare_by_each(pd.DataFrame(table), OURS, [("007", "raw")], **OPTIONS)
+    result = compare_by_each(pd.DataFrame(table), BY, OURS, [("007", "raw")], **OPTIONS)
     pd.concat([result, result.assign(metric="endpoint_error_mm")]).to_csv(tmp_path / "c.csv", index=False)
     pd.testing.assert_frame_equal(read_comparisons(tmp_path / "c.csv", "dice"), result)
     assert read_comparisons(tmp_path / "c.csv", "tre_mm").empty
@@ -188,9 +189,9 @@ def test_comparisons_are_read_by_metric(tmp_path):
 
 def test_what_cannot_be_compared_is_an_error():
     table = pd.DataFrame(rows(OURS, {("a", "b"): 0.5}) + rows(OTHER, {("a", "b"): 1.0}, metric="seconds"))
-    with pytest.raises(InputError, match="'syn' has no Dice in arm 'raw'"):
+    with pytest.raises(InputError, match="'syn' has no dice in arm 'raw'"):
         compare(table, ("syn", "raw"), [], **OPTIONS)
-    with pytest.raises(InputError, match="'icnet' has no Dice"):
+    with pytest.raises(InputError, match="'icnet' has no dice"):
         compare(table, OURS, [OTHER], **OPTIONS)
     with pytest.raises(InputError, match="more than one dataset"):
         compare(pd.concat([table, table.assign(dataset="oasis")]), OURS, [], **OPTIONS)

@@ -8,6 +8,7 @@ import torch
 
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import Volume
+from smgicnet.imaging.landmarks import Landmarks
 from smgicnet.methods.contract import Registration
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.registration import fields
@@ -377,11 +378,11 @@ def test_folds_are_of_the_deformation_and_not_of_the_grids():
 
 
 def test_rows_stand_in_the_order_of_the_metrics():
-    truth = constant_world_field((0, 0, 0))
+    truth, points = constant_world_field((0, 0, 0)), Landmarks("l.csv", np.ones((1, 3)), None)
     parcels = label_blobs(labels=(1, 36))
     pair = (
-        subject("a", to_template=truth, parcels=parcels),
-        subject("b", from_template=truth, parcels=parcels),
+        subject("a", to_template=truth, parcels=parcels, landmarks=points),
+        subject("b", from_template=truth, parcels=parcels, landmarks=points),
     )
     rows = score_pair(*pair, registration(zero_field()), registration(zero_field()), ROIS)
     assert list(dict.fromkeys(row["metric"] for row in rows)) == list(SCORED)

@@ -10,8 +10,17 @@ from smgicnet.scoring.shown_pairs import read_shown_pairs
 with job_log(snakemake.log[0]):
     given, params, output = snakemake.input, snakemake.params, snakemake.output
     names, truth = params.subjects, [Path(path) for path in given.truth]
+    landmarks = dict(zip(params.landmarked, map(Path, given.landmarks)))
     subjects = {
-        name: SubjectFiles(name, Path(image), Path(labels), tuple(truth[index :: len(names)]), Path(parcels), template)
+        name: SubjectFiles(
+            name,
+            Path(image),
+            Path(labels),
+            tuple(truth[index :: len(names)]),
+            Path(parcels),
+            template,
+            landmarks.get(name),
+        )
         for index, (name, image, labels, parcels, template) in enumerate(
             zip(names, given.images, given.labels, given.parcels, params.templates)
         )

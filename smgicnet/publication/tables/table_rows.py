@@ -44,6 +44,7 @@ _ORDER = (
     "endpoint_error_mm",
     "endpoint_error_cortex_mm",
     "endpoint_error_deep_mm",
+    "tre_mm",
     "affine_seconds",
     "hd95_mm",
     "parcels_dice",
