@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations, product
+from itertools import combinations, product, zip_longest
 from math import isqrt
 from pathlib import Path
 
@@ -152,21 +152,27 @@ def unordered_pairs(subjects: Sequence[str]) -> list[tuple[str, str]]:
     return list(combinations(subjects, 2))
 
 
-def some_pairs(subjects: Sequence[str], count: int, seed: int) -> list[tuple[str, str]]:
-    """``count`` of the ordered pairs, (fixed, moving), or all where there are fewer, as ``seed`` draws them.
+def some_pairs(groups: Sequence[Sequence[str]], count: int, seed: int) -> list[tuple[str, str]]:
+    """``count`` of the ordered pairs within groups, (fixed, moving), or all where there are fewer, drawn by ``seed``.
 
-    The subjects are a ring in an order that the seed alone decides. First come its neighbours, then those that are two
-    apart, and so on: as far as ``count`` allows it, pairs share no subject, and everyone is fixed and moving equally
-    often. More pairs begin with the same ones.
+    The subjects of a group are a ring in an order that the seed alone decides. First come its neighbours, then those
+    that are two apart, and so on; groups take turns. As far as ``count`` allows it, pairs share no subject, and
+    everyone is fixed and moving equally often. More pairs begin with the same ones.
     """
 
     def place(name: str) -> str:
         return hashlib.sha256(f"{seed}\t{name}".encode()).hexdigest()
 
-    ring = sorted(subjects, key=place)
+    rings = sorted((sorted(group, key=place) for group in groups if group), key=lambda ring: place(ring[0]))
+    turns = zip_longest(*map(_ring_pairs, rings))
+    return [pair for turn in turns for pair in turn if pair][:count]
+
+
+def _ring_pairs(ring: Sequence[str]) -> list[tuple[str, str]]:
+    """Every ordered pair of a ring, nearest first; every second neighbour first, so that they share no subject."""
     size = len(ring)
     starts = [*range(0, size, 2), *range(1, size, 2)]
-    return [(ring[i], ring[(i + apart) % size]) for apart in range(1, size) for i in starts][:count]
+    return [(ring[i], ring[(i + apart) % size]) for apart in range(1, size) for i in starts]
 
 
 def shards(subjects: Sequence[str], size: int) -> list[list[tuple[str, str]]]:

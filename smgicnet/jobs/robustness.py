@@ -41,7 +41,7 @@ class Robustness:
     @cache  # noqa: B019 (a study lives as long as its process)
     def pairs(self, dataset: str) -> list[Pair]:
         """The ordered pairs, fixed and moving, of which the moving head is changed."""
-        return some_pairs(self._study.subjects(dataset, "test"), self._block["pairs"] or 0, self._block["seed"])
+        return some_pairs(self._study.groups(dataset), self._block["pairs"] or 0, self._block["seed"])
 
     def pair_seconds(self, dataset: str, name: str) -> float:
         """Seconds of a pair in all of its changes, of a method or of alignments; a method takes it as it lies, too."""

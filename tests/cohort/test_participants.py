@@ -177,11 +177,11 @@ def test_a_pair_of_which_one_is_excluded_is_left_out(tmp_path):
 @pytest.mark.parametrize("size", [2, 3, 6, 7])
 def test_some_pairs_are_ordered_pairs_without_end_or_repetition(size):
     names = [f"s{number}" for number in range(size)]
-    every = some_pairs(names, 1000, 1)
+    every = some_pairs([names], 1000, 1)
     assert len(every) == len(set(every)) == size * (size - 1)
     assert all(fixed != moving for fixed, moving in every)
     for count in (0, 1, 3):
-        assert some_pairs(names, count, 1) == every[:count]
+        assert some_pairs([names], count, 1) == every[:count]
     for role in (0, 1):  # once around the ring everyone is fixed once, and moving once
         assert sorted(pair[role] for pair in every[:size]) == names
     assert len({name for pair in every[: size // 2] for name in pair}) == size // 2 * 2
@@ -189,5 +189,14 @@ def test_some_pairs_are_ordered_pairs_without_end_or_repetition(size):
 
 def test_some_pairs_depend_on_the_seed_and_not_on_the_order_of_subjects():
     names = [f"s{number}" for number in range(6)]
-    assert some_pairs(names, 3, 1) == some_pairs(names[::-1], 3, 1) != some_pairs(names, 3, 2)
-    assert some_pairs(["one"], 3, 1) == some_pairs([], 3, 1) == []
+    assert some_pairs([names], 3, 1) == some_pairs([names[::-1]], 3, 1) != some_pairs([names], 3, 2)
+    assert some_pairs([["one"], []], 3, 1) == some_pairs([], 3, 1) == []
+
+
+def test_some_pairs_are_of_every_group_in_turn():
+    groups = [["a1", "a2"], ["b1", "b2", "b3"], ["c1", "c2"]]
+    every = some_pairs(groups, 100, 1)
+    assert len(every) == 2 + 6 + 2
+    assert all(fixed[0] == moving[0] for fixed, moving in every)
+    assert {fixed[0] for fixed, _ in every[:3]} == {*"abc"}
+    assert every == some_pairs(groups[::-1], 100, 1)
