@@ -23,7 +23,7 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import DEVICE, in_turn, report
-from smgicnet.cohort.rendering import to_rois
+from smgicnet.cohort.rendering import to_labels
 from smgicnet.cohort.template import load_template
 from smgicnet.config.completion import complete, complete_method, load
 from smgicnet.core.provenance import hardware
@@ -34,7 +34,7 @@ from smgicnet.methods import METHODS
 from smgicnet.methods.contract import LearnedMethod
 from smgicnet.methods.device import has_bfloat16, to_device
 from smgicnet.preparation import preprocessing
-from smgicnet.preparation.label_protocols import roi_names
+from smgicnet.preparation.label_protocols import map_labels, roi_names
 from smgicnet.preparation.preprocessing import common_affine
 from smgicnet.registration.fields import Flow, resample
 from smgicnet.registration.losses import local_ncc
@@ -191,8 +191,8 @@ def bench_registration(size: int, repeats: int) -> None:
 def bench_scoring(size: int, repeats: int) -> None:
     """The parts of scoring a pair, on one thread: the template's label map and the same, deformed."""
     template = load_template()
-    volume, grid = Volume(to_rois(template.classes), template.affine), Grid((size,) * 3, 192 / size)
-    affine = common_affine(volume, brain_centre(template.classes > 0), grid)
+    volume, grid = Volume(map_labels(to_labels(template.regions)), template.affine), Grid((size,) * 3, 192 / size)
+    affine = common_affine(volume, brain_centre(template.regions > 0), grid)
     labels = preprocessing.resample(volume, affine, grid.shape, order=0)
     coarse = torch.randn(1, 3, *[7] * 3, generator=torch.Generator().manual_seed(0))
     field = resample(coarse, grid.shape) * 6 / grid.spacing  # about 6 mm

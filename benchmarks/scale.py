@@ -22,6 +22,7 @@ import torch
 from scipy import ndimage
 
 from smgicnet.config.completion import complete_method
+from smgicnet.core.layout import PREPARED
 from smgicnet.core.provenance import hardware
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.images import read_labels, write_volume
@@ -68,9 +69,9 @@ def bench_preprocessing(scans: list[tuple[Path, Path]], folder: Path) -> list[Pa
     print(f"\n**Preprocessing {len(scans)} scans ({size / 1e9:.1f} GB) one after the other in one process**\n")
     print("| subjects done | seconds each | own memory (MiB) | highest so far (MiB) |\n|---|---|---|---|")
     for number, (image, labels) in enumerate(scans, start=1):
-        out = [folder / f"{number:03d}" / name for name in ("image.nii", "labels.nii", "preprocessing.json")]
-        write_prepared(prepare(image, labels, GRID), *out)
-        prepared.append(out[0])
+        out = {kind: folder / f"{number:03d}" / name for kind, name in PREPARED.items()}
+        write_prepared(prepare(image, labels, GRID), out)
+        prepared.append(out["image"])
         if number in (2, len(scans) // 4, len(scans) // 2, len(scans)):
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             seconds = (time.perf_counter() - start) / number

@@ -9,7 +9,7 @@ rule align_subject:
         prepared=paths.prepared("raw", "{subject}", "image"),
         reference=lambda w: files.prepared(w, study.subjects(w.dataset, "train")[:1], "image")[0],
     output:
-        **{kind: paths.prepared("affine", "{subject}", kind) for kind in ("image", "labels", "preprocessing")},
+        **{kind: paths.prepared("affine", "{subject}", kind) for kind in PREPARED},
     log:
         paths.log("align/subjects/{subject}"),
     conda:

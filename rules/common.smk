@@ -13,13 +13,16 @@ from smgicnet.core.layout import (
     BENCHMARK,
     METRICS,
     METRICS_RECORD,
+    PREPARED,
+    ROBUSTNESS,
     SHARD_METRICS,
     SHARD_RECORD,
     TABLE_FORMS,
     DatasetPaths,
 )
 from smgicnet.core.process import keep_waiting_short
-from smgicnet.jobs.code import registering_code, scoring_codes, training_code
+from smgicnet.jobs.changed_heads import ChangedHeads
+from smgicnet.jobs.code import registering_code, robustness_code, scoring_codes, training_code
 from smgicnet.jobs.needs import PAGE_KB, SCAN_KB, STAGE_KB, StudyNeeds
 from smgicnet.jobs.starting import open_study, start, what_was_decided
 from smgicnet.jobs.study_files import StudyFiles
@@ -45,6 +48,7 @@ except InputError as error:
     raise WorkflowError(str(error)) from None
 
 files, needs = StudyFiles(study), StudyNeeds(StudyFiles(study))
+changed = ChangedHeads(files, needs)
 paths = DatasetPaths.of("{dataset}")
 run = paths.run("{arm}", "{method}", "{seed}")
 
@@ -60,7 +64,8 @@ def environment(name):
 
 
 SCRIPTS = {
-    name: Path(repository_file(f"workflow/scripts/{name}.py")) for name in ("align_subject", "preprocess_subject")
+    name: Path(repository_file(f"workflow/scripts/{name}.py"))
+    for name in ("align_subject", "change_subject", "preprocess_subject")
 }
 
 

@@ -77,7 +77,7 @@ rule preprocess:
         unpack(files.source),
         records=files.step_records,
     output:
-        **{kind: paths.prepared("raw", "{subject}", kind) for kind in ("image", "labels", "preprocessing")},
+        **{kind: paths.prepared("raw", "{subject}", kind) for kind in PREPARED},
     log:
         paths.log("preprocess/{subject}"),
     conda:

@@ -7,6 +7,7 @@ rule register_shard:
         # in the affine arm too: an image or label map is resampled once, through affine and deformation
         images=lambda w: files.prepared(w, files.shard_subjects(w), "image"),
         labels=lambda w: files.prepared(w, files.shard_subjects(w), "labels"),
+        parcels=lambda w: files.prepared(w, files.shard_subjects(w), "parcels"),
         alignments=lambda w: files.alignments(w, "alignments.json"),
         truth=files.truth,
         landmarks=files.landmarks,
@@ -32,6 +33,7 @@ rule register_shard:
         block=lambda w: study.registering_block(w.method),
         subjects=files.shard_subjects,
         landmarked=files.landmarked,
+        templates=files.templates,
         pairs=files.shard_pairs,
         code=lambda w: registering_code(study.methods[w.method]["type"]),
         scoring=scoring_codes(),
@@ -106,7 +108,10 @@ use rule register_shown as register_shown_on_cpu with:
 rule gather_metrics:
     input:
         metrics=lambda w: files.shards(w, SHARD_METRICS),
-        records=lambda w: files.shards(w, SHARD_RECORD) + files.alignments(w, "record.json"),
+        changed=lambda w: changed.shards(w, SHARD_METRICS),
+        records=lambda w: (
+            files.shards(w, SHARD_RECORD) + files.alignments(w, "record.json") + changed.records(w, SHARD_RECORD)
+        ),
     output:
         metrics=run.file(METRICS),
         record=run.file(METRICS_RECORD),

@@ -11,7 +11,7 @@ from smgicnet.commands.options import make_parser
 from smgicnet.core.errors import InputError, printable
 from smgicnet.core.interruption import REQUEUE, Interrupted
 from smgicnet.core.process import keep_waiting_short
-from smgicnet.methods.shipped import find_weights
+from smgicnet.core.shipped import find_weights
 
 
 def _register(arguments: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ ROOMS = {
     "config": {"core"},
     "registration": set(),
     "imaging": {"core"},
-    "preparation": {"core", "imaging"},
+    "preparation": {"core", "registration", "imaging"},
     "cohort": {"core", "registration", "imaging", "preparation"},
     "methods": {"core", "config", "registration", "imaging", "preparation"},
     "training": {"core", "registration", "preparation", "methods"},
@@ -30,7 +30,7 @@ ROOMS["commands"] = {*ROOMS}
 # Beside the rooms is the command line; these are the modules that it imports, "room.*" for any of a room.
 CLI = {
     "core.*", "commands.*", "imaging.transform_chain",
-    "methods.shipped", "methods.published_weights", "methods.weights",
+    "methods.published_weights", "methods.weights",
 }  # fmt: skip
 FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

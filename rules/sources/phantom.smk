@@ -1,8 +1,12 @@
-# The embedded cohort: each subject is generated, with its true transforms.
+# Generated subjects with their true transforms, of the embedded brain or of label maps of other people.
 from math import prod
+
+CUT_TO_THE_BRAIN = (90, 110, 100)  # about the shape of an image that is cut to its brain, at 2 mm
 
 
 rule render_phantom:
+    input:
+        files.anatomy,
     output:
         **made["phantom"],
     log:
@@ -12,11 +16,11 @@ rule render_phantom:
     conda:
         f"../{environment('torch')}"
     resources:
-        expected_ms=needs.with_torch(1.5),
-        kilobytes=lambda w: 8 * prod(study.datasets[w.dataset]["source"]["shape"]) // 1000,
+        expected_ms=lambda w: needs.with_torch(10 if files.anatomy(w) else 1.5),
+        kilobytes=lambda w: 8 * prod(study.datasets[w.dataset]["source"]["shape"] or CUT_TO_THE_BRAIN) // 1000,
     params:
         source=lambda w: recipe(study.datasets[w.dataset]["source"]),
-        index=lambda w: study.cohort(w.dataset).index.get_loc(w.subject),
+        index=lambda w: int(study.cohort(w.dataset).at[w.subject, "stream"]),
         code=code("render_phantom"),
     script:
         "../../workflow/scripts/render_phantom.py"

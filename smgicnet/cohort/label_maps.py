@@ -9,7 +9,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
 
-from smgicnet.cohort.rendering import RenderConfig, render, streams, to_classes, to_rois
+from smgicnet.cohort.rendering import RenderConfig, render, streams, to_classes, to_labels, to_regions
 from smgicnet.cohort.template import load_template
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.foreground import bounding_box
@@ -29,10 +29,11 @@ class LabelMapConfig:
 
 
 def make_from_label_map(path: str | Path, index: int, config: LabelMapConfig) -> tuple[Volume, Volume]:
-    """A T1-like image (float32) and its label map (uint8) from a FreeSurfer label map of a head or brain.
+    """A T1-like image (float32) and its label map from a FreeSurfer label map of a head or brain.
 
     Pose, orientation and world are the file's own; the grid is brought to ``config.spacing`` and cropped to the
-    brain and ``config.margin``. ``index`` is the subject's, for the seed.
+    brain and ``config.margin``. The label map holds ROIs and the cortical parcels that there are, see `to_labels`.
+    ``index`` is the subject's, for the seed.
     Raises `InputError` when the file is unusable or holds no brain.
     """
     source = read_labels(path)
@@ -41,15 +42,15 @@ def make_from_label_map(path: str | Path, index: int, config: LabelMapConfig) ->
     to_source = source.affine.copy()
     to_source[:3, :3] *= step
     shape = tuple(int(n) for n in np.ceil(np.array(source.data.shape) / step))
-    classes = to_classes(ndimage.affine_transform(source.data, np.diag(step), output_shape=shape, order=0))
-    if not to_rois(classes).any():
+    regions = to_regions(ndimage.affine_transform(source.data, np.diag(step), output_shape=shape, order=0))
+    if not to_labels(regions).any():
         raise InputError(path, "none of the 36 ROIs is in it", f"Give FreeSurfer labels, or extend {LABEL_TABLE.name}")
-    box = bounding_box(classes > 0)
+    box = bounding_box(regions > 0)
     margin = int(np.ceil(config.margin / config.spacing))
     start, stop = np.maximum(box[:, 0] - margin, 0), box[:, 1] + 1 + margin
-    classes = classes[tuple(slice(a, b) for a, b in zip(start, stop))]
+    regions = regions[tuple(slice(a, b) for a, b in zip(start, stop))]
     affine = to_source.copy()
     affine[:3, 3] = apply_affine(to_source, start.astype(np.float64))
     (rng,) = streams(config.seed, index, 1)
-    image = render(classes, load_template().tissues, rng, config.render)
-    return Volume(image, affine), Volume(to_rois(classes), affine)
+    image = render(to_classes(regions), load_template().tissues, rng, config.render)
+    return Volume(image, affine), Volume(to_labels(regions), affine)

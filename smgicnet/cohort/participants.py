@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ SPLITS = ("train", "val", "test")
 COLUMNS = ("subject", "image", "labels", "split")
 FILE_COLUMNS = ("image", "labels", "mask", "landmarks")
 TRUTH_COLUMNS = ("to_template", "from_template")
+ANATOMY = "anatomy"  # the name of the template that the true transforms lead to, where there are several
 SUBJECT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -30,7 +32,8 @@ def read_participants(
     Parameters
     ----------
     path : tab-separated, columns ``subject image labels mask landmarks split`` and, where the true transforms are
-        known, ``to_template from_template``; file paths are relative to the table's folder
+        known, ``to_template from_template``, with ``anatomy`` where these lead to several templates; file paths are
+        relative to the table's folder
     counts, seed : when the table has no ``split`` column, draw that many of each split (see `draw_splits`)
     segmented : whether label maps will be made, so that none have to be given
 
@@ -127,8 +130,9 @@ def draw_splits(
 def write_participants(table: pd.DataFrame, path: str | Path) -> None:
     """Write a participants table (indexed by subject), file paths relative to its folder."""
     folder = Path(path).parent
-    table = table[[column for column in (*COLUMNS, "mask", "landmarks", *TRUTH_COLUMNS) if column in table]].copy()
-    for column in table.columns.drop("split"):
+    columns = (*COLUMNS, "mask", "landmarks", *TRUTH_COLUMNS, ANATOMY)
+    table = table[[column for column in columns if column in table]].copy()
+    for column in table.columns.difference(["split", ANATOMY]):
         table[column] = [Path(os.path.relpath(value, folder)).as_posix() if value else "" for value in table[column]]
     write_tsv(table.rename_axis("subject").reset_index(), path)
 
@@ -148,6 +152,23 @@ def unordered_pairs(subjects: Sequence[str]) -> list[tuple[str, str]]:
     return list(combinations(subjects, 2))
 
 
+def some_pairs(subjects: Sequence[str], count: int, seed: int) -> list[tuple[str, str]]:
+    """``count`` of the ordered pairs, (fixed, moving), or all where there are fewer, as ``seed`` draws them.
+
+    The subjects are a ring in an order that the seed alone decides. First come its neighbours, then those that are two
+    apart, and so on: as far as ``count`` allows it, pairs share no subject, and everyone is fixed and moving equally
+    often. More pairs begin with the same ones.
+    """
+
+    def place(name: str) -> str:
+        return hashlib.sha256(f"{seed}\t{name}".encode()).hexdigest()
+
+    ring = sorted(subjects, key=place)
+    size = len(ring)
+    starts = [*range(0, size, 2), *range(1, size, 2)]
+    return [(ring[i], ring[(i + apart) % size]) for apart in range(1, size) for i in starts][:count]
+
+
 def shards(subjects: Sequence[str], size: int) -> list[list[tuple[str, str]]]:
     """Every unordered pair once, in jobs of at most ``size`` pairs that share few subjects.
 
@@ -164,6 +185,18 @@ def shards(subjects: Sequence[str], size: int) -> list[list[tuple[str, str]]]:
         jobs.append(unordered_pairs(group))
         jobs += [list(product(earlier, group)) for earlier in groups[:number]]
     return [pairs for pairs in jobs if pairs]
+
+
+def shards_of_groups(groups: Sequence[Sequence[str]], size: int) -> list[list[tuple[str, str]]]:
+    """Every unordered pair within each group once, as `shards` has it; small groups share a job."""
+    jobs: list[list[tuple[str, str]]] = []
+    for group in groups:
+        own = shards(group, size)
+        if jobs and len(own) == 1 and len(jobs[-1]) + len(own[0]) <= size:
+            jobs[-1] += own[0]
+        else:
+            jobs += own
+    return jobs
 
 
 def write_pairs(pairs: Iterable[tuple[str, str]], path: str | Path) -> None:

@@ -1,6 +1,7 @@
-"""The embedded cohort: synthetic T1-like images of subjects whose true transforms are known.
+"""Synthetic T1-like images of subjects whose true transforms are known, from the embedded brain or from others.
 
 All transforms here act on world points in RAS mm and pull back: ``subject(x) = template(T(x))``, ``T = phi_v o A``.
+Two subjects of one template, twins, have a known map between them; those of different templates have none.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from nibabel.affines import apply_affine
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from smgicnet.cohort.rendering import RenderConfig, render, streams, to_rois
+from smgicnet.cohort.rendering import RenderConfig, render, streams, to_classes, to_labels
 from smgicnet.cohort.template import Template, load_template
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.displacements import apply_field, grid_points
@@ -20,6 +21,8 @@ from smgicnet.imaging.images import Volume, reoriented
 
 FIELD_SPACING = 3.0  # mm; linear interpolation of the default velocities then errs by less than 0.1 mm
 FIELD_MARGIN = 40.0  # mm around the template's brain, in which the velocity falls to 0
+SPARSE = 11  # of so many of a brain's voxels one is looked at for its box
+IMAGE_MARGIN = 10.0  # mm of background around a brain to which the image is cut
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class PhantomConfig:
 
     kind: str
     seed: int
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
     spacing: float
     rotation: float
     scale: float
@@ -135,9 +138,9 @@ def _exponentials(velocity: np.ndarray, deformation: float) -> tuple[np.ndarray,
 
 @dataclass(frozen=True)
 class PhantomSubject:
-    """``image`` float32 and ``labels`` uint8 in one stored orientation; the true T and T^-1 as displacement fields
-    ``(X, Y, Z, 3)`` float32 in RAS mm: ``to_template`` on a subject-space grid, ``from_template`` on a template-space
-    one (read them with `apply_field`)."""
+    """``image`` float32 and ``labels`` (FreeSurfer's ids) in one stored orientation; the true T and T^-1 as
+    displacement fields ``(X, Y, Z, 3)`` float32 in RAS mm: ``to_template`` on a subject-space grid, ``from_template``
+    on a template-space one (read them with `apply_field`)."""
 
     image: Volume
     labels: Volume
@@ -145,32 +148,48 @@ class PhantomSubject:
     from_template: Volume
 
 
-def make_phantom(index: int, config: PhantomConfig) -> PhantomSubject:
-    """Subject ``index`` of the embedded cohort, the same bytes for the same seed, index and config.
+def make_phantom(index: int, config: PhantomConfig, template: Template | None = None) -> PhantomSubject:
+    """Subject ``index`` of a ``template``, by default the embedded one.
 
-    Raises `InputError` when the brain does not fit into the image or the deformation folds.
+    It is the same bytes for the same seed, index, config and template. Raises `InputError` when the brain does not fit
+    into the image or the deformation folds.
     """
     shape_rng, render_rng, storage_rng = streams(config.seed, index, 3)
-    template = load_template()
+    template = template or load_template()
     transform = draw_transform(template, shape_rng, config)
-    affine = np.diag([config.spacing, config.spacing, config.spacing, 1.0])
-    affine[:3, 3] = template.centre - config.spacing * (np.array(config.shape) - 1) / 2
-    classes = template.lookup(transform.to_template(grid_points(config.shape, affine)))
-    if any(np.take(classes, end, axis).any() for axis in range(3) for end in (0, -1)):
+    shape, affine = _field_of_view(template, transform, config)
+    regions = template.lookup(transform.to_template(grid_points(shape, affine)))
+    if any(np.take(regions, end, axis).any() for axis in range(3) for end in (0, -1)):
         raise InputError(
-            f"source.shape {list(config.shape)}",
-            f"the brain of subject {index} does not fit into the image",
-            "Enlarge source.shape or source.spacing, or lower source.translation",
+            f"source.shape {list(shape)}",
+            "a subject's brain does not fit into the image",
+            "Enlarge source.shape or source.spacing, or set source.shape: null, which cuts each image to its brain",
         )
-    image = render(classes, template.tissues, render_rng, config.render)
+    image = render(to_classes(regions), template.tissues, render_rng, config.render)
     codes = config.orientations[storage_rng.integers(len(config.orientations))]
-    to_template, from_template = _true_fields(transform, config.shape, affine)
+    to_template, from_template = _true_fields(transform, shape, affine)
     return PhantomSubject(
         reoriented(Volume(image, affine), codes),
-        reoriented(Volume(to_rois(classes), affine), codes),
+        reoriented(Volume(to_labels(regions), affine), codes),
         to_template,
         from_template,
     )
+
+
+def _field_of_view(
+    template: Template, transform: SubjectTransform, config: PhantomConfig
+) -> tuple[tuple[int, ...], np.ndarray]:
+    """Shape and affine of a subject's image, with the world's axes: of the config's shape around the template's centre,
+    or else of the subject's own brain with `IMAGE_MARGIN` around it."""
+    affine = np.diag([config.spacing, config.spacing, config.spacing, 1.0])
+    if config.shape is not None:
+        affine[:3, 3] = template.centre - config.spacing * (np.array(config.shape) - 1) / 2
+        return config.shape, affine
+    some = np.argwhere(template.regions > 0)[::SPARSE]
+    brain = transform.from_template(apply_affine(template.affine, some))
+    low, high = brain.min(axis=0) - IMAGE_MARGIN, brain.max(axis=0) + IMAGE_MARGIN
+    affine[:3, 3] = low
+    return tuple(int(n) + 1 for n in np.ceil((high - low) / config.spacing)), affine
 
 
 def _true_fields(transform: SubjectTransform, shape: tuple[int, ...], affine: np.ndarray) -> tuple[Volume, Volume]:

@@ -1,4 +1,9 @@
-"""From a map of tissue classes to a skull-stripped T1-like image."""
+"""From a map of tissue classes to a skull-stripped T1-like image.
+
+A map of regions, int16, holds what both an image and a label map are made from: a voxel's class, or FreeSurfer's id of
+the cortical parcel that it is in. A class is an ROI's id, `OTHER_TISSUE` or `UNLABELLED`, a number below 256; 0 is no
+brain.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from smgicnet.preparation.label_protocols import map_labels, roi_names
+from smgicnet.preparation.parcels import map_parcels, parcel_labels
 
 # Rendered, but 0 in a label map. FreeSurfer ids that are brain tissue of none of the 36 ROIs: without the corpus
 # callosum (251-255) a brain would have a hole. In the template also brain voxels that the atlas leaves out.
@@ -39,16 +45,26 @@ class Tissue:
     spread: float
 
 
-def to_classes(labels: np.ndarray) -> np.ndarray:
-    """Source labels to classes: the ROIs of ``config/labels/`` and `OTHER_TISSUE`; the rest is no brain, 0."""
-    classes = map_labels(labels)
-    classes[np.isin(labels, OTHER_TISSUE_IDS)] = OTHER_TISSUE
+def to_regions(labels: np.ndarray) -> np.ndarray:
+    """Source labels to regions: the ROIs of ``config/labels/``, parcels and `OTHER_TISSUE`; the rest is no brain, 0."""
+    regions = map_labels(labels).astype(np.int16)
+    regions[np.isin(labels, OTHER_TISSUE_IDS)] = OTHER_TISSUE
+    parcels = map_parcels(labels)
+    return np.where(parcels > 0, parcel_labels(parcels), regions)
+
+
+def to_classes(regions: np.ndarray) -> np.ndarray:
+    """Regions to classes, uint8: a parcel is the cortex of its side."""
+    parcels = regions > UNLABELLED
+    classes = np.where(parcels, 0, regions).astype(np.uint8)
+    classes[parcels] = map_labels(regions[parcels])
     return classes
 
 
-def to_rois(classes: np.ndarray) -> np.ndarray:
-    """Classes to what is written as a label map: ROI ids only."""
-    return np.where(classes < OTHER_TISSUE, classes, 0).astype(np.uint8)
+def to_labels(regions: np.ndarray) -> np.ndarray:
+    """Regions to what is written as a label map: FreeSurfer's ids of ROIs, uint8, or, with those of parcels, int16."""
+    labels = np.where((regions == OTHER_TISSUE) | (regions == UNLABELLED), 0, regions)
+    return labels if (labels > UNLABELLED).any() else labels.astype(np.uint8)
 
 
 def measure_tissues(image: np.ndarray, classes: np.ndarray) -> dict[int, Tissue]:

@@ -43,6 +43,11 @@ def inspect_cohort(dataset: Mapping, folder: str | Path) -> tuple[pd.DataFrame |
         return SOURCES[dataset["source"]["kind"]](dataset["source"]).in_spite_of(error)
 
 
+def groups_of(dataset: Mapping, table: pd.DataFrame) -> list[list[str]]:
+    """The test subjects of ``table`` in groups, within which all pairs are registered, see `Source.groups`."""
+    return SOURCES[dataset["source"]["kind"]](dataset["source"]).groups(table)
+
+
 def recipe(source: Mapping) -> dict:
     """A completed ``source`` block as far as one subject's files depend on it: another test subject renders nothing
     anew."""

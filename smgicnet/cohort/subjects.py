@@ -10,11 +10,15 @@ from pathlib import Path
 class SubjectFiles:
     """Where one preprocessed subject is.
 
-    ``truth`` holds its two template fields, or nothing. ``landmarks``: None, the default, where it has none.
+    ``truth`` holds its two template fields, or nothing. ``parcels``: the map of its cortical parcels; None, the
+    default, where it is not needed. ``template``: the name of the template that the fields lead to; empty, the default,
+    where all subjects have one. ``landmarks``: None, the default, where it has none.
     """
 
     name: str
     image: Path
     labels: Path | None = None
     truth: tuple[Path, ...] = ()
+    parcels: Path | None = None
+    template: str = ""
     landmarks: Path | None = None

@@ -1,4 +1,4 @@
-"""The brain that subjects are generated from, with the intensities that all images are rendered with."""
+"""The brains that subjects are generated from, with the intensities that all images are rendered with."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
 
-from smgicnet.cohort.rendering import UNLABELLED, Tissue, measure_tissues, to_classes
+from smgicnet.cohort.rendering import UNLABELLED, Tissue, measure_tissues, to_classes, to_labels, to_regions
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.foreground import bounding_box
 from smgicnet.imaging.images import read_image, read_labels
+from smgicnet.preparation.label_protocols import LABEL_TABLE
 
 
 @dataclass(frozen=True)
 class Template:
-    """``classes`` uint8 ``(X, Y, Z)``: ROI ids, `OTHER_TISSUE`, `UNLABELLED`, 0 outside the brain; ``affine`` (4, 4);
-    the ``box (2, 3)`` of the brain in world mm, low and high; ``tissues`` by class."""
+    """``regions`` int16 ``(X, Y, Z)``, see `smgicnet.cohort.rendering`, 0 outside the brain; ``affine`` (4, 4); the
+    ``box (2, 3)`` of the brain in world mm, low and high; ``tissues`` by class."""
 
-    classes: np.ndarray
+    regions: np.ndarray
     affine: np.ndarray
     box: np.ndarray
     tissues: Mapping[int, Tissue]
@@ -35,8 +36,8 @@ class Template:
         return self.box.mean(axis=0)
 
     def lookup(self, points: np.ndarray) -> np.ndarray:
-        """Classes at world ``points (..., 3)``, nearest voxel, 0 outside the grid."""
-        return _nearest(self.classes, apply_affine(np.linalg.inv(self.affine), points))
+        """Regions at world ``points (..., 3)``, nearest voxel, 0 outside the grid."""
+        return _nearest(self.regions, apply_affine(np.linalg.inv(self.affine), points))
 
 
 def _nearest(data: np.ndarray, index: np.ndarray) -> np.ndarray:
@@ -61,16 +62,28 @@ def load_template() -> Template:
     image = read_image(data / "templates" / "MNI152_T1_1mm_brain.nii.gz")
     atlas = read_labels(data / "atlases" / "atlas_desikan_killiany.nii.gz")
     to_atlas = np.linalg.inv(atlas.affine) @ image.affine
-    classes = ndimage.affine_transform(
-        to_classes(atlas.data), to_atlas[:3, :3], to_atlas[:3, 3], output_shape=image.data.shape, order=0
+    regions = ndimage.affine_transform(
+        to_regions(atlas.data), to_atlas[:3, :3], to_atlas[:3, 3], output_shape=image.data.shape, order=0
     )
-    classes[(image.data > 0) & (classes == 0)] = UNLABELLED
-    classes.setflags(write=False)  # every subject of a process shares it
-    corners = np.array(list(product(*bounding_box(classes > 0))), dtype=np.float64)
-    corners = apply_affine(image.affine, corners)
-    return Template(
-        classes,
-        image.affine,
-        np.stack([corners.min(axis=0), corners.max(axis=0)]),
-        measure_tissues(image.data, classes),
-    )
+    regions[(image.data > 0) & (regions == 0)] = UNLABELLED
+    regions.setflags(write=False)  # every subject of a process shares it
+    tissues = measure_tissues(image.data, to_classes(regions))
+    return Template(regions, image.affine, _brain_box(regions, image.affine), tissues)
+
+
+def load_anatomy(path: str | Path) -> Template:
+    """The brain of a FreeSurfer label map of a head or brain, wherever it lies, with the tissues of `load_template`.
+
+    Raises `InputError` when the file is unusable or holds no brain.
+    """
+    source = read_labels(path)
+    regions = to_regions(source.data)
+    if not to_labels(regions).any():
+        raise InputError(path, "none of the 36 ROIs is in it", f"Give FreeSurfer labels, or extend {LABEL_TABLE.name}")
+    return Template(regions, source.affine, _brain_box(regions, source.affine), load_template().tissues)
+
+
+def _brain_box(regions: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """The lowest and highest coordinates of the brain in world mm, ``(2, 3)``."""
+    corners = apply_affine(affine, np.array(list(product(*bounding_box(regions > 0))), dtype=np.float64))
+    return np.stack([corners.min(axis=0), corners.max(axis=0)])

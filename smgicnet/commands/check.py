@@ -21,6 +21,7 @@ from smgicnet.config.completion import load
 from smgicnet.config.schemas import schema
 from smgicnet.core.errors import InputError, attempt, printable
 from smgicnet.core.layout import DatasetPaths
+from smgicnet.core.shipped import find_weights
 from smgicnet.imaging.grids import Grid
 from smgicnet.jobs.study import Study
 from smgicnet.preparation.label_protocols import label_table
@@ -95,7 +96,7 @@ def _cohorts(path: Path, problems: list[InputError]) -> list[Cohort]:
         if method.get("weights"):
             from smgicnet.methods.weights import read_weights  # torch costs seconds
 
-            attempt(problems, read_weights, method["weights"])
+            attempt(problems, read_weights, find_weights(method["weights"]))
     attempt(problems, require_tools, study.tools(to_come=False))
     return [_dataset(study, name) for name in study.datasets]
 
@@ -153,7 +154,7 @@ def _describe(cohort: Cohort) -> str:
     lines = [f"{cohort.name} ({kind})"]
     if cohort.table is None:
         return f"{lines[0]}\n  cannot be read: see below\n"
-    lines.append(_subjects_line(cohort.table))
+    lines.append(_subjects_line(cohort))
     steps = cohort.preprocessing
     stripping = {True: "stripped", False: "with skull"}
     read = [one for one in cohort.checks if one.shape]
@@ -181,14 +182,16 @@ def _describe(cohort: Cohort) -> str:
     return "\n  ".join(lines) + "\n"
 
 
-def _subjects_line(table: pd.DataFrame) -> str:
+def _subjects_line(cohort: Cohort) -> str:
+    table = cohort.table
     if "split" not in table:
         return f"subjects: {len(table)}, not divided into splits yet"
     counts = table["split"].value_counts()
-    test, excluded = int(counts.get("test", 0)), int(counts.get("", 0))
+    excluded = int(counts.get("", 0))
+    pairs = sum(len(group) * (len(group) - 1) // 2 for group in cohort.source.groups(table))
     each = ", ".join(f"{counts.get(split, 0)} {split}" for split in SPLITS)
     without = f", {excluded} left out" if excluded else ""
-    return f"subjects: {each}{without}; {test * (test - 1) // 2} test pairs, each registered in both directions"
+    return f"subjects: {each}{without}; {pairs} test pairs, each registered in both directions"
 
 
 def _contents(checks: list[SubjectCheck], outside: int | None) -> list[str]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from smgicnet import __version__
+from smgicnet.core.shipped import DEFAULT
 from smgicnet.imaging.headers import MEANINGS
 from smgicnet.imaging.placement import FORMS
-from smgicnet.methods.shipped import DEFAULT
 
 FORMATS = ("itk", "fsl", "learn2reg")
 _of_refining = "iterations on this pair, after the network: more exact, and slower"

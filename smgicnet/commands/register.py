@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,16 @@ from smgicnet.imaging.field_formats import (
 )
 from smgicnet.imaging.foreground import background_level
 from smgicnet.imaging.images import Scan, Volume, read_scan, write_volume
-from smgicnet.methods.contract import LearnedMethod
+from smgicnet.methods.contract import LearnedMethod, Registration
 from smgicnet.methods.device import image_tensor, to_device
 from smgicnet.methods.weights import Weights, weights_content, weights_of
 from smgicnet.preparation.brain_extraction import require_stripped
 from smgicnet.preparation.preprocessing import Prepared, prepare
 from smgicnet.publication.figures.overview import overview_figure
 from smgicnet.publication.figures.plotting import save
+from smgicnet.registration.pose import Pose
+
+log = logging.getLogger(__name__)
 
 
 def register_images(
@@ -68,8 +72,9 @@ def register_images(
     _require_usable(scans, formats, stripped)
     fixed, moving = (prepare(scan, None, trained.grid) for scan in scans)
     require_room(out, 0)
-    there, back, seconds = _register(trained.build(registering), fixed, moving)
+    result = _register(trained.build(registering), fixed, moving)
     targets = [written_geometry(header_geometry(scan.header)) for scan in scans]
+    there, back = (one[0].cpu().numpy() for one in (result.forward, result.inverse) if one is not None)
     displacements = [_to_native(there, fixed, moving, targets[0]), _to_native(back, moving, fixed, targets[1])]
     pictures = _warped(scans[0].volume, scans[1].volume, displacements[0], targets[0])
     write_volume(files["warped"], pictures.warped.astype(np.float32), targets[0].affine)
@@ -84,7 +89,8 @@ def register_images(
         weights=str(weights),
         **registering,
         weights_digest=contents_digest([content]),
-        seconds=round(seconds, 3),
+        seconds=round(result.seconds, 3),
+        **_pose_facts(result.pose, fixed, moving, files["overview"]),
     )
     return files
 
@@ -99,14 +105,33 @@ def _require_usable(scans: Sequence[Scan], formats: Sequence[str], stripped: boo
             require_stripped(scan.volume, scan.path)
 
 
-def _register(method: LearnedMethod, fixed: Prepared, moving: Prepared) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return the displacement and its inverse, ``(3, D, H, W)`` in voxels of the common grids, and the seconds."""
+def _register(method: LearnedMethod, fixed: Prepared, moving: Prepared) -> Registration:
+    """Return the registration between the common grids, with an inverse whatever the method."""
     method = to_device(method)
     target, source = (image_tensor(one.image, method.device) for one in (fixed, moving))
     result = method.register(target, source)
-    # A method without an inverse of its own is run the other way round.
-    back = result.inverse if result.inverse is not None else method.register(source, target).forward
-    return result.forward[0].cpu().numpy(), back[0].cpu().numpy(), result.seconds
+    if result.inverse is None:  # a method without an inverse of its own is run the other way round
+        result = replace(result, inverse=method.register(source, target).forward)
+    return result
+
+
+def _pose_facts(pose: Pose | None, fixed: Prepared, moving: Prepared, picture: Path) -> dict[str, Any]:
+    """Return what the record says of the global map, and warn where another one is nearly as good.
+
+    ``matrix`` leads from the fixed to the moving world, in RAS mm.
+    """
+    if pose is None:
+        return {}
+    doubt = None
+    if pose.doubtful:
+        doubt = (
+            f"another is nearly as good (correlations of {pose.score:.2f} and {pose.runner_up:.2f}): an image may be "
+            f"cut, or show something else. Look at {picture}"
+        )
+        log.warning("The pose is in doubt: %s", doubt)
+    matrix = moving.affine @ pose.matrix.numpy() @ np.linalg.inv(fixed.affine)
+    correlations = {"correlation": round(pose.score, 4), "runner_up": round(pose.runner_up, 4)}
+    return {"pose": {"matrix": matrix.tolist(), **correlations, "doubt": doubt}}
 
 
 def _to_native(displacement: np.ndarray, fixed: Prepared, moving: Prepared, target: Geometry) -> np.ndarray:

@@ -20,6 +20,7 @@ from smgicnet.imaging.landmarks import read_landmarks, require_inside
 from smgicnet.imaging.transform_chain import displacement_of, read_transforms
 from smgicnet.methods.contract import Registration
 from smgicnet.preparation.label_protocols import label_file, map_labels, roi_names, unknown_labels, unknown_sentence
+from smgicnet.preparation.parcels import map_parcels
 from smgicnet.scoring.evaluation import score_pair
 from smgicnet.scoring.metrics import SCORED
 from smgicnet.scoring.pair import ScoredSubject
@@ -82,18 +83,24 @@ def _scored(path: Path, mapping: str, form: str | None, landmarks: Path | None) 
     points = read_landmarks(landmarks) if landmarks else None
     if points:
         require_inside(points, volume.data.shape, volume.affine, path)
-    subject = ScoredSubject(str(path), np.ascontiguousarray(labels), volume.affine, None, None, landmarks=points)
+    parcels = np.ascontiguousarray(map_parcels(volume.data, mapping))
+    rois = np.ascontiguousarray(labels)
+    subject = ScoredSubject(str(path), rois, volume.affine, None, None, parcels, landmarks=points)
     return subject, header_geometry(scan.header)
 
 
 def as_text(rows: pd.DataFrame) -> str:
-    """Return the scores as text: the regional ones of each ROI with their means, then those of the whole field."""
-    names = [name for name, metric in SCORED.items() if metric.regional]
-    regional = rows[rows["roi"] != ""].pivot(index="roi", columns="metric", values="value")
-    regional = regional.reindex(rows.loc[rows["metric"] == "dice", "roi"])[names]
+    """Return the scores as text: a table of each group of regions, with their means, then those of the whole field."""
+    tables = []
+    for group in dict.fromkeys(metric.regions for metric in SCORED.values() if metric.regions):
+        names = [name for name, metric in SCORED.items() if metric.regions == group]
+        regional = rows[rows["metric"].isin(names)]
+        if len(regional):
+            table = regional.pivot(index="roi", columns="metric", values="value")
+            table = table.reindex(regional["roi"].unique())[names]
+            tables.append(table.to_string(float_format="{:.4f}".format, na_rep="–", index_names=False))
     whole = rows[rows["roi"] == ""].set_index("metric")["value"].rename_axis(None)
-    table = regional.to_string(float_format="{:.4f}".format, na_rep="–", index_names=False)
-    return f"{table}\n\n{whole.to_string(float_format='{:.4f}'.format)}"
+    return "\n\n".join([*tables, whole.to_string(float_format="{:.4f}".format)])
 
 
 def main(fixed_labels: Path, moving_labels: Path, transforms: Sequence[str], out: Path | None, **options: Any) -> None:

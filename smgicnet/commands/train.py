@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from smgicnet.cohort.participants import SPLITS, TRUTH_COLUMNS, read_excluded, unordered_pairs
+from smgicnet.cohort.participants import ANATOMY, SPLITS, TRUTH_COLUMNS, read_excluded, unordered_pairs
+from smgicnet.cohort.sources import groups_of
 from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.config.blocks import registering_block, stage_block
 from smgicnet.config.building import build
@@ -26,7 +28,7 @@ from smgicnet.imaging.grids import Grid
 from smgicnet.jobs.code import registering_code, scoring_codes, training_code
 from smgicnet.jobs.gather import gather_metrics
 from smgicnet.jobs.register import ShardOutputs, register_shard
-from smgicnet.jobs.registering import MethodFiles
+from smgicnet.jobs.registering import MethodFiles, Pair
 from smgicnet.jobs.study import Study
 from smgicnet.jobs.train import StageOutputs, StageSubjects, StageTask, train_stage
 from smgicnet.scoring.pair_metrics import require_ndv
@@ -70,7 +72,8 @@ def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1
     people = StageSubjects(grid, subjects["train"], subjects["val"])
     weights = train_stages(block, run, people, seed=seed, done=done, threads=threads)
     columns = {"dataset": dataset, "arm": "raw", "method": name, "seed": str(seed)}
-    return _scored(run, block, weights, subjects["test"], columns, threads)
+    pairs = _test_pairs(study.datasets[dataset], subjects["test"])
+    return _scored(run, block, weights, subjects["test"], pairs, columns, threads)
 
 
 def train_stages(
@@ -115,9 +118,12 @@ def prepared_subjects(folder: Path, *, excluding: bool) -> dict[str, list[Subjec
             for path in (image, labels):
                 if not path.is_file():
                     raise InputError(path, "no such file", remedy)
-            truth = [table_path.parent / row[key] for key in TRUTH_COLUMNS if row.get(key)]
+            truth = tuple(table_path.parent / row[key] for key in TRUTH_COLUMNS if row.get(key))
+            parcels = Path(paths.prepared("raw", str(subject), "parcels"))
+            given = parcels if parcels.is_file() else None
             landmarks = table_path.parent / row["landmarks"] if row.get("landmarks") else None
-            found[row["split"]].append(SubjectFiles(str(subject), image, labels, tuple(truth), landmarks=landmarks))
+            files = SubjectFiles(str(subject), image, labels, truth, given, row.get(ANATOMY, ""), landmarks)
+            found[row["split"]].append(files)
     return found
 
 
@@ -150,15 +156,27 @@ def _stages_done(run: RunPaths, block: Mapping, training: Sequence[SubjectFiles]
     return done
 
 
+def _test_pairs(dataset: Mapping, test: Sequence[SubjectFiles]) -> list[Pair]:
+    """The unordered pairs of the test subjects that are there, which are those of the dataset's source."""
+    table = pd.DataFrame({"split": "test", ANATOMY: [one.template for one in test]}, [one.name for one in test])
+    return [pair for group in groups_of(dataset, table) for pair in unordered_pairs(group)]
+
+
 def _scored(
-    run: RunPaths, block: Mapping, weights: Path, test: list[SubjectFiles], columns: Mapping[str, str], threads: int
+    run: RunPaths,
+    block: Mapping,
+    weights: Path,
+    test: list[SubjectFiles],
+    pairs: Sequence[Pair],
+    columns: Mapping[str, str],
+    threads: int,
 ) -> Path:
     """The metrics of the test pairs, registered as one job."""
     shard, record = Path(run.shard("all", SHARD_METRICS)), Path(run.shard("all", SHARD_RECORD))
     metrics = Path(run.file(METRICS))
     register_shard(
         MethodFiles(registering_block(block), weights, registering_code(block["type"]), threads),
-        unordered_pairs([subject.name for subject in test]),
+        pairs,
         {subject.name: subject for subject in test},
         ShardOutputs(columns, shard, record),
         alignments=[],
@@ -167,6 +185,6 @@ def _scored(
     gather_metrics([shard], [record], metrics=metrics, record=run.file(METRICS_RECORD))
     rows = read_metrics([metrics])
     means = of_pairs(rows).groupby("metric")["value"].agg(["mean", "std"])
-    log.info("mean and SD over the %d ordered pairs:\n%s", len(test) * (len(test) - 1), means.round(4).to_string())
+    log.info("mean and SD over the %d ordered pairs:\n%s", 2 * len(pairs), means.round(4).to_string())
     log.info("done: %s", metrics)
     return metrics

@@ -15,8 +15,8 @@ from jsonschema import Draft202012Validator
 from smgicnet.core.code import source_digest
 from smgicnet.core.errors import InputError, printable
 from smgicnet.core.provenance import MERGED, sha256, versions
+from smgicnet.jobs.gather import gathered
 from smgicnet.jobs.tables import CHECKOUT, KINDS, MAKERS, base, derive, path_of
-from smgicnet.scoring.statistics import read_metrics
 
 FORMS = ("md", "csv", "tex")
 AGAIN = "Run the workflow again, as `snakemake --cores all`"
@@ -141,14 +141,15 @@ def _gathering_differences(inputs: Mapping, folder: Path, gathered: dict[Path, l
 
 def _not_gathered(metrics: Path, record: Path) -> list[str]:
     """Where the metrics differ from what the jobs of the method gave; nothing where their files are gone."""
-    shards = json.loads(record.read_text()).get("shards", [])
-    files = [path_of(entry, record.parent) for entry in shards]
-    if not files or not all(map(Path.is_file, files)):
+    claims = json.loads(record.read_text())
+    shards, changed_heads = claims.get("shards", []), claims.get("changed", [])
+    files, of_changed = ([path_of(entry, record.parent) for entry in one] for one in (shards, changed_heads))
+    if not files or not all(map(Path.is_file, [*files, *of_changed])):
         return []
-    if changed := _changed(shards, record.parent):
+    if changed := _changed([*shards, *changed_heads], record.parent):
         return changed
     claimed = gzip.decompress(metrics.read_bytes()).decode()
-    return _text_differences(str(metrics), claimed, read_metrics(files).to_csv(index=False))
+    return _text_differences(str(metrics), claimed, gathered(files, of_changed).to_csv(index=False))
 
 
 def _output_differences(path: Path, claim: Mapping, again: str | None) -> list[str]:

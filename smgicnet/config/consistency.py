@@ -7,12 +7,12 @@ A check that not every method needs has a name, and applies to the methods whose
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 
 from smgicnet.config.levels import check_levels, levels_stride
 from smgicnet.config.schemas import schema
 from smgicnet.core.errors import InputError
+from smgicnet.core.shipped import find_weights
 
 CHECKS = {"levels": check_levels}  # functions of a completed method block, its dotted key and the config's file
 STRIDES = {"levels": levels_stride}  # functions of the network of a completed method block
@@ -44,10 +44,16 @@ def check_methods(methods: Mapping, datasets: Mapping, source: str, section: str
         for check in schema(f"methods/{method['type']}").get("checks", []):
             CHECKS[check](method, where, source)
         _check_grids(method, where, datasets, source)
-        if method["weights"] and not os.path.isfile(method["weights"]):
-            raise InputError(
-                source, f"{where}.weights: there is no file {method['weights']}", "Correct the path, or remove the key"
-            )
+        if method["weights"]:
+            _check_weights(method["weights"], where, source)
+
+
+def _check_weights(given: str, where: str, source: str) -> None:
+    try:
+        find_weights(given)
+    except InputError as error:
+        problem = f"{where}.weights: there is no file {given}, and no weights of that name come with the package"
+        raise InputError(source, problem, f"{error.remedy}, or remove the key") from None
 
 
 def _check_grids(method: Mapping, where: str, datasets: Mapping, source: str) -> None:

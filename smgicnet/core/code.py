@@ -45,7 +45,10 @@ TRAINING = PREPARED | {
     "smgicnet.registration.views": "the same",
 }
 # Files beside the modules that read them.
-DATA = {"smgicnet.preparation.label_protocols": ("labels/freesurfer.tsv",)}
+DATA = {
+    "smgicnet.preparation.label_protocols": ("labels/freesurfer.tsv",),
+    "smgicnet.preparation.parcels": ("labels/cortex/parcels.tsv",),
+}
 
 
 def source_files(*roots: str | Path, beside: Collection[str] = ()) -> list[Path]:

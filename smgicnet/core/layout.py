@@ -10,13 +10,20 @@ from pathlib import Path
 
 RESULTS = "results"
 AUDIT = {"md": f"{RESULTS}/audit.md", "record": f"{RESULTS}/audit.json", "log": f"{RESULTS}/audit.log"}
-PREPARED = {"image": "image.nii", "labels": "labels.nii", "preprocessing": "preprocessing.json"}
+PREPARED = {  # of a subject on the common grid; a map without parcels compresses to nothing
+    "image": "image.nii",
+    "labels": "labels.nii",
+    "parcels": "parcels.nii.gz",
+    "preprocessing": "preprocessing.json",
+}
 TABLE_FORMS = {"md": "md", "csv": "csv", "tex": "tex", "record": "json"}
 FIGURE_FORMS = ("png", "pdf")
 STAGE_FILES = {"weights": "weights.pt", "history": "history.csv", "record": "training.json"}
 METRICS, METRICS_RECORD = "metrics.csv.gz", "metrics.json"  # of a method in an arm and of one seed
 SHARD_METRICS, SHARD_RECORD = "metrics.csv", "registration.json"  # of one job of those
 BENCHMARK = "benchmark.tsv"
+ROBUSTNESS = "robustness.csv.gz"  # the scores of changed heads, of a method in an arm and of one seed
+CHANGED = {**PREPARED, "preprocessing": "change.json"}  # of one change of a head
 
 
 def costs_file(results: str | Path = RESULTS) -> str:
@@ -56,6 +63,10 @@ class RunPaths:
     def shard(self, shard: int | str, name: str) -> str:
         """A file of one of the jobs that register its pairs."""
         return f"{self.folder}/shards/{shard}/{name}"
+
+    def changed_shard(self, shard: int | str, name: str) -> str:
+        """A file of one of the jobs that register changed heads."""
+        return f"{self.folder}/robustness/{shard}/{name}"
 
 
 @dataclass(frozen=True)
@@ -129,6 +140,14 @@ class DatasetPaths:
         """A file of one of the jobs that align pairs."""
         return f"{self.folder}/affine/alignments/{shard}/{name}"
 
+    def changed(self, subject: str) -> str:
+        """The folder of a subject's changed heads, with one for each change in it."""
+        return f"{self.folder}/robustness/subjects/{subject}"
+
+    def changed_alignment(self, shard: int | str, name: str) -> str:
+        """A file of one of the jobs that align changed heads."""
+        return f"{self.folder}/robustness/alignments/{shard}/{name}"
+
     def run(self, arm: str, method: str, seed: int | str) -> RunPaths:
         """The files of a method in an arm, of one seed."""
         return RunPaths(f"{self.folder}/{arm}/{method}/seed-{seed}")
@@ -144,6 +163,11 @@ class DatasetPaths:
     def log(self, name: str) -> str:
         """The log of a job."""
         return f"{self.folder}/logs/{name}.log"
+
+
+def changed_file(folder: str | Path, variant: str, kind: str) -> Path:
+    """A file of one changed head, a key of `CHANGED`, in the folder of its subject."""
+    return Path(folder) / variant / CHANGED[kind]
 
 
 def pair_file(folder: str | Path, fixed: str, moving: str, suffix: str) -> Path:

@@ -63,8 +63,11 @@ def align_pairs(
     record: Path,
     *,
     code: str = "",
+    one_way: bool = False,
 ) -> None:
     """Align each unordered pair in both directions, each on its own; ``images`` are the preprocessed ones.
+
+    With ``one_way`` pairs are ordered, (fixed, moving), and aligned in that direction alone.
 
     Writes the matrices and times to ``out`` and versions and hardware to ``record``. What an earlier start of the job
     has done of the pairs is kept, see `KeptPairs`.
@@ -75,21 +78,25 @@ def align_pairs(
         pair: identity([files[name] for name in pair], facts(config), code, made_with["versions"]) for pair in pairs
     }
     kept = KeptPairs(out.parent, identities)
-    log.info("aligning %d pairs in both directions by %s", len(kept.left), engine_version(config.engine))
+    log.info("aligning %d pairs by %s", len(kept.left), engine_version(config.engine))
     for number, pair in enumerate(kept.left):
-        both = [align(images[fixed], images[moving], config) for fixed, moving in (pair, pair[::-1])]
-        kept.add(pair, {"alignments": [[one.matrix.tolist(), one.seconds] for one in both], **made_with})
-        log.info("pair %d/%d: %s and %s, %.1f s", number + 1, len(kept.left), *pair, sum(one.seconds for one in both))
+        done = [align(images[fixed], images[moving], config) for fixed, moving in _directions(pair, one_way)]
+        kept.add(pair, {"alignments": [[one.matrix.tolist(), one.seconds] for one in done], **made_with})
+        log.info("pair %d/%d: %s and %s, %.1f s", number + 1, len(kept.left), *pair, sum(one.seconds for one in done))
     kept.tidy()
     results = [kept.get(pair) for pair in pairs]
     found = {
         ordered: Alignment(np.array(matrix), seconds)
         for pair, result in zip(pairs, results, strict=True)
-        for ordered, (matrix, seconds) in zip((pair, pair[::-1]), result["alignments"], strict=True)
+        for ordered, (matrix, seconds) in zip(_directions(pair, one_way), result["alignments"], strict=True)
     }
     write_alignments(out, found)
     every = results or [made_with]
     write_record(record, affine=facts(config), **{key: distinct(every, key) for key in made_with})
+
+
+def _directions(pair: tuple[str, str], one_way: bool) -> list[tuple[str, str]]:
+    return [pair] if one_way else [pair, pair[::-1]]
 
 
 def facts(config: AffineConfig) -> dict[str, object]:

@@ -6,6 +6,7 @@ from functools import cache
 
 from smgicnet.core.code import PREPARED, TRAINING, code_digest, function_digest
 from smgicnet.methods import METHODS
+from smgicnet.scoring import changed_rows
 from smgicnet.scoring.metrics import SCORED
 
 
@@ -25,11 +26,18 @@ def registering_code(kind: str) -> str:
 def scoring_codes() -> dict[str, str]:
     """Digests of what computes each metric of a registered pair, and of what makes rows of it.
 
-    Of a metric's entry only ``function`` and ``regional`` count: how it is written changes no score.
+    Of a metric's entry only ``function`` and ``regions`` count: how it is written changes no score.
     """
     roots = "smgicnet.scoring.evaluation", "smgicnet.preparation.label_protocols"  # which names the ROIs
     rows = code_digest(*roots, beside={*PREPARED, "smgicnet.scoring.metrics"})
     return {
-        name: f"{function_digest(metric.function, beside=PREPARED)} {rows}{' regional' * metric.regional}"
+        name: f"{function_digest(metric.function, beside=PREPARED)} {rows} {metric.regions}"
         for name, metric in SCORED.items()
     }
+
+
+def robustness_code() -> str:
+    """Digest of what scores the registrations of changed heads, see `smgicnet.scoring.changed_rows`."""
+    codes = scoring_codes()
+    pose = code_digest("smgicnet.scoring.pose_consistency", beside={*PREPARED, "smgicnet.scoring.metrics"})
+    return " ".join([*(codes[name] for name in changed_rows.METRICS), pose])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from smgicnet.core.code import code_digest, function_digest
-from smgicnet.core.layout import METRICS
+from smgicnet.core.layout import METRICS, ROBUSTNESS
 from smgicnet.jobs.study import Run
 from smgicnet.jobs.study_files import StudyFiles
 from smgicnet.publication.figures.registry import FIGURES, FigureEntry
@@ -22,6 +22,7 @@ FACTS = {  # by kind of input: what the study says beside it, as fields of `Mate
     "ablations": ("full_model",),
     "shown_pairs": ("spacing",),
     "histories": (),
+    "changes": (),
 }
 
 
@@ -130,3 +131,7 @@ class FigureInputs:
     def histories(self, dataset: str, runs: Sequence[Run]) -> dict[str, list[str]]:
         """What every stage of the trainings wrote down, of first seeds."""
         return {"histories": [path for run in runs for path in self.files.stages(dataset, run, "history")]}
+
+    def changes(self, dataset: str, runs: Sequence[Run]) -> dict[str, list[str]]:
+        """The scores of changed heads of every seed."""
+        return {"changes": self.files.runs(dataset, ROBUSTNESS, runs)}

@@ -20,7 +20,7 @@ PREPARED_BYTES = 3  # a voxel of an image and its label map
 FIELD_BYTES = 12  # a voxel of a displacement
 SCAN_KB = 15_000  # of a compressed scan of 1 mm
 STAGE_KB = 3_000  # of weights, history and TensorBoard
-PAIR_KB = 25  # of the metrics of a pair
+PAIR_KB = 50  # of the metrics of a pair, with those of cortical parcels
 PAGE_KB = 2_000
 STARTS = {"torch": 4.0, "other": 1.5}  # seconds until a job's own work begins, until `smgicnet plan` has measured
 

@@ -105,7 +105,7 @@ class _Shard:
         self.registration = _registration(method, {name: subjects[name].image for name in names}, alignments)
         registered = self.registration.identities(pairs, made_with["versions"])
         self._fields = KeptFields(outputs.fields, registered, outputs.exact) if outputs.fields else None
-        truth = {name: _truth(subjects[name]) for name in names}
+        truth = {name: scoring_digest(subjects[name]) for name in names}
         scored = {pair: identity(one, [truth[name] for name in pair]) for pair, one in registered.items()}
         self._kept = KeptPairs(outputs.metrics.parent, scored)
         self._loaded: dict[str, ScoredSubject] = {}
@@ -155,15 +155,7 @@ class _Shard:
 
     def _load(self, name: str) -> ScoredSubject:
         if name not in self._loaded:
-            files = self._subjects[name]
-            labels = read_labels(files.labels)
-            to_template, from_template = (read_field(path) for path in files.truth) if files.truth else (None, None)
-            landmarks = read_landmarks(files.landmarks) if files.landmarks else None
-            if landmarks:
-                require_inside(landmarks, labels.data.shape, labels.affine, f"the common grid of {name}")
-            self._loaded[name] = ScoredSubject(
-                name, labels.data.astype(np.uint8), labels.affine, to_template, from_template, landmarks=landmarks
-            )
+            self._loaded[name] = scored_subject(self._subjects[name])
         return self._loaded[name]
 
     def _require_landmarks(self, pairs: Sequence[Pair]) -> None:
@@ -174,10 +166,22 @@ class _Shard:
                 corresponding(fixed, moving)
 
 
-def _truth(subject: SubjectFiles) -> str:
+def scored_subject(files: SubjectFiles) -> ScoredSubject:
+    """A subject as scoring sees it, read from its files. Raises `InputError` for one that cannot be read."""
+    labels = read_labels(files.labels)
+    to_template, from_template = (read_field(path) for path in files.truth) if files.truth else (None, None)
+    parcels = read_labels(files.parcels).data.astype(np.uint8) if files.parcels else None
+    rois = labels.data.astype(np.uint8)
+    points = read_landmarks(files.landmarks) if files.landmarks else None
+    if points:
+        require_inside(points, rois.shape, labels.affine, f"the common grid of {files.name}")
+    return ScoredSubject(files.name, rois, labels.affine, to_template, from_template, parcels, files.template, points)
+
+
+def scoring_digest(subject: SubjectFiles) -> str:
     """A digest of all that a subject's registrations are scored by."""
-    landmarks = [subject.landmarks] if subject.landmarks else []
-    return files_digest([subject.labels, *subject.truth, *landmarks])
+    beside = [path for path in (subject.parcels, subject.landmarks) if path]
+    return files_digest([subject.labels, *subject.truth, *beside]) + subject.template
 
 
 def register_shown(

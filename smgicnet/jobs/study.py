@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from smgicnet.cohort.participants import SPLITS, shards, unordered_pairs
-from smgicnet.cohort.sources import plan_cohort, require_training_labels
+from smgicnet.cohort.participants import SPLITS, shards_of_groups, unordered_pairs
+from smgicnet.cohort.sources import groups_of, plan_cohort, require_training_labels
 from smgicnet.config.blocks import learns_from_labels, registering_block, stage_block
 from smgicnet.core.layout import RESULTS, DatasetPaths, costs_file
 from smgicnet.jobs.costs import ALIGNMENT, JobSizes, method_cost, pair_seconds, read_costs
 from smgicnet.jobs.decisions import Decisions
+from smgicnet.jobs.robustness import Robustness
 from smgicnet.methods import GIVEN
 from smgicnet.preparation.tools import needed_tools
 
@@ -211,7 +212,11 @@ class Study:
 
     def pairs(self, dataset: str) -> list[Pair]:
         """The unordered test pairs of a dataset; each is registered in both directions."""
-        return unordered_pairs(self.subjects(dataset, "test"))
+        return [pair for group in self.groups(dataset) for pair in unordered_pairs(group)]
+
+    def groups(self, dataset: str) -> list[list[str]]:
+        """The test subjects of a dataset in groups, within which all pairs are registered."""
+        return groups_of(self.datasets[dataset], self.cohort(dataset))
 
     # Jobs of pairs
 
@@ -235,12 +240,17 @@ class Study:
     def shards(self, dataset: str, name: str) -> list[list[Pair]]:
         """The test pairs of each job of a method, or of `ALIGNMENTS`."""
         size = self.job_sizes(dataset).pairs(name, self.pair_seconds(dataset, name), self.job_minutes)
-        return shards(self.subjects(dataset, "test"), size)
+        return shards_of_groups(self.groups(dataset), size)
 
     @cache  # noqa: B019
     def aligned_in(self, dataset: str) -> dict[Pair, int]:
         """The number of the job that aligns each test pair."""
         return {pair: number for number, pairs in enumerate(self.shards(dataset, ALIGNMENTS)) for pair in pairs}
+
+    @cached_property
+    def robustness(self) -> Robustness:
+        """What is asked of changed heads."""
+        return Robustness(self)
 
     def keeps_fields(self, method: str) -> bool:
         """Whether the displacements of a method's pairs are kept: as the config says, or where all of them are few.

@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from smgicnet.cohort.participants import ANATOMY, TRUTH_COLUMNS
 from smgicnet.config.blocks import learns_from_labels, stage_block
 from smgicnet.config.schemas import schema
 from smgicnet.core.layout import METRICS, PREPARED, SHARD_RECORD, TABLE_FORMS, given_file
+from smgicnet.core.shipped import find_weights
 from smgicnet.imaging.headers import header_form
 from smgicnet.jobs.study import ALIGNMENTS, Pair, Run, Study
 from smgicnet.methods import GIVEN
@@ -32,6 +34,11 @@ class StudyFiles:
         self.study = study
 
     # Preparation
+
+    def anatomy(self, w: Any) -> list[str]:
+        """The label map of which a subject is generated, unless that is the embedded brain."""
+        table = self.study.cohort(w.dataset)
+        return [table.at[w.subject, "label_map"]] if "label_map" in table else []
 
     def scan(self, w: Any) -> dict[str, str]:
         """A subject's image as the cohort has it, and its mask where one is asked for."""
@@ -122,8 +129,10 @@ class StudyFiles:
     def final_weights(self, w: Any) -> list[str]:
         """The weights of the last stage, or those that the config names; none of a method that is not learned."""
         block = self.study.methods[w.method]
-        if block["weights"] or "published" in block:
-            return [block["weights"] or block["published"]["file"]]
+        if block["weights"]:
+            return [str(find_weights(block["weights"]))]
+        if "published" in block:
+            return [block["published"]["file"]]
         return self.stages(w.dataset, (w.method, w.arm), "weights", w.seed)[-1:]
 
     # Registration
@@ -137,10 +146,23 @@ class StudyFiles:
         return sorted({name for pair in self.shard_pairs(w) for name in pair})
 
     def truth(self, w: Any) -> list[str]:
-        """The true transforms of a job's subjects, where the cohort has them: both directions of each."""
+        """The true transforms of a job's subjects, see `truth_of`."""
+        return self.truth_of(w, self.shard_subjects(w))
+
+    def truth_of(self, w: Any, subjects: Iterable[str]) -> list[str]:
+        """The true transforms of subjects, where the cohort has them: of all in one direction, then in the other."""
+        table, names = self.study.cohort(w.dataset), list(subjects)
+        columns = [column for column in TRUTH_COLUMNS if column in table]
+        return [table.at[name, column] for column in columns for name in names]
+
+    def templates(self, w: Any) -> list[str]:
+        """The name of the template of each of a job's subjects, see `templates_of`."""
+        return self.templates_of(w, self.shard_subjects(w))
+
+    def templates_of(self, w: Any, subjects: Iterable[str]) -> list[str]:
+        """The name of the template of each subject, to which its true transforms lead; "" for the one."""
         table = self.study.cohort(w.dataset)
-        columns = [column for column in ("to_template", "from_template") if column in table]
-        return [table.at[name, column] for column in columns for name in self.shard_subjects(w)]
+        return [table.at[name, ANATOMY] if ANATOMY in table else "" for name in subjects]
 
     def landmarked(self, w: Any) -> list[str]:
         """Names of the subjects in a job's pairs that have landmarks."""

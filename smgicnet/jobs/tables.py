@@ -20,6 +20,7 @@ from smgicnet.publication.tables.comparison_tables import comparison_table, roi_
 from smgicnet.publication.tables.paper_tables import table1, table2
 from smgicnet.publication.tables.published_table import table3
 from smgicnet.publication.tables.table import Table
+from smgicnet.publication.tables.weights_note import weights_note
 from smgicnet.scoring.comparisons import compare_by_each, merge_sides
 from smgicnet.scoring.metrics import COMPARED
 from smgicnet.scoring.statistics import cohort_size, read_metrics, runs, summarise
@@ -137,6 +138,9 @@ def _context(record: Mapping, metrics: DataFrame) -> dict:
 def _table1(record: Mapping, metrics: DataFrame, files: Files) -> Made:
     threads = [method["threads"] for method in record["config"]["methods"].values() if method["type"] == "syn"]
     context = {"hardware": "; ".join(record["hardware"]), "threads": max(threads, default=0)}
+    robustness = record["config"].get("evaluation", {}).get("robustness", {})  # none in records of earlier versions
+    context["rotation"] = robustness.get("rotation", [])
+    context["given_weights"] = weights_note(record["config"]["methods"], metrics["method"].unique())
     return Made(
         [
             table1(

@@ -1,6 +1,6 @@
 """The registration methods: their contract, a file a method, their weights, and the device that they run on.
 
-Public: `METHODS`, and the modules `contract`, `weights`, `published_weights`, `loading`, `device`, `shipped`. It may
+Public: `METHODS`, and the modules `contract`, `weights`, `published_weights`, `loading`, `device`. It may
 import core, config, registration, imaging and preparation.
 """
 

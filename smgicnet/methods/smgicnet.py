@@ -16,9 +16,9 @@ from torch import Tensor
 from smgicnet.config.building import build
 from smgicnet.methods.contract import Displacements, LearnedMethod
 from smgicnet.registration import losses
-from smgicnet.registration.fields import affine_field, compose, compose_affine, exp, resize, warp
-from smgicnet.registration.interpolation import pull_affine
+from smgicnet.registration.fields import exp, resize, warp
 from smgicnet.registration.mean_image import CELLS, mean_image, place_in_mean
+from smgicnet.registration.meeting import Meeting
 from smgicnet.registration.multilevel import LevelOutput, MultiLevelNetwork, NetworkConfig
 from smgicnet.registration.pose import PoseConfig, find_pose
 from smgicnet.registration.refinement import Refinement, refine
@@ -97,25 +97,16 @@ class SMGICNet(LearnedMethod):
 
     def fields(self, fixed: Tensor, moving: Tensor) -> Displacements:
         """Return both displacements. The global map comes first, and the levels work where both images meet."""
-        if not self.pose.rotations:
-            return Displacements(*self._deformation(fixed, moving))
-        pose = find_pose(fixed, moving, self.pose.rotations, self.mean_image)
-        shape, ends = fixed.shape[2:], (pose.to_fixed, pose.to_moving)
-        both = self._deformation(*(pull_affine(image, end, shape) for image, end in zip((fixed, moving), ends)))
-        forward, inverse = (
-            compose_affine(into, compose(one, affine_field(torch.linalg.inv(out), shape, fixed.device)))
-            for one, out, into in zip(both, ends, ends[::-1], strict=True)
-        )
-        return Displacements(forward, inverse, pose)
-
-    def _deformation(self, fixed: Tensor, moving: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the displacement that the levels find between two images, and its inverse."""
-        velocity = mean_velocity(self._predicted, moving, fixed, self.views)
+        rotations = self.pose.rotations
+        pose = find_pose(fixed, moving, rotations, self.mean_image) if rotations else None
+        meeting = Meeting(fixed, moving, pose)
+        size = fixed.shape[2:]
+        velocity = mean_velocity(self._predicted, *meeting.images[::-1], self.views)
         if self.refinement.iterations:
-            velocity = resize(velocity, [n // self.refinement.shrink for n in fixed.shape[2:]])
-            velocity = refine(velocity, lambda one: self._pair_loss(one, fixed, moving), self.refinement)
-        there, back = (exp(one, self.config.integration_steps) for one in (velocity, -velocity))
-        return resize(there, fixed.shape[2:]), resize(back, fixed.shape[2:])
+            velocity = resize(velocity, [n // self.refinement.shrink for n in size])
+            velocity = refine(velocity, lambda one: self._pair_loss(one, meeting), self.refinement)
+        there, back = (resize(exp(one, self.config.integration_steps), size) for one in (velocity, -velocity))
+        return Displacements(*meeting.apart(there, back), pose)
 
     def _predicted(self, moving: Tensor, fixed: Tensor) -> Tensor:
         """Return the network's velocity of one pair, ``(1, 3, ...)`` in voxels of its grid."""
@@ -123,12 +114,12 @@ class SMGICNet(LearnedMethod):
         outputs: list[LevelOutput] = self.network(*images)
         return outputs[-1].velocity[:1]
 
-    def _pair_loss(self, velocity: Tensor, fixed: Tensor, moving: Tensor) -> Tensor:
+    def _pair_loss(self, velocity: Tensor, meeting: Meeting) -> Tensor:
         """Return similarity in both directions and smoothness of a pair's velocity, weighted as in training."""
         weights = self.settings.weights
         displacement = exp(torch.cat([velocity, -velocity]), min(self.config.integration_steps, SEARCH_STEPS))
-        images, targets = losses.both_directions(moving, fixed)
-        warped = warp(images, resize(displacement, fixed.shape[2:]))
+        targets = torch.cat(meeting.images)
+        warped = meeting.moved(resize(displacement, targets.shape[2:]))
         windows = self.refinement.windows
         similarities = [losses.local_ncc(warped, targets, window) for window in windows]
         similarity = sum(similarities, start=warped.new_zeros(())) / len(windows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.images import Scan, Volume, on_grid_of, read_image, read_label_scan, read_scan, write_volume
 from smgicnet.preparation.intensities import Intensities, match_histogram, on_dark_background, scale_intensity
 from smgicnet.preparation.label_protocols import label_file, map_labels, roi_names, unknown_labels, unknown_sentence
+from smgicnet.preparation.parcels import map_parcels
 
 log = logging.getLogger(__name__)
 MIN_STEPS = 4  # voxels of the common grid that a brain has to span along each axis
@@ -102,12 +103,14 @@ class Prepared:
     ----------
     image : ``(D, H, W)`` float32 in [0, 1]
     labels : ``(D, H, W)`` uint8, None without a label map
+    parcels : ``(D, H, W)`` uint8 codes of `smgicnet.preparation.parcels.parcel_names`, None without a label map
     affine : ``(4, 4)``, voxel index to the scan's world, RAS mm
     report : what was done, as JSON can hold it
     """
 
     image: np.ndarray
     labels: np.ndarray | None
+    parcels: np.ndarray | None
     affine: np.ndarray
     report: dict[str, Any]
 
@@ -145,11 +148,11 @@ def prepare(
     matched, intensities = _matched(volume, mask, reference)
     low, high = intensities.range
     resampled = resample(matched, affine, grid.shape, order=1, fill=low)
-    rois, missing, unknown, labels_path = None, None, None, None
+    rois, parcels, missing, unknown, labels_path = None, None, None, None, None
     if labels:
         label_scan = labels if isinstance(labels, Scan) else read_label_scan(labels, form)
         labels_path = str(label_scan.path)
-        rois, unknown = _prepare_labels(scan, label_scan, affine, grid, mapping)
+        rois, parcels, unknown = _prepare_labels(scan, label_scan, affine, grid, mapping)
         missing = [name for roi, name in roi_names().items() if not (rois == roi).any()]
     report = {
         "image": str(scan.path),
@@ -162,8 +165,9 @@ def prepare(
         "grid_spacing_mm": grid.spacing,
         "rois_missing": missing,
         "labels_unknown": unknown,
+        "parcels": None if parcels is None else int(np.count_nonzero(np.bincount(parcels.ravel())[1:])),
     }
-    return Prepared(scale_intensity(resampled, low, high), rois, affine, report)
+    return Prepared(scale_intensity(resampled, low, high), rois, parcels, affine, report)
 
 
 def _matched(volume: Volume, mask: np.ndarray, reference: Intensities | None) -> tuple[Volume, Intensities]:
@@ -226,8 +230,8 @@ def _covered(volume: Volume, mask: np.ndarray, affine: np.ndarray, grid: Grid) -
 
 def _prepare_labels(
     image: Scan, labels: Scan, affine: np.ndarray, grid: Grid, mapping: str
-) -> tuple[np.ndarray, dict[str, Any] | None]:
-    """Return the labels on the common grid, and what the report says of ids that the protocol lacks."""
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any] | None]:
+    """Return ROIs and parcels on the common grid, and what the report says of ids that the protocol lacks."""
     volume = on_grid_of(image.volume, labels.volume, image.path, labels.path)
     mapped = map_labels(volume.data, mapping)
     if not mapped.any():
@@ -236,7 +240,10 @@ def _prepare_labels(
             f"none of the 36 ROIs is in it by {label_file(mapping).name}",
             "Name its protocol, or a table of your own, in preprocessing.labels",
         )
-    resampled = resample(to_canonical(Volume(mapped, volume.affine)), affine, grid.shape, order=0)
+    parcels = map_parcels(volume.data, mapping)
+    resampled, fine = (
+        resample(to_canonical(Volume(one, volume.affine)), affine, grid.shape, order=0) for one in (mapped, parcels)
+    )
     if not resampled.any():
         raise InputError(
             labels.path,
@@ -249,24 +256,19 @@ def _prepare_labels(
         log.warning("%s: %s", labels.path, unknown_sentence(unknown, labelled, mapping))
         voxels = sum(unknown.values())
         said = {"ids": list(unknown), "voxels": voxels, "percent": round(100 * voxels / labelled, 3)}
-    return resampled, said
+    return resampled, fine, said
 
 
-def write_prepared(
-    prepared: Prepared,
-    image_path: str | Path,
-    labels_path: str | Path,
-    report_path: str | Path,
-    *,
-    steps: Iterable[str | Path] = (),
-) -> None:
-    """Write a subject's image, its labels (all zero where there are none) and the record of the preparation.
+def write_prepared(prepared: Prepared, paths: Mapping[str, str | Path], *, steps: Iterable[str | Path] = ()) -> None:
+    """Write a subject's image, its labels and parcels (all zero where there are none) and the record of it all.
 
-    ``steps`` are the files (JSON) that record earlier steps.
+    ``paths`` are by the keys of `smgicnet.core.layout.PREPARED`; ``steps`` are the files (JSON) that record earlier
+    steps.
     """
-    labels = prepared.labels if prepared.labels is not None else np.zeros(prepared.image.shape, np.uint8)
-    write_volume(image_path, prepared.image, prepared.affine, unit=True)
-    write_volume(labels_path, labels, prepared.affine)
+    write_volume(paths["image"], prepared.image, prepared.affine, unit=True)
+    for kind, regions in (("labels", prepared.labels), ("parcels", prepared.parcels)):
+        none = np.zeros(prepared.image.shape, np.uint8)
+        write_volume(paths[kind], none if regions is None else regions, prepared.affine)
     report = {**prepared.report, "steps": [json.loads(Path(path).read_text(encoding="utf-8")) for path in steps]}
-    with atomic_path(report_path) as part:
+    with atomic_path(paths["preprocessing"]) as part:
         part.write_text(json.dumps(report, indent=2) + "\n")

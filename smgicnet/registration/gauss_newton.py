@@ -27,7 +27,9 @@ def _rigid_basis() -> Tensor:
     return basis.view(12, 6)
 
 
-def improve(pair: Pair, maps: Maps, points: Tensor, steps: int, *, rigid: bool = False) -> tuple[Maps, Tensor]:
+def improve(
+    pair: Pair, maps: Maps, points: Tensor, steps: int, *, rigid: bool = False, weights: Tensor | None = None
+) -> tuple[Maps, Tensor]:
     """Return ``maps`` after some steps up the correlation of two images, with the correlations ``(K,)``.
 
     Parameters
@@ -35,11 +37,14 @@ def improve(pair: Pair, maps: Maps, points: Tensor, steps: int, *, rigid: bool =
     points : ``(P, 4)``, the points of the common frame at which the images are compared
     steps : Gauss-Newton steps; of all that was visited, the best is returned
     rigid : whether only rotation and translation change
+    weights : how much each point counts, ``(K, P)``; by default all the same
     """
     pair = Pair(*(one.with_gradient() for one in pair))
+    weights = points.new_ones(1, len(points)) if weights is None else weights
+    roots = (weights / weights.sum(1, keepdim=True)).sqrt()
     best, highest = maps, torch.full((len(maps.fixed),), -1.0, dtype=torch.float64)
     for step in range(steps + 1):
-        score, residual, jacobian = _linearised(pair, maps, points)
+        score, residual, jacobian = _linearised(pair, maps, points, roots)
         better = (score > highest) & _plausible(maps)
         highest = torch.where(better, score, highest)
         best = Maps(*(torch.where(better[:, None, None], new, old) for new, old in zip(maps, best, strict=True)))
@@ -49,15 +54,16 @@ def improve(pair: Pair, maps: Maps, points: Tensor, steps: int, *, rigid: bool =
     return best, highest
 
 
-def _linearised(pair: Pair, maps: Maps, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _linearised(pair: Pair, maps: Maps, points: Tensor, roots: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the correlations ``(K,)``, the residuals ``(K, P)`` and their derivatives ``(K, P, 12)`` by a step.
 
-    The derivative is the mean of those of both images, and without what changes the mean or the norm alone.
+    Residuals and derivatives are multiplied by ``roots (K, P)``, the square roots of the points' weights, whose sum is
+    1. The derivative is the mean of those of both images, and without what changes the mean or the norm alone.
     """
     normalised, slopes = [], []
     for volume, one in zip(pair, maps, strict=True):
         channels = volume.at(one, points)
-        values = channels[:, 0] - channels[:, 0].mean(1, keepdim=True)
+        values = roots * (channels[:, 0] - (roots.square() * channels[:, 0]).sum(1, keepdim=True))
         norm = values.norm(dim=1, keepdim=True) + torch.finfo(values.dtype).eps
         inner = (volume.to_index @ one)[:, :3, :3].to(values)
         slopes.append(torch.einsum("kji,kjp->kpi", inner / (2 * norm[:, :, None]), channels[:, 1:]))
@@ -66,7 +72,8 @@ def _linearised(pair: Pair, maps: Maps, points: Tensor) -> tuple[Tensor, Tensor,
     middle = normalised[0] + normalised[1]
     middle = middle / (middle.norm(dim=1, keepdim=True) + torch.finfo(middle.dtype).eps)
     jacobian = ((slopes[0] + slopes[1])[:, :, :, None] * points[None, :, None, :]).flatten(2)
-    jacobian = jacobian - jacobian.mean(1, keepdim=True)
+    mean = torch.einsum("kp,kpj->kj", roots.square().expand(len(jacobian), -1), jacobian)
+    jacobian = roots[:, :, None] * (jacobian - mean[:, None])
     jacobian = jacobian - middle[:, :, None] * torch.einsum("kp,kpj->kj", middle, jacobian)[:, None]
     return score.double().cpu(), normalised[1] - normalised[0], jacobian
 

@@ -5,13 +5,12 @@ An image is brought to twice its grid by cubic convolution, which is separable a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 
 import torch
 from torch import Tensor
 
-from smgicnet.registration.fields import affine_field, identity_grid, sample
+from smgicnet.registration.fields import identity_grid, sample
 
 # of the voxels before, here, next and after next, at a quarter of a voxel beyond one: Keys (1981) with a = -1/2
 QUARTER = (-9 / 128, 111 / 128, 29 / 128, -3 / 128)
@@ -42,15 +41,12 @@ def pull(image: Tensor, displacement: Tensor) -> Tensor:
     ``image`` is ``(N, C, D, H, W)`` and at least 0, as is the result; ``displacement (N, 3, *shape)`` is in its voxels,
     on a grid of any ``shape``.
     """
+    return pull_doubled(doubled(image), displacement)
+
+
+def pull_doubled(image: Tensor, displacement: Tensor) -> Tensor:
+    """Return what `pull` does of an image that is `doubled` already; the displacement is in voxels of before."""
     shape = displacement.shape[2:]
     positions = identity_grid(shape, device=displacement.device, dtype=displacement.dtype) + displacement
-    found = sample(doubled(image), 2 * positions.flatten(2) + 0.5).clamp(min=0)
+    found = sample(image, 2 * positions.flatten(2) + 0.5).clamp(min=0)
     return found.view(*found.shape[:2], *shape)
-
-
-def pull_affine(image: Tensor, matrix: Tensor, shape: Sequence[int]) -> Tensor:
-    """Return ``image(A x)`` for the voxels ``x`` of a grid of this ``shape``, as `pull` does.
-
-    ``matrix (4, 4)`` maps voxels of that grid to voxels of the image.
-    """
-    return pull(image, affine_field(matrix, shape, image.device).expand(len(image), -1, -1, -1, -1))

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from smgicnet.registration.frames import Frame, Maps, Pair, ball, cube, shifted
 from smgicnet.registration.gauss_newton import improve
-from smgicnet.registration.pose import COARSE, MIDDLE, STEPS, find_pose, scaled, to_mean
+from smgicnet.registration.likeness import scaled
+from smgicnet.registration.pose import COARSE, MIDDLE, STEPS, find_pose, to_mean
 from smgicnet.registration.rotation_search import centre_of_mass
 
 CELLS = MIDDLE  # of the mean image, along each axis

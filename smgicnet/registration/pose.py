@@ -10,20 +10,21 @@ import math
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from smgicnet.registration.frames import Frame, Maps, Pair, Volume, ball, cube
+from smgicnet.registration.frames import Frame, Maps, Pair, ball, cube
 from smgicnet.registration.gauss_newton import improve
+from smgicnet.registration.likeness import locally_normalised, scaled, trust
 from smgicnet.registration.rotation_search import angles, search_rotations
 
 ROTATIONS = 1000  # that are searched unless a config says otherwise; 500 find the same poses
 COARSE, MIDDLE, FINE = 12, 24, 48  # cells along the longest side: 16, 8 and 4 mm for a field of view of 192 mm
 STEPS = (6, 5, 8)  # of Gauss-Newton at these resolutions
+DECIDING = 3  # more at the middle one, of `locally_normalised` images, for the two poses that are left
+TRUSTING = 2  # times as many for the better of them, each time with the weights of `trust`
 SEARCHED, KEPT = 24, 4  # candidates that are improved at the coarse and at the middle one
 DISTINCT = math.radians(30)  # poses whose rotations differ by less are the same
-LOCAL_SIGMA, LOCAL_FLOOR = 1.5, 0.05  # of `locally_normalised` at the fine one, in cells and in intensities
-DOUBTFUL = 0.01  # where the runner-up's correlation is as near, the pose is in doubt
+MARGIN = 0.06  # between the correlations of two poses, below which one of them is not known to be the right one
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Pose:
     Attributes
     ----------
     to_fixed, to_moving : ``(4, 4)`` float64, from the voxels of the common frame to those of either image
-    score : the correlation of the two images, averaged over cells of a 24th of the field of view
+    score : the correlation of the two images, averaged over cells of a 24th of the field of view and
+        `locally_normalised`
     runner_up : the same of the best pose that differs by a rotation of more than 30 degrees, -1 for none
     """
 
@@ -71,7 +73,7 @@ class Pose:
     @property
     def doubtful(self) -> bool:
         """Whether another pose is nearly as good."""
-        return self.score - self.runner_up < DOUBTFUL
+        return self.score - self.runner_up < MARGIN
 
 
 def find_pose(fixed: Tensor, moving: Tensor, rotations: int, mean: Tensor | None = None) -> Pose:
@@ -89,12 +91,16 @@ def find_pose(fixed: Tensor, moving: Tensor, rotations: int, mean: Tensor | None
     )
     maps = search_rotations(coarse, ball(COARSE, device), rotations, SEARCHED)
     maps, _ = _distinct(*improve(coarse, maps, ball(COARSE, device), STEPS[0], rigid=True), KEPT)
-    maps, scores = _distinct(*improve(middle, maps, ball(MIDDLE, device), STEPS[1]), 2)
+    maps, _ = _distinct(*improve(middle, maps, ball(MIDDLE, device), STEPS[1]), 2)
+    local, points = locally_normalised(middle), ball(MIDDLE, device)
+    maps, scores = _distinct(*improve(local, maps, points, DECIDING), 2)
     best = maps.chosen(torch.tensor([0]))
+    for _ in range(TRUSTING):
+        best, _ = improve(local, best, points, DECIDING, weights=trust(local, best, points))
     if mean is not None:
         best = best.after(_turn_upright(mean, middle, best, rotations))
-    fine = Pair(*(Volume(locally_normalised(one.data), one.to_index) for one in fine))
-    best, _ = improve(fine, best, ball(FINE, device), STEPS[2])
+    local, points = locally_normalised(fine), ball(FINE, device)
+    best, _ = improve(local, best, points, STEPS[2], weights=trust(local, best, points))
     to_fixed, to_moving = (frame.voxels(one)[0] for one in best)
     return Pose(to_fixed, to_moving, float(scores[0]), float(scores[1]) if len(scores) > 1 else -1.0)
 
@@ -108,28 +114,6 @@ def _distinct(maps: Maps, scores: Tensor, kept: int) -> tuple[Maps, Tensor]:
         if len(chosen) < kept and (not chosen or bool((angles(turns[index], turns[chosen]) > DISTINCT).all())):
             chosen.append(index)
     return maps.chosen(torch.tensor(chosen)), scores[chosen]
-
-
-def locally_normalised(image: Tensor) -> Tensor:
-    """Return an image ``(1, 1, D, H, W)`` less its local mean, in units of its local standard deviation.
-
-    The windows are Gaussian and so the same in every direction: the squared difference of two such images is, up to a
-    factor, one less their local correlation.
-    """
-    mean = _smoothed(image)
-    variance = (_smoothed(image * image) - mean * mean).clamp(min=0)
-    return (image - mean) / (variance.sqrt() + LOCAL_FLOOR)
-
-
-def _smoothed(image: Tensor) -> Tensor:
-    reach = math.ceil(3 * LOCAL_SIGMA)
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=image.device) / LOCAL_SIGMA) ** 2)
-    kernel = (kernel / kernel.sum()).to(image)
-    for axis in range(2, 5):
-        size = [1] * 5
-        size[axis] = len(kernel)
-        image = F.conv3d(image, kernel.view(size), padding=[(n - 1) // 2 for n in size[2:]])
-    return image
 
 
 def _turn_upright(mean: Tensor, pair: Pair, maps: Maps, rotations: int) -> Tensor:
@@ -152,8 +136,3 @@ def to_mean(image: Tensor, mean: Tensor, rotations: int) -> Tensor:
     maps, _ = _distinct(*improve(coarse, maps, points, STEPS[0], rigid=True), 1)
     maps, _ = improve(middle, maps, ball(MIDDLE, mean.device), STEPS[1])
     return maps.through
-
-
-def scaled(values: Tensor) -> Tensor:
-    """Return values with a root mean square of 1."""
-    return values / (values.square().mean().sqrt() + torch.finfo(values.dtype).eps)

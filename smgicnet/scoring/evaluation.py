@@ -1,4 +1,4 @@
-"""From a registered pair to flat rows: one number for each metric and region of interest (ROI)."""
+"""From a registered pair to flat rows: one number for each metric and region."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def score_pair(
     The two label maps may lie on grids of different size, voxel size and orientation, unless ``reverse`` or an inverse
     is given. The other parameters are those of `smgicnet.scoring.pair.PairToScore`.
 
-    Returns rows ``{fixed, moving, metric, roi, value}``; ``roi`` is a name, ``"mean"`` (over scored ROIs) or ``""``.
+    Returns rows ``{fixed, moving, metric, roi, value}``; ``roi`` is the name of a region, ``"mean"`` (over those of the
+    metric's group that are scored) or ``""``.
     Raises `InputError` when the fixed subject has no label or a field is not finite.
     """
     pair = PairToScore(fixed, moving, registration, reverse, rois)
@@ -37,12 +38,14 @@ def score_pair(
             continue
         module, _, name = metric.function.partition(":")
         found = getattr(import_module(module), name)(pair)
-        if metric.regional:
+        if found is None:
+            continue
+        if metric.regions:
             known = found[~np.isnan(found)]
-            each = zip(pair.scored.values(), found, strict=True)
-            values |= {(metric.name, roi): float(value) for roi, value in each}
+            each = zip(pair.names_of(metric.regions), found, strict=True)
+            values |= {(metric.name, region): float(value) for region, value in each}
             values[metric.name, OVER_ROIS] = float(known.mean()) if known.size else float("nan")
-        elif found is not None:
+        else:
             values[metric.name, ""] = float(found)
     return [
         {"fixed": fixed.name, "moving": moving.name, "metric": metric, "roi": roi, "value": value}

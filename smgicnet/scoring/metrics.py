@@ -15,18 +15,19 @@ class Metric:
     """A metric of an ordered pair.
 
     ``name``: in the rows of metrics. ``label``: in tables and figures, with the unit. ``unit``: empty by default.
-    ``decimals``: in tables; 3 by default. ``regional``: whether each ROI has one, and the pair their mean; false by
-    default. ``better``: which way is better; neither by default. ``function``: "module:function" that computes it from
-    a pair; empty, the default, for what a job measures. ``worst_label``: of the row of its worst pair in tables, which
-    have none by default. ``in_tables``: whether tables have a row of it; true by default. ``compared_as``: its name in
-    sentences, where methods are compared by it, with intervals and tests; they are not by default.
+    ``decimals``: in tables; 3 by default. ``regions``: the group of regions of which each has one, and the pair their
+    mean: "rois", the 36, or "parcels", of the cortex; none by default. ``better``: which way is better; neither by
+    default. ``function``: "module:function" that computes it from a pair; empty, the default, for what a job measures.
+    ``worst_label``: of the row of its worst pair in tables, which have none by default. ``in_tables``: whether tables
+    have a row of it; true by default. ``compared_as``: its name in sentences, where methods are compared by it, with
+    intervals and tests; they are not by default.
     """
 
     name: str
     label: str
     unit: str = ""
     decimals: int = 3
-    regional: bool = False
+    regions: Literal["rois", "parcels", ""] = ""
     better: Literal["higher", "lower", ""] = ""
     function: str = ""
     worst_label: str = ""
@@ -38,7 +39,7 @@ _ALL = (  # in the order of the rows of a pair
     Metric(
         "dice",
         "DSC",
-        regional=True,
+        regions="rois",
         better="higher",
         function="smgicnet.scoring.pair_metrics:dice_of_rois",
         worst_label="DSC of the worst pair",
@@ -49,9 +50,16 @@ _ALL = (  # in the order of the rows of a pair
         "HD95 (mm)",
         "mm",
         2,
-        regional=True,
+        regions="rois",
         better="lower",
         function="smgicnet.scoring.pair_metrics:hd95_of_rois",
+    ),
+    Metric(
+        "parcels_dice",
+        "DSC of cortical parcels",
+        regions="parcels",
+        better="higher",
+        function="smgicnet.scoring.pair_metrics:dice_of_parcels",
     ),
     Metric("rois", "ROIs scored", decimals=1, function="smgicnet.scoring.pair_metrics:rois"),
     Metric("folds_percent", "|J| ≤ 0 (%)", "%", better="lower", function="smgicnet.scoring.pair_metrics:folds_percent"),
@@ -118,6 +126,8 @@ _ALL = (  # in the order of the rows of a pair
     Metric("seconds", "Time (s)", "s", better="lower", function="smgicnet.scoring.pair_metrics:seconds"),
     Metric("peak_memory_mib", "Peak memory (MiB)", "MiB", 0, better="lower"),
     Metric("affine_seconds", "of which affine (s)", "s", better="lower"),
+    Metric("pose_consistency_mm", "Pose consistency (mm)", "mm", 2, better="lower"),
+    Metric("pose_consistency_p95_mm", "Pose consistency, 95th percentile (mm)", "mm", 2, better="lower"),
 )
 METRICS = {metric.name: metric for metric in _ALL}
 SCORED = {metric.name: metric for metric in _ALL if metric.function}

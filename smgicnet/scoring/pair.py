@@ -21,6 +21,7 @@ from smgicnet.imaging.displacements import apply_field
 from smgicnet.imaging.images import Volume
 from smgicnet.imaging.landmarks import Landmarks
 from smgicnet.methods.contract import Registration
+from smgicnet.preparation.parcels import parcel_names
 from smgicnet.registration import fields
 from smgicnet.scoring.jacobian import jacobian_metrics
 from smgicnet.scoring.overlap import present_labels, warp_labels
@@ -32,7 +33,9 @@ class ScoredSubject:
 
     ``labels (D, H, W)`` uint8 FreeSurfer ids, 0 is background; ``affine (4, 4)`` voxel -> RAS mm. The truth, where
     there is one, is a pair of displacement fields in RAS mm, data ``(X, Y, Z, 3)``: ``T(x) = x + d(x)`` from the
-    subject's world to the template's, and back. ``landmarks``: None, the default, where there are none.
+    subject's world to the template's, and back. ``parcels (D, H, W)``: uint8 codes of
+    `smgicnet.preparation.parcels.parcel_names`, or None, the default. ``template``: the name of that template; empty,
+    the default, where all subjects have one. ``landmarks``: None, the default, where there are none.
     """
 
     name: str
@@ -40,6 +43,8 @@ class ScoredSubject:
     affine: np.ndarray
     to_template: Volume | None
     from_template: Volume | None
+    parcels: np.ndarray | None = None
+    template: str = ""
     landmarks: Landmarks | None = None
 
 
@@ -69,13 +74,23 @@ class PairToScore:
             problem, remedy = "the label map is empty", "Check its file and that its labels are FreeSurfer ids"
             raise InputError(fixed.name, problem, remedy)
         self.forward = _checked(registration.forward, f"{moving.name} to {fixed.name}")
-        present = present_labels(moving.labels, present_labels(fixed.labels, list(rois)))
-        self.scored = {label: rois[label] for label in present}
+        self.scored = _of_both(fixed.labels, moving.labels, rois)
 
     @cached_property
     def warped(self) -> np.ndarray:
         """The moving label map pulled onto the fixed grid, ``(D, H, W)`` uint8."""
         return warp_labels(self.moving.labels, self.forward)
+
+    @cached_property
+    def parcels(self) -> dict[int, str]:
+        """Names of the cortical parcels that both subjects have before any warping, by their codes."""
+        if self.fixed.parcels is None or self.moving.parcels is None:
+            return {}
+        return _of_both(self.fixed.parcels, self.moving.parcels, parcel_names())
+
+    def names_of(self, regions: str) -> list[str]:
+        """Names of the regions of a group, as `smgicnet.scoring.metrics.Metric` has it, in their order."""
+        return list((self.scored if regions == "rois" else self.parcels).values())
 
     @cached_property
     def deformation(self) -> Tensor:
@@ -100,10 +115,11 @@ class PairToScore:
     def endpoint_errors_mm(self) -> np.ndarray | None:
         """How far from where it truly belongs each voxel of the fixed brain was sent, in the order of ``brain``.
 
-        The truth goes from the fixed world through the template to the moving world. None where it is not known.
+        The truth goes from the fixed world through the template to the moving world. None where it is not known, or the
+        two have different templates.
         """
         to_template, from_template = self.fixed.to_template, self.moving.from_template
-        if to_template is None or from_template is None:
+        if to_template is None or from_template is None or self.fixed.template != self.moving.template:
             return None
         voxels = np.argwhere(self.brain)
         truth = apply_field(from_template, apply_field(to_template, apply_affine(self.fixed.affine, voxels)))
@@ -121,6 +137,11 @@ class PairToScore:
         """The inverse that the method itself gives, or None."""
         pair = f"{self.moving.name} to {self.fixed.name}"
         return None if self.registration.inverse is None else _checked(self.registration.inverse, pair)
+
+
+def _of_both(fixed: np.ndarray, moving: np.ndarray, names: Mapping[int, str]) -> dict[int, str]:
+    """Those of ``names`` whose region both uint8 maps have."""
+    return {label: names[label] for label in present_labels(moving, present_labels(fixed, list(names)))}
 
 
 def _checked(displacement: Tensor, name: str) -> Tensor:

@@ -1,7 +1,7 @@
 """What computes each metric of a registered pair; `smgicnet.scoring.metrics` names these functions.
 
 A function takes a `PairToScore`. It returns a number, None where the metric does not apply to the pair, or an array
-with a number for each of the pair's scored ROIs, NaN where there is none.
+with a number for each region of the metric's group that both subjects have, NaN where there is none.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from smgicnet.core.errors import InputError
 from smgicnet.registration import fields
 from smgicnet.scoring.hausdorff import hausdorff95_mm
-from smgicnet.scoring.overlap import dice
+from smgicnet.scoring.overlap import dice, warp_labels
 from smgicnet.scoring.pair import PairToScore, ScoredSubject
 
 # FreeSurfer's ids, of the left and of the right
@@ -32,6 +32,14 @@ def dice_of_rois(pair: PairToScore) -> np.ndarray:
 def hd95_of_rois(pair: PairToScore) -> np.ndarray:
     """The 95th percentile Hausdorff distance of each scored ROI, in mm; a ROI that vanished in warping has none."""
     return hausdorff95_mm(pair.fixed.labels, pair.warped, list(pair.scored), voxel_sizes(pair.fixed.affine))
+
+
+def dice_of_parcels(pair: PairToScore) -> np.ndarray | None:
+    """Dice of each cortical parcel; None where the two label maps share none."""
+    fixed, moving = pair.fixed.parcels, pair.moving.parcels
+    if fixed is None or moving is None or not pair.parcels:
+        return None
+    return dice(fixed, warp_labels(moving, pair.forward), list(pair.parcels))
 
 
 def rois(pair: PairToScore) -> float:

@@ -11,6 +11,7 @@ from smgicnet.cohort.participants import (
     read_excluded,
     read_participants,
     shards,
+    some_pairs,
     unordered_pairs,
     write_participants,
 )
@@ -171,3 +172,22 @@ def test_a_pair_of_which_one_is_excluded_is_left_out(tmp_path):
     assert excluded == {"b", "d", "e"}
     assert pairs_without([("a", "b"), ("a", "c"), ("b", "d"), ("d", "c")], excluded) == [("a", "c")]
     assert pairs_without([["a", "b"]], read_excluded([])) == [("a", "b")]
+
+
+@pytest.mark.parametrize("size", [2, 3, 6, 7])
+def test_some_pairs_are_ordered_pairs_without_end_or_repetition(size):
+    names = [f"s{number}" for number in range(size)]
+    every = some_pairs(names, 1000, 1)
+    assert len(every) == len(set(every)) == size * (size - 1)
+    assert all(fixed != moving for fixed, moving in every)
+    for count in (0, 1, 3):
+        assert some_pairs(names, count, 1) == every[:count]
+    for role in (0, 1):  # once around the ring everyone is fixed once, and moving once
+        assert sorted(pair[role] for pair in every[:size]) == names
+    assert len({name for pair in every[: size // 2] for name in pair}) == size // 2 * 2
+
+
+def test_some_pairs_depend_on_the_seed_and_not_on_the_order_of_subjects():
+    names = [f"s{number}" for number in range(6)]
+    assert some_pairs(names, 3, 1) == some_pairs(names[::-1], 3, 1) != some_pairs(names, 3, 2)
+    assert some_pairs(["one"], 3, 1) == some_pairs([], 3, 1) == []

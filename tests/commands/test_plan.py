@@ -14,7 +14,7 @@ from smgicnet.commands.plan import duration
 from smgicnet.config.completion import complete
 from smgicnet.core.errors import InputError
 from smgicnet.jobs.decisions import decide
-from smgicnet.jobs.needs import StudyNeeds
+from smgicnet.jobs.needs import PAIR_KB, StudyNeeds
 from smgicnet.jobs.study import Study
 from smgicnet.jobs.study_files import StudyFiles
 from tests.support.methods import block
@@ -102,9 +102,9 @@ def test_a_job_is_its_parts(config):
     assert needs.registering_ms(SimpleNamespace(**of, shard="0")) == 1000 * (10 + 10 * 6)
     assert needs.registering_ms(SimpleNamespace(**of)) == 1000 * (10 + 3 * 6)  # the pairs that figures show
     kept = 2 * 12 * 16 * 32 * 16 // 1000  # a pair's displacements and inverses, both ways, in kB
-    assert needs.registering_kb(SimpleNamespace(**of, shard="0")) == 10 * (25 + kept)
+    assert needs.registering_kb(SimpleNamespace(**of, shard="0")) == 10 * (PAIR_KB + kept)
     config["evaluation"]["keep_fields"] = False
-    assert needs.registering_kb(SimpleNamespace(**of, shard="0")) == 250
+    assert needs.registering_kb(SimpleNamespace(**of, shard="0")) == 10 * PAIR_KB
     assert needs.without_torch(0.5) == 1500
 
 

@@ -31,8 +31,8 @@ from tests.support.images import blobs
 from tests.support.methods import block, build
 
 SHAPE = (24, 28, 26)
-REGIONAL = [name for name, metric in SCORED.items() if metric.regional]
-BEYOND = ("inverse_consistency", "integration_error", "endpoint_error", "tre", "seconds")
+REGIONAL = [name for name, metric in SCORED.items() if metric.regions == "rois"]
+BEYOND = ("parcels", "inverse_consistency", "integration_error", "endpoint_error", "tre", "seconds")
 METRICS = {name for name in SCORED if not name.startswith(BEYOND)}
 
 
@@ -258,6 +258,30 @@ def test_labels_of_another_protocol(case):
         renamed = sum((data == roi) * seg35[roi] for roi in (2, 3, 17, 10))
         write_volume(folder / f"{name}.nii.gz", renamed.astype(np.int16), image.affine)
     pd.testing.assert_series_equal(scored(folder, mapping="seg35"), expected)
+
+
+def test_label_maps_with_cortical_parcels_have_their_scores(case, capsys):
+    subjects, _, folder = case
+    expected = scored(folder)
+    for one in subjects:
+        fine = one.labels.astype(np.int16)
+        cortex = np.argwhere(fine == 3)
+        back = cortex[cortex[:, 1] < 8]
+        fine[fine == 3], fine[tuple(back.T)] = 1028, 1011
+        write_volume(folder / f"{one.name}.nii.gz", fine, one.affine)
+    found = scored(folder)
+    pd.testing.assert_series_equal(found.drop("parcels_dice"), expected)  # cortex is cortex
+    parcels = found["parcels_dice"]
+    assert set(parcels.index) == {"ctx-lh-superiorfrontal", "ctx-lh-lateraloccipital", "mean"}
+    assert 0 < parcels["mean"] < 1
+    ends = ["--fixed-labels", str(folder / "fixed.nii.gz"), "--moving-labels", str(folder / "moving.nii.gz")]
+    assert cli.main(["score", *ends, "--transform", str(folder / "u.nii.gz")]) == 0
+    rois, fine, whole = capsys.readouterr().out.strip().split("\n\n")
+    assert "parcels_dice" not in rois + whole
+    assert fine.splitlines()[0].split() == ["parcels_dice"]
+    assert [line.split() for line in fine.splitlines()][-1] == ["mean", f"{parcels['mean']:.4f}"]
+    write_volume(folder / "moving.nii.gz", subjects[1].labels, subjects[1].affine)
+    assert "parcels_dice" not in scored(folder)
 
 
 def test_labels_that_cannot_be_scored_are_refused(case):

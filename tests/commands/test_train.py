@@ -131,6 +131,20 @@ def test_weights_that_were_made_with_anything_else_are_not_taken(prepared, capsy
     assert "level-1/weights.pt: these weights are made with another images." in capsys.readouterr().err
 
 
+def test_of_twins_the_pairs_of_one_anatomy_are_scored(prepared):
+    change(prepared, lambda config: config["datasets"]["mine"]["source"].update(pairs="twins"))
+    people = {"c": "p1", "d": "p1", "e": "p2", "f": "p2"}
+    rows = [f"{name}\t{'test' if name in people else 'train'}\t{people.get(name, 'p0')}\n" for name in SPLITS]
+    (prepared[1] / "cohort/participants.tsv").write_text("subject\tsplit\tanatomy\n" + "".join(rows))
+    for name in people:
+        parcels = np.full(SHAPE, 7, np.uint8)
+        write_volume(prepared[1] / f"raw/subjects/{name}/parcels.nii.gz", parcels, np.diag([8, 8, 8, 1]))
+    assert run(prepared) == 0
+    metrics = pd.read_csv(prepared[1] / "raw/net/seed-1/metrics.csv.gz")
+    assert set(metrics["fixed"] + metrics["moving"]) == {"cd", "dc", "ef", "fe"}
+    assert set(metrics.loc[metrics["metric"] == "parcels_dice", "roi"]) == {"ctx-lh-fusiform", "mean"}
+
+
 def test_labels_to_learn_from(prepared, capsys):
     change(prepared, lambda config: config["methods"].update(net=LABELLED))
     path = prepared[1] / "raw/subjects/b/labels.nii"

@@ -74,6 +74,26 @@ def shard_rows(run, seed, pairs, rng):
     return pd.DataFrame(rows)
 
 
+def changed_rows(run, seed):
+    """Rows of a pair whose moving head is turned, as a job of changed heads writes them."""
+    common = {"dataset": "demo", "arm": run[1], "method": run[0], "seed": seed, "fixed": "s1", "moving": "007"}
+    values = {30: 1.25, 60: 3.5}
+    return pd.DataFrame(
+        [
+            {
+                **common,
+                "metric": f"pose_consistency_{name}",
+                "roi": "",
+                "value": value,
+                "change": "x",
+                "severity": one,
+            }
+            for one, value in values.items()
+            for name in ("mm", "p95_mm")
+        ]
+    )
+
+
 def write_run(folder, run, seed, rng):
     """The shards of a method and what is gathered from them; each is a training too. Eleven: 10 comes after 9."""
     pairs = np.array_split(list(permutations(["s1", "s2", "s3", "s4", "s5", "007"], 2)), 11)
@@ -86,7 +106,11 @@ def write_run(folder, run, seed, rng):
         facts["affine"] = {"engine": "ants", "version": "A tool 1.0", "search_degrees": 90}
     origin = folder / "shards/0/registration.json"
     origin.write_text(json.dumps(facts))
-    gather_metrics(shards, [origin], metrics=folder / "metrics.csv.gz", record=folder / "metrics.json")
+    heads = folder / "robustness/0/metrics.csv"
+    heads.parent.mkdir(parents=True)
+    changed_rows(run, seed).to_csv(heads, index=False)
+    files = {"metrics": folder / "metrics.csv.gz", "record": folder / "metrics.json"}
+    gather_metrics(shards, [origin], **files, changed=[heads])
     training = {"seed": seed, "parameters": 10 * len(run[0]), "seconds": 30.0, "peak_memory_mib": 100.0}
     (folder / "training.json").write_text(json.dumps(training))
 
@@ -374,6 +398,20 @@ def test_metrics_that_are_not_those_of_the_jobs(results, said):
         assert lines[2].endswith(",0.123456")
         assert len(lines) == 4
     shutil.rmtree(metrics.parent / "shards")  # what is gone cannot be looked at
+    assert said(results)[0] == 0
+
+
+def test_pose_consistency_is_gathered_from_changed_heads(results, said):
+    folder = results / "raw/syn/seed-0"
+    rows = read_metrics([folder / "metrics.csv.gz"])
+    pose = rows[rows["metric"] == "pose_consistency_mm"]
+    assert pose[["fixed", "moving", "value"]].values.tolist() == [["s1", "007", 2.375]]
+    assert "Pose consistency (mm)" in (results / "tables/table1.md").read_text()
+    edit(folder / "robustness/0/metrics.csv", "3.5", "1.5")
+    code, found, _ = said(results / "tables/table1.md")
+    assert (code, found["table1"][0]) == (1, "DIFFERS")
+    assert found["table1"][1] == f"{folder}/robustness/0/metrics.csv: its digest is not the one that was written down"
+    shutil.rmtree(folder / "robustness")  # what is gone cannot be looked at
     assert said(results)[0] == 0
 
 

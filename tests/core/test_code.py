@@ -103,10 +103,10 @@ def test_an_edit_changes_the_digests_of_what_depends_on_it(before, checkout, fil
     ("old", "new", "expected"),
     [
         ('"HD95 (mm)"', '"Distance (mm)"', set()),
-        ("2,\n        regional=True", "2,\n        regional=False", {"hd95_mm scores"}),
+        ('2,\n        regions="rois"', '2,\n        regions=""', {"hd95_mm scores"}),
         (":hd95_of_rois", ":dice_of_rois", {"hd95_mm scores"}),
     ],
-    ids=["label", "regional", "function"],
+    ids=["label", "regions", "function"],
 )
 def test_of_a_metrics_entry_what_computes_it_is_in_the_digest_of_its_scores(before, checkout, old, new, expected):
     edit(checkout / "smgicnet/scoring/metrics.py", old, new)
@@ -116,6 +116,11 @@ def test_of_a_metrics_entry_what_computes_it_is_in_the_digest_of_its_scores(befo
 def test_the_table_of_labels_is_in_the_digests_of_what_reads_it(before, checkout):
     edit(checkout / "config/labels/freesurfer.tsv", new="99999\t0\tNothing\n")
     assert changed(before, digests(checkout)) >= TRAINS | SCORES
+
+
+def test_the_table_of_parcels_is_in_the_digests_of_scores_and_trains_nothing(before, checkout):
+    edit(checkout / "config/labels/cortex/parcels.tsv", new="221\t99999\t3\tnowhere\n")
+    assert changed(before, digests(checkout)) == SCORES
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from smgicnet.core import layout
-from smgicnet.core.layout import DatasetPaths, shown_files
+from smgicnet.core.layout import DatasetPaths, changed_file, shown_files
 
 DATASET = DatasetPaths.of("oasis")
 RUN = DATASET.run("raw", "smgicnet", 1)
@@ -34,3 +34,13 @@ def test_files_of_a_pair_that_is_shown():
     warped, field = shown_files(RUN.shown, "a", "b")
     assert warped == Path("results/oasis/raw/smgicnet/seed-1/shown/fixed-a_moving-b_warped.nii.gz")
     assert field == Path("results/oasis/raw/smgicnet/seed-1/shown/fixed-a_moving-b_displacement.nii.gz")
+
+
+def test_files_of_changed_heads():
+    folder = DATASET.changed("sub-1")
+    image = Path("results/oasis/robustness/subjects/sub-1/rotation-30/image.nii")
+    assert changed_file(folder, "rotation-30", "image") == image
+    assert changed_file(folder, "rotation-30", "preprocessing") == image.with_name("change.json")
+    assert DATASET.changed_alignment(0, "record.json") == "results/oasis/robustness/alignments/0/record.json"
+    assert RUN.changed_shard(2, layout.SHARD_METRICS) == "results/oasis/raw/smgicnet/seed-1/robustness/2/metrics.csv"
+    assert RUN.file(layout.ROBUSTNESS) == "results/oasis/raw/smgicnet/seed-1/robustness.csv.gz"

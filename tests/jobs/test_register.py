@@ -10,7 +10,7 @@ from smgicnet.config.completion import complete_method
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.grids import Grid
 from smgicnet.jobs.registering import register_aligned
-from smgicnet.methods.contract import Method
+from smgicnet.methods.contract import Displacements, Method
 from smgicnet.methods.loading import load_method
 from smgicnet.methods.weights import Weights, write_weights
 from smgicnet.preparation.alignments import Alignment
@@ -33,7 +33,7 @@ class Known(Method):
 
     def fields(self, fixed, moving):
         self.shown = moving
-        return exp(self.velocity), exp(-self.velocity)
+        return Displacements(exp(self.velocity), exp(-self.velocity))
 
 
 @pytest.fixture

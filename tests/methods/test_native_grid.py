@@ -6,7 +6,7 @@ import pytest
 import torch
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 
-from smgicnet.methods.contract import Method, NativeGrid
+from smgicnet.methods.contract import Displacements, Method, NativeGrid
 from smgicnet.methods.native_grid import OnNativeGrid, to_native
 
 CODES = ["RAS", "LPS", "LIA", "SPL", "PIR", "ASR", "IRP"]
@@ -71,7 +71,7 @@ class Translation(Method):
     def fields(self, fixed, moving):
         self.seen.append((fixed, moving))
         u = torch.tensor(self.displacement).view(1, 3, 1, 1, 1).expand(1, 3, *fixed.shape[2:])
-        return u, -u if self.invertible else None
+        return Displacements(u, -u if self.invertible else None)
 
 
 def blob(shape, affine, centre):

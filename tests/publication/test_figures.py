@@ -48,14 +48,22 @@ def inputs_of(methods, folder, absent=(), **changes):
 
 def test_a_study_has_the_figures_that_it_has_something_to_show_in(tmp_path):
     trainings = ["training-raw-smgicnet", "training-raw-icnet", "training-affine-icnet"]
-    pairs, scores = ["methods", "reciprocal", "registrations"], ["dice", "robustness", "time", "comparisons"]
+    pairs, scores = ["methods", "reciprocal", "registrations"], ["dice", "robustness", "angles", "time", "comparisons"]
     found = inputs_of(RUNS, tmp_path)
     assert [*found.figures] == found.by_default == [*pairs, *scores, *trainings]
-    assert [*inputs_of({"smgicnet": RUNS["smgicnet"]}, tmp_path).figures] == [*pairs, "dice", "time", trainings[0]]
+    assert [*inputs_of({"smgicnet": RUNS["smgicnet"]}, tmp_path).figures] == [
+        *pairs,
+        "dice",
+        "angles",
+        "time",
+        trainings[0],
+    ]
     initial = {name: RUNS[name] for name in ("smgicnet", "initial")}
     assert "robustness" in inputs_of(initial, tmp_path).figures
     alone = inputs_of({"initial": RUNS["initial"]}, tmp_path, evaluation={"reference": {"method": "initial"}})
-    assert [*alone.figures] == ["dice", "robustness", "time", "comparisons"]
+    assert [*alone.figures] == ["dice", "robustness", "angles", "time", "comparisons"]
+    off = {"reference": {"method": "smgicnet"}, "robustness": {"pairs": None}}
+    assert "angles" not in inputs_of(initial, tmp_path, evaluation=off).figures
 
 
 def test_published_weights_have_a_figure_where_they_are(tmp_path):
@@ -89,6 +97,7 @@ def test_ablations_are_on_the_page_once_they_are_drawn(tmp_path):
         ("reciprocal", SHOWN, 1),
         ("registrations", SHOWN, 1),
         ("training-affine-icnet", ["histories"], 1),
+        ("angles", ["changes"], 5),
     ],
 )
 def test_a_figure_waits_for_what_it_is_drawn_from_alone(figure, names, runs, tmp_path):
@@ -164,6 +173,7 @@ print(json.dumps({name: found.code(SimpleNamespace(figure=name)) for name in FIG
     drawing = tmp_path / "smgicnet/publication/figures"
     assert changed_by(drawing / "run_figures.py", "NEAR_MM = 1.6", "NEAR_MM = 1.7") == {"time"}
     assert changed_by(drawing / "score_figures.py", "GROUP = 0.86", "GROUP = 0.85") == {"dice"}
+    assert changed_by(drawing / "change_figures.py", "SMALLEST_MM = 0.01", "SMALLEST_MM = 0.1") == {"angles"}
     assert changed_by(drawing / "slices.py", "BRAIN = 0.05", "BRAIN = 0.06") == {
         "methods", "published", "reciprocal", "registrations",
     }  # fmt: skip

@@ -142,6 +142,21 @@ def test_notes_say_what_was_counted(summary, paper):
     assert "C(60, 2) = 1,770 pairs; the paper prints 1,775 for OASIS" in " ".join(sixty.notes)
 
 
+def test_pose_consistency_says_what_it_is_and_of_how_many_pairs(summary, paper):
+    assert "Pose consistency" not in table1(summary, paper, "IXI", METHODS, CONTEXT).to_markdown()
+    entries = [
+        ("smgicnet", "raw", metric, 1.234, 0.5, 3) for metric in ("pose_consistency_mm", "pose_consistency_p95_mm")
+    ]
+    more = pd.concat([summary, summary_frame(entries)])
+    table = table1(more, paper, "IXI", METHODS, CONTEXT | {"rotation": [30, 22.5]})
+    _, rows = markdown_cells(table)
+    assert ("Pose consistency (mm)", ["–", "–", "1.23 (±0.50)", "–"]) in rows
+    assert ("Pose consistency, 95th percentile (mm)", ["–", "–", "1.23 (±0.50)", "–"]) in rows
+    (note,) = [note for note in table.notes if "Pose consistency" in note]
+    assert "turned by 30, 22.5 degrees about a random axis" in note
+    assert note.endswith("of 3 ordered pairs.")
+
+
 def test_without_the_papers_methods_nothing_is_said_of_the_paper(summary, paper):
     table = table1(summary, paper, "IXI", METHODS[:1], CONTEXT)
     assert "aper" not in table.to_markdown().replace("**beyond the paper**", "")

@@ -379,14 +379,64 @@ def test_folds_are_of_the_deformation_and_not_of_the_grids():
 
 def test_rows_stand_in_the_order_of_the_metrics():
     truth, points = constant_world_field((0, 0, 0)), Landmarks("l.csv", np.ones((1, 3)), None)
-    pair = subject("a", to_template=truth, landmarks=points), subject("b", from_template=truth, landmarks=points)
+    more = {"parcels": label_blobs(labels=(1, 36)), "landmarks": points}
+    pair = subject("a", to_template=truth, **more), subject("b", from_template=truth, **more)
     rows = score_pair(*pair, registration(zero_field()), registration(zero_field()), ROIS)
     assert list(dict.fromkeys(row["metric"] for row in rows)) == list(SCORED)
+    regions = {
+        "": [""],
+        "rois": ["white matter", "cortex", "hippocampus", "mean"],
+        "parcels": ["ctx-lh-bankssts", "ctx-rh-bankssts", "mean"],
+    }
     for name, metric in METRICS.items():
-        rois = [row["roi"] for row in rows if row["metric"] == name]
-        assert rois == (["white matter", "cortex", "hippocampus", "mean"] if metric.regional else [""]) * (
-            name in SCORED
-        )
+        named = [row["roi"] for row in rows if row["metric"] == name]
+        assert named == (regions[metric.regions] if name in SCORED else [])
+
+
+# --- cortical parcels
+
+
+def parcels_of(rows):
+    return {row["roi"]: row["value"] for row in rows if row["metric"] == "parcels_dice"}
+
+
+def test_dice_of_the_parcels_that_both_have():
+    """By hand: two boxes of 4 x 4 x 4 that overlap by half after the field, and a parcel of one subject alone."""
+    fixed, moving = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
+    fixed[4:8, 4:8, 4:8], fixed[4:8, 4:8, 10:12], fixed[9:11, 9, 9] = 1, 36, 5
+    moving[5:9, 4:8, 4:8], moving[5:9, 4:8, 10:12] = 1, 36
+    moving[12, 12, 12] = 200
+    ends = subject("f", parcels=fixed), subject("m", parcels=moving)
+    exact = parcels_of(score_pair(*ends, registration(constant_field((1.0, 0, 0))), None, ROIS))
+    assert exact == {"ctx-lh-bankssts": 1, "ctx-rh-bankssts": 1, "mean": 1}
+    half = parcels_of(score_pair(*ends, registration(constant_field((-1.0, 0, 0))), None, ROIS))
+    assert half == {name: pytest.approx(0.5) for name in exact}
+    gone = parcels_of(score_pair(*ends, registration(constant_field((99.0, 0, 0))), None, ROIS))
+    assert gone["mean"] == 0
+
+
+@pytest.mark.parametrize("parcels", [None, np.zeros(SHAPE, np.uint8), np.full(SHAPE, 100, np.uint8)])
+def test_without_a_parcel_that_both_have_there_is_no_row(parcels):
+    own = label_blobs(labels=(1, 2))
+    for ends in ((own, parcels), (parcels, own)):
+        both = [subject(name, parcels=one) for name, one in zip("fm", ends, strict=True)]
+        rows = score_pair(*both, registration(zero_field()), None, ROIS)
+        assert parcels_of(rows) == {}
+        assert ("dice", "mean") in values_of(rows)
+
+
+# --- several templates
+
+
+@pytest.mark.parametrize(("templates", "known"), [(("", ""), True), (("p1", "p1"), True), (("p1", "p2"), False)])
+def test_the_truth_is_known_between_subjects_of_one_template(templates, known):
+    truth = constant_world_field((0, 0, 0))
+    ends = [
+        subject(name, to_template=truth, from_template=truth, template=one)
+        for name, one in zip("ab", templates, strict=True)
+    ]
+    found = values_of(score_pair(*ends, registration(constant_field((3.0, 4.0, 0.0))), None, ROIS))
+    assert found.get(("endpoint_error_mm", "")) == (pytest.approx(5) if known else None)
 
 
 def test_of_the_metrics_those_that_are_asked_for_are_computed(monkeypatch):

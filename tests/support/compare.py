@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 TIMES = ("seconds", "affine_seconds", "peak_memory_mib")
-IMAGES = ("*/cohort/**/*.nii*", "*/raw/subjects/**/*.nii", "*/affine/subjects/**/*.nii", "*/steps/**/*.nii.gz")
-BYTES = (*IMAGES, "**/weights.pt", "**/shown/*.gz")
-TABLES = ("**/metrics.csv.gz", "*/tables/table1.csv")
+IMAGES = ("*/cohort/**/*.nii*", "*/raw/subjects/**/*.nii*", "*/affine/subjects/**/*.nii*", "*/steps/**/*.nii.gz")
+BYTES = (*IMAGES, "**/weights.pt", "**/shown/*.gz", "*/robustness/subjects/**/*.nii*")
+NEEDED = ("**/weights.pt", "**/metrics.csv.gz", "*/tables/table1.csv")
+TABLES = (*NEEDED[1:], "**/robustness.csv.gz")
 
 
 def timeless(path):
@@ -25,7 +26,7 @@ def differences(run, reference):
     reference has nothing to compare.
     """
     found = {pattern: sorted(reference.glob(f"results/{pattern}")) for pattern in (*BYTES, *TABLES)}
-    assert all(found[pattern] for pattern in ("**/weights.pt", *TABLES)), f"{reference}: no weights, metrics, Table 1"
+    assert all(found[pattern] for pattern in NEEDED), f"{reference}: no weights, metrics, Table 1"
     other = []
     for pattern, paths in found.items():
         for path in paths:

@@ -40,6 +40,8 @@ ENVIRONMENTS = {
     "assess_quality": ["analysis"], "write_quality_page": ["analysis"], "align_subject": ["fsl", "ants"],
     "align_pairs": ["fsl", "ants"], "train_stage": ["torch"], "register_shard": ["torch", "ants", "icon"],
     "register_shown": ["torch", "ants", "icon"],
+    "change_subject": ["analysis"], "align_changed": ["fsl", "ants"], "register_changed": ["torch", "ants", "icon"],
+    "gather_changed": ["analysis"],
     "choose_pairs": ["torch"], "fetch_weights": ["analysis"],
     "gather_metrics": ["analysis"], "write_table": ["analysis"],
     "plot_figure": ["analysis"], "write_page": ["analysis"], "write_audit": ["torch"],

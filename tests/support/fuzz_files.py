@@ -21,8 +21,8 @@ from numpy.random import Generator
 from smgicnet.cohort.archive import choose_subjects, extract, index_archive, read_index
 from smgicnet.config.completion import complete, load
 from smgicnet.config.schemas import choices
+from smgicnet.core.shipped import find_weights
 from smgicnet.imaging.grids import Grid
-from smgicnet.methods.shipped import find_weights
 from smgicnet.methods.weights import Weights, read_weights, write_weights
 from tests.support.archives import header, write_tar
 from tests.support.fuzz_images import Fault, append, command, cut, flip, insert, move, one_of, pair, scores

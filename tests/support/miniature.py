@@ -4,6 +4,7 @@ import yaml
 
 from tests.support.published_synthmorph import keras, write_h5
 
+ROBUSTNESS = {"pairs": 2, "rotation": [60]}
 CONFIG = {
     "datasets": {
         "mini": {
@@ -22,7 +23,7 @@ CONFIG = {
             "training": {"checkpoint_every": 5, "validate_every": 20},
         },
     },
-    "evaluation": {"shard_size": 2, "figure_pairs": ["median", "worst"]},
+    "evaluation": {"shard_size": 2, "figure_pairs": ["median", "worst"], "robustness": ROBUSTNESS},
 }  # fmt: skip
 BASELINES = {
     "initial": {"type": "initial"},
@@ -54,7 +55,7 @@ ABLATIONS = {
     }
 }  # fmt: skip
 FULL = {**CONFIG, "methods": CONFIG["methods"] | BASELINES | PUBLISHED, "affine": {"engine": "ants"}}
-FULL["evaluation"] = {"shard_size": 3, "figure_pairs": ["median", "worst"]}  # one shard: fewer jobs
+FULL["evaluation"] = CONFIG["evaluation"] | {"shard_size": 3}  # one shard: fewer jobs
 FULL["ablations"] = ABLATIONS
 
 

@@ -18,12 +18,12 @@ import yaml
 
 from smgicnet import cli
 from smgicnet.cohort.phantom import PhantomConfig, make_phantom
-from smgicnet.cohort.sources import require_training_labels
+from smgicnet.cohort.sources import recipe, require_training_labels
 from smgicnet.config.building import build
 from smgicnet.config.validation import validated
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import read_image, read_labels
-from smgicnet.preparation.label_protocols import label_table
+from smgicnet.preparation.label_protocols import label_table, map_labels
 from tests.support import ROOT
 from tests.support.archives import write_tar
 from tests.support.snakemake import snakemake
@@ -52,7 +52,7 @@ def subjects(count):
     """Scans and label maps of generated subjects: NIfTI images in memory."""
     source = {"kind": "phantom", "shape": [60, 70, 60], "spacing": 4}
     complete = validated(source, "sources/phantom", "", "test")
-    config = build(PhantomConfig, {key: value for key, value in complete.items() if key != "subjects"})
+    config = build(PhantomConfig, recipe(complete))
     made = [make_phantom(index, config) for index in range(count)]
     return [
         {
@@ -67,7 +67,7 @@ def seg35(labels):
     """The label map in neurite-OASIS' numbering."""
     table = label_table("seg35")
     numbers = dict(zip(table["roi"], table["label"]))
-    data = np.asarray(labels.dataobj)
+    data = map_labels(np.asarray(labels.dataobj))
     return nib.Nifti1Image(np.vectorize(lambda value: numbers.get(value, 0), otypes=[np.uint8])(data), labels.affine)
 
 
@@ -237,6 +237,43 @@ def test_landmarks_of_ones_own_cohort_are_scored(tmp_path):
     shift = places[1][:3, 3] - places[0][:3, 3]
     expected = np.linalg.norm(ours + shift - theirs, axis=1).mean()
     assert errors.to_dict() == pytest.approx({("s3", "s5"): expected, ("s5", "s3"): expected}, rel=1e-4)
+
+
+def test_twins_of_several_anatomies_are_generated_registered_and_scored(tmp_path):
+    """Three anatomies far apart in the world; all test pairs, of which those of twins have a truth."""
+    for number, one in enumerate(subjects(3)):
+        affine = one["labels"].affine.copy()
+        affine[:3, 3] += [40 * number, -30 * number, 60 * number]
+        (tmp_path / "maps").mkdir(exist_ok=True)
+        nib.save(nib.Nifti1Image(one["labels"].dataobj, affine), tmp_path / f"maps/p{number}.nii.gz")
+    source = {"kind": "phantom", "subjects": {"train": 2, "val": 0, "test": 2}, "shape": None, "spacing": 4}
+    source["anatomies"] = {"path": str(tmp_path / "maps"), "splits": {"val": 0, "test": 2}}
+    content = {
+        "datasets": {"twins": {"source": source, "grid": {"shape": [16, 16, 16], "spacing": 13}}},
+        "methods": {"initial": {"type": "initial", "arms": ["raw"]}},
+    }
+    config = tmp_path / "config.yaml"
+    run = tmp_path / "results/twins/raw/initial/seed-0"
+    scored = {}
+    for pairs in ("all", "twins"):
+        source["pairs"] = pairs
+        config.write_text(yaml.safe_dump(content))
+        targets = [str((run / "metrics.csv.gz").relative_to(tmp_path)), "cohorts"]
+        said = snakemake(tmp_path, *targets, "--configfile", str(config)).stdout
+        assert ("render_phantom" in said) == (pairs == "all")  # which pairs there are makes no subject again
+        scored[pairs] = pd.read_csv(run / "metrics.csv.gz", keep_default_na=False)
+    table = pd.read_csv(tmp_path / "results/twins/cohort/participants.tsv", sep="\t", index_col="subject")
+    assert table.groupby("anatomy")["split"].nunique().eq(1).all()
+    every, twins = scored.values()
+    assert len(every[["fixed", "moving"]].drop_duplicates()) == 12
+    for rows in (twins, every[every["metric"] == "endpoint_error_mm"]):
+        assert len(rows[["fixed", "moving"]].drop_duplicates()) == 4
+        assert (table.loc[rows["fixed"], "anatomy"].tolist()) == table.loc[rows["moving"], "anatomy"].tolist()
+    error = every.loc[every["metric"] == "endpoint_error_mm", "value"].astype(float)
+    assert error.between(3, 40).all()
+    assert (every.loc[every["metric"] == "parcels_dice", "roi"] == "mean").sum() == 12
+    pairs = pd.read_csv(tmp_path / "results/twins/cohort/pairs.tsv", sep="\t")
+    assert len(pairs) == 2
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_ends_in_table_2_the_comparisons_and_the_audit(finished):
     assert (overall["difference"] <= overall["high"]).all()
     assert (overall["p_holm"] >= overall["p"]).all()
     assert "Cohen" in (results / "audit.md").read_text()
-    figures = ["comparisons", "dice", "methods", "published", "reciprocal", "robustness", "time"]
+    figures = ["angles", "comparisons", "dice", "methods", "published", "reciprocal", "robustness", "time"]
     for name in [*figures, "training-raw-smgicnet", "training-affine-lapirn"]:
         for form in ("png", "pdf"):
             assert (results / f"mini/figures/{name}.{form}").stat().st_size > 5000
@@ -164,11 +164,52 @@ def test_metrics_have_every_pair_direction_and_metric(finished):
     metrics = pd.read_csv(finished / RUN / "metrics.csv.gz", keep_default_na=False)
     assert len(metrics[["fixed", "moving"]].drop_duplicates()) == 6
     assert set(metrics["metric"]) == {
-        "dice", "hd95_mm", "rois", "folds_percent", "folds_percent_grid", "sd_log_jacobian", "ndv_percent",
-        "inverse_consistency_mm", "integration_error_mm", "endpoint_error_mm", "endpoint_error_cortex_mm",
-        "endpoint_error_deep_mm", "seconds", "peak_memory_mib",
+        "dice", "hd95_mm", "parcels_dice", "rois", "folds_percent", "folds_percent_grid", "sd_log_jacobian",
+        "ndv_percent", "inverse_consistency_mm", "integration_error_mm", "endpoint_error_mm",
+        "endpoint_error_cortex_mm", "endpoint_error_deep_mm", "seconds", "peak_memory_mib",
+        "pose_consistency_mm", "pose_consistency_p95_mm",
     }  # fmt: skip
     assert not metrics.duplicated(["fixed", "moving", "metric", "roi"]).any()
+
+
+def test_turned_heads_end_in_rows_of_every_run_and_in_table_1(finished):
+    results = finished / "results/mini"
+    files = sorted(results.rglob("robustness.csv.gz"))
+    assert len(files) == len(RUNS)
+    changed = pd.concat([pd.read_csv(path, keep_default_na=False) for path in files])
+    assert set(zip(changed["change"], changed["severity"])) == {("rotation", 0), ("rotation", 60)}
+    pairs = set(zip(changed["fixed"], changed["moving"]))
+    assert len(pairs) == 2
+    for _, rows in changed.groupby(["method", "arm"]):
+        turned = rows[rows["severity"] == 60]
+        assert set(zip(turned["fixed"], turned["moving"])) == pairs
+        assert set(turned["metric"]) == {
+            "dice", "endpoint_error_mm", "pose_consistency_mm", "pose_consistency_p95_mm"
+        }  # fmt: skip
+    # the pair as it lies is scored as it is among all the others
+    whole = metrics_of(finished, "results/mini/raw/syn/seed-0").set_index(["fixed", "moving", "metric", "roi"])["value"]
+    plain = changed[(changed["method"] == "syn") & (changed["severity"] == 0)]
+    for row in plain[plain["roi"].isin(["mean", ""])].itertuples():
+        assert float(whole[row.fixed, row.moving, row.metric, row.roi]) == pytest.approx(row.value, rel=1e-6)
+    # a method that moves nothing is as far off as the head was moved; an alignment finds some of the turn
+    numbers = pd.read_csv(results / "tables/table1.csv")
+    pose = numbers[numbers["metric"] == "pose_consistency_mm"].set_index(["method", "arm"])
+    assert set(pose["n"]) == {2}
+    assert pose.at[("initial", "raw"), "mean"] > 20
+    assert pose.at[("initial", "affine"), "mean"] < pose.at[("initial", "raw"), "mean"]
+    assert len(list((results / "robustness/subjects").iterdir())) == len({moving for _, moving in pairs})
+
+
+def test_another_angle_registers_turned_heads_alone(own_run):
+    content = json.loads(json.dumps(FULL))
+    content["evaluation"]["robustness"]["rotation"] = [60, 120]
+    plan = snakemake(own_run, "-n", "--configfile", write_config(own_run, content))
+    jobs = plan.stdout.split("Job stats")[1]
+    assert re.search(r"change_subject +2\n", jobs)
+    assert "align_changed" in jobs
+    assert "register_changed" in jobs
+    for other in ("train_stage", "preprocess", "align_pairs", "register_shard", "register_shown"):
+        assert other not in jobs, other
 
 
 def test_nothing_is_left_to_do(finished):

@@ -19,4 +19,4 @@ with job_log(snakemake.log[0]):
         mapping=snakemake.params.mapping,
         histogram=snakemake.input.get("histogram"),
     )
-    write_prepared(prepared, snakemake.output.image, snakemake.output.labels, snakemake.output.preprocessing)
+    write_prepared(prepared, dict(snakemake.output.items()))

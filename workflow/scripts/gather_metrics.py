@@ -7,4 +7,5 @@ with job_log(snakemake.log[0]):
         snakemake.input.records,
         metrics=snakemake.output.metrics,
         record=snakemake.output.record,
+        changed=snakemake.input.changed,
     )

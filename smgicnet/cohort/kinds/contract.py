@@ -21,7 +21,7 @@ class Source(ABC):
     # The names of the files that the workflow makes for each subject, by column; none where they are there before.
     files: ClassVar[Mapping[str, str]] = {}
     # How the workflow comes by the images, after "they"; empty where something is there to be opened before it runs.
-    made: ClassVar[str] = ""
+    made: str = ""
     # The first id of a label map that is known to lie outside the brain; None where an id that is unknown is reported.
     first_id_outside: ClassVar[int | None] = None
 
@@ -43,7 +43,8 @@ class Source(ABC):
         segmented : whether label maps will be made, so that none have to be given
 
         The columns are ``image`` and ``labels``, where there are any ``mask``, ``to_template`` and ``from_template``,
-        and what the rules of the source need. Raises `InputError` for a source that cannot be used.
+        ``anatomy`` where those lead to several templates, and what the rules of the source need. Raises `InputError`
+        for a source that cannot be used.
         """
 
     def in_spite_of(self, error: InputError) -> tuple[pd.DataFrame | None, list[InputError]]:
@@ -52,6 +53,10 @@ class Source(ABC):
         Returns the participants as far as they can be read, or None, and the problems.
         """
         return None, [error]
+
+    def groups(self, table: pd.DataFrame) -> list[list[str]]:
+        """The test subjects in groups, within which all pairs are registered: by default one group."""
+        return [table.index[table["split"] == "test"].tolist()]
 
     def to_open(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows of ``table`` whose files are there before the workflow runs."""

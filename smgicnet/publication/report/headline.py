@@ -92,8 +92,12 @@ def headline(
     labels: Mapping[str, str],
     reference: tuple[str, str],
     size: Mapping[str, int],
+    weights: Sequence[str] = (),
 ) -> Headline:
-    """From the CSV files of Table 1 and the comparisons; ``size`` has ``subjects`` and ``pairs`` (unordered)."""
+    """From the CSV files of Table 1 and the comparisons.
+
+    ``size`` has ``subjects`` and ``pairs`` (unordered); ``weights`` are the sentences of `weights_note`.
+    """
     values = read_values(table1)
     scored = {name: _scores(values, name, labels) for name in COMPARED}
     ours = labels.get("/".join(reference), "/".join(reference))
@@ -101,6 +105,7 @@ def headline(
     panels = [panel for panel in panels if panel.contrasts and ours in scored[panel.metric.name]]
     sentences = [_best(scored)] if any(scored.values()) else []
     sentences += [_standing(panel, scored[panel.metric.name], several=len(panels) > 1) for panel in panels]
+    sentences += weights
     if size:
         sentences.append(
             f"{size['subjects']:,} test subjects, {size['pairs']:,} pairs of them, each registered in both directions."

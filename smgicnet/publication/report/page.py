@@ -22,6 +22,7 @@ from smgicnet.publication.report.assets import in_script, library, library_versi
 from smgicnet.publication.report.headline import headline
 from smgicnet.publication.report.tables import PageTable, page_tables, table1_by_method
 from smgicnet.publication.report.volumes import Viewer, as_json, viewer_data
+from smgicnet.publication.tables.weights_note import weights_note
 from smgicnet.scoring.statistics import cohort_size, read_metrics
 
 TITLES = {
@@ -88,7 +89,7 @@ def _content(page: Page) -> dict:
     return {
         "title": page.title,
         "dataset": page.dataset,
-        "headline": headline(table1, comparisons, page.labels, page.reference, _size(page.viewer)),
+        "headline": headline(table1, comparisons, page.labels, page.reference, _size(page.viewer), _weights(page)),
         "sections": [_section(name, page.tables[name], page.labels) for name in TITLES if name in page.tables],
         "figures": [_picture(figure) for figure in page.figures],
         "index": index,
@@ -135,6 +136,13 @@ def _size(viewer: Viewer | None) -> dict[str, int]:
     if viewer is None:
         return {}
     return cohort_size(read_metrics([viewer.initial or viewer.runs[0].metrics]))
+
+
+def _weights(page: Page) -> list[str]:
+    """Which methods were not trained on this cohort, as sentences."""
+    record = page.tables["table1"].get("json")
+    config = json.loads(Path(record).read_text(encoding="utf-8")).get("config", {}) if record else {}
+    return weights_note(config.get("methods", {}), [run.partition("/")[0] for run in page.labels])
 
 
 def _section(name: str, files: Mapping[str, str | Path], labels: Mapping[str, str]) -> Section:

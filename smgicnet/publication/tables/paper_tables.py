@@ -12,6 +12,7 @@ from smgicnet.core.errors import InputError
 from smgicnet.publication.audit.columns import affine_times
 from smgicnet.publication.audit.effect_size import Effect, effects
 from smgicnet.publication.audit.text import OURS
+from smgicnet.publication.tables.pose_note import pose_note
 from smgicnet.publication.tables.table import Cell, Row, Table, cell_text
 from smgicnet.publication.tables.table_rows import FURTHER_METRICS, NOTES, PAPER_METRICS, TableRow, worst_pairs
 from smgicnet.scoring.comparisons import cohens_d
@@ -80,6 +81,7 @@ def _notes(rows: Sequence[Row], labels: Sequence[str], paper: Mapping, context: 
                 f"{subjects} subjects make C({subjects}, 2) = {math.comb(subjects, 2):,} pairs; "
                 f"the paper prints {counts['test_pairs']:,} for {name}."
             )
+    notes += context.get("given_weights", [])
     if "folds_percent" in metrics:
         text = "|J| is the determinant of the gradient of the deformation, det(I + Du), over the fixed image's brain"
         if "folds_fraction" in metrics:
@@ -91,6 +93,7 @@ def _notes(rows: Sequence[Row], labels: Sequence[str], paper: Mapping, context: 
     if context.get("threads"):
         notes.append(f"SyN runs on {context['threads']} thread{'s' * (context['threads'] > 1)}.")
     notes += [note for name, note in NOTES.items() if name in metrics]
+    notes += pose_note(rows, context.get("rotation", ()))
     if sources - {"measured"}:
         notes.append("Rows of the paper: its Table 1 (ICON and SynthMorph: Table 3), on its own data and hardware.")
     return [*notes, *affine_note(context)]
@@ -131,7 +134,7 @@ def table1(
     paper : config/paper.yaml
     methods : (method, arm, label) of each column; the paper's come first and in its order, the others follow as given
     context : ``subjects`` (in the test set), ``pairs`` (unordered), ``hardware`` (of the times, as text);
-        optional: ``affine`` (records of the engines that aligned the arm "affine"), ``threads`` (SyN's)
+        optional: ``affine`` (of the engines that aligned the arm "affine"), ``threads`` (SyN's), ``rotation`` (degrees)
 
     A metric that no method has is left out. Raises `InputError` when the summary has no row of ``dataset``.
     """

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pandas import DataFrame
 
+from smgicnet.scoring.changed_rows import POSE_CONSISTENCY
 from smgicnet.scoring.metrics import METRICS
 
 
@@ -46,7 +47,9 @@ _ORDER = (
     "tre_mm",
     "affine_seconds",
     "hd95_mm",
+    "parcels_dice",
     "inverse_consistency_mm",
+    *POSE_CONSISTENCY,
     "ndv_percent",
     "sd_log_jacobian",
     "peak_memory_mib",

@@ -1,13 +1,14 @@
-"""Weights that come with the package: NAME.pt, and NAME.md, its model card."""
+"""Weights that come with the package, in ``methods/shipped/``: NAME.pt, and NAME.md, its model card."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from smgicnet.core.errors import InputError
+from smgicnet.core.files import PACKAGE
 
 DEFAULT = "brain-t1-4mm"
-_FOLDER = Path(__file__).parent
+_FOLDER = PACKAGE / "methods" / "shipped"
 
 
 def find_weights(given: str | Path) -> Path:

@@ -1,0 +1,129 @@
+"""Figures of changed heads: up to which change a method holds.
+
+All sizes are in mm on the page; y is measured from the top. A run is a (method, arm).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+from pandas import DataFrame
+
+from smgicnet.publication.figures.material import Material
+from smgicnet.publication.figures.page import (
+    DOUBLE_COLUMN_MM,
+    add_axes,
+    legend,
+    legend_mm,
+    new_page,
+    plain,
+    short_number,
+)
+from smgicnet.publication.figures.plotting import RULE, run_looks, style
+from smgicnet.scoring.statistics import of_pairs, read_metrics
+
+PANELS = {  # by metric: its label, and whether its axis is logarithmic
+    "dice": ("Dice", False),
+    "endpoint_error_mm": ("Endpoint error (mm)", True),
+    "pose_consistency_mm": ("Pose consistency (mm)", True),
+}
+SMALLEST_MM = 0.01  # on a logarithmic axis, which has no zero
+KEYS = ["method", "arm", "metric", "severity", "fixed", "moving"]
+
+
+def angles(given: Material) -> Figure:
+    """Every run, by how far heads are turned."""
+    return angles_figure(read_metrics(given.files["changes"]), given.runs, given.labels)
+
+
+def angles_figure(
+    changed: DataFrame,
+    runs: Sequence[tuple[str, str]],
+    labels: Mapping[str, str],
+    width_mm: float = DOUBLE_COLUMN_MM,
+) -> Figure:
+    """Scores against the angle by which the moving head is turned, a panel for each metric of `PANELS` that is known.
+
+    Parameters
+    ----------
+    changed : one row a number, with `statistics.COLUMNS`, ``change`` and ``severity``, of one dataset; rows whose
+        change is ``rotation`` count, of which severities are degrees
+    runs : the (method, arm) drawn, in order; those without a value are left out
+    labels : ``method/arm`` -> name of a run
+
+    Lines are means over pairs, each averaged over its seeds first, and bands reach from the lowest pair to the highest.
+    A method has one hue; arms other than ``raw`` are paler and dashed. Where quality control has left no pair, the page
+    says so.
+    """
+    rows = of_pairs(changed[changed["change"] == "rotation"])
+    pairs = rows.groupby(KEYS)["value"].mean().dropna()
+    values = pairs.groupby(level=KEYS[:4]).agg(["mean", "min", "max"])
+    metrics = [metric for metric in PANELS if metric in values.index.unique("metric")]
+    drawn = {(method, arm) for method, arm, *_ in values.index}
+    if not drawn & {*runs}:
+        return _empty(width_mm)
+    lines = {run: line for run, line in zip(runs, _lines(runs)) if run in drawn}
+    with style():
+        entries = [Line2D([], [], label=labels["/".join(run)], **line) for run, line in lines.items()]
+        head, below, left, right, tall = legend_mm(entries, width_mm) + 1.5, 7.5, 9.5, 1.5, 48.0
+        slot = width_mm / len(metrics)
+        figure = new_page(width_mm, head + tall + below)
+        for index, metric in enumerate(metrics):
+            axis = add_axes(figure, index * slot + left, head, slot - left - right, tall)
+            for run, line in lines.items():
+                if (*run, metric) in values.index.droplevel("severity"):
+                    _draw(axis, values.loc[(*run, metric)], line)
+            _finish(axis, metric, values.index.unique("severity").max())
+        legend(figure, entries, 1.0)
+    return figure
+
+
+def _empty(width_mm: float) -> Figure:
+    with style():
+        figure = new_page(width_mm, 10.0)
+        figure.text(0.5, 0.5, "No turned head has a score.", ha="center", va="center")
+    return figure
+
+
+def _lines(runs: Sequence[tuple[str, str]]) -> list[dict]:
+    """Colour and dashes of the line of each run."""
+    hues = [look["facecolor"] for look in run_looks([(method, "raw") for method, _ in runs])]
+    return [
+        {"color": hue, "linestyle": "-"} if arm == "raw" else {"color": _paler(hue), "linestyle": (0, (3, 1.5))}
+        for hue, (_, arm) in zip(hues, runs)
+    ]
+
+
+def _paler(hue: Sequence[float]) -> tuple[float, ...]:
+    return tuple(0.65 * np.array(hue) + 0.35)
+
+
+def _draw(axis: Axes, values: DataFrame, line: Mapping) -> None:
+    """The line and the band of a run; ``values`` has the columns mean, min and max by severity."""
+    mean, low, high = (values[name].clip(lower=SMALLEST_MM) for name in ("mean", "min", "max"))
+    axis.fill_between(values.index, low, high, color=line["color"], alpha=0.1, linewidth=0)
+    axis.plot(values.index, mean, marker="o", markersize=2.2, **line)
+
+
+def _finish(axis: Axes, metric: str, largest: float) -> None:
+    label, logarithmic = PANELS[metric]
+    if logarithmic:
+        axis.set_yscale("log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(short_number)
+        axis.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axis.set_ylim(-0.01, 1.01)
+        axis.set_yticks(np.linspace(0, 1, 6))
+    axis.yaxis.grid(True, color=RULE, linewidth=0.4, zorder=-1)
+    step = 30 if largest > 60 else 10
+    axis.set_xticks(np.arange(0, largest + 1, step))
+    axis.set_xlim(-0.04 * largest, 1.04 * largest)
+    axis.set_xlabel("The head is turned by (degrees)", labelpad=1.5)
+    axis.set_ylabel(label, labelpad=1.5)
+    plain(axis)

@@ -1,0 +1,22 @@
+"""What was trained on what, for methods whose weights were there before the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+
+def weights_note(methods: Mapping[str, Mapping], names: Iterable[str]) -> list[str]:
+    """Which of the methods ``names`` use given weights and were not trained here; a sentence for each weights.
+
+    ``methods`` are the completed blocks of a config.
+    """
+    users: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        block = methods.get(name, {})
+        if block.get("weights"):
+            users.setdefault(block["weights"], []).append(block["label"])
+    return [
+        f"{' and '.join(labels)} {'uses' if len(labels) == 1 else 'use'} the weights {weights}, and "
+        f"{'was' if len(labels) == 1 else 'were'} not trained on this cohort."
+        for weights, labels in users.items()
+    ]

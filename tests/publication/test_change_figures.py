@@ -1,0 +1,85 @@
+"""The figure of turned heads: its lines are the means of pairs, and it can be read."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+
+from smgicnet.publication.figures.change_figures import angles_figure
+from smgicnet.publication.figures.plotting import save
+from smgicnet.scoring.statistics import COLUMNS
+from tests.support.figures import assert_legible
+
+RUNS = [("initial", "raw"), ("initial", "affine"), ("syn", "raw"), ("icnet", "raw"), ("icnet", "affine")]
+LABELS = {"/".join(run): " w.".join(run) for run in RUNS}
+ANGLES = (0, 30, 60, 90, 120, 150, 180)
+METRICS = ("dice", "endpoint_error_mm", "pose_consistency_mm", "pose_consistency_p95_mm")
+
+
+def changed(runs=RUNS, metrics=METRICS, seeds=(1, 2), change="rotation"):
+    random, rows = np.random.default_rng(0), []
+    for method, arm in runs:
+        for seed in seeds:
+            for pair in (("a", "b"), ("c", "d"), ("b", "c")):
+                for angle in ANGLES:
+                    for metric in metrics:
+                        if metric.startswith("pose") and not angle:
+                            continue
+                        value = random.beta(4, 4) if metric == "dice" else 10 ** random.uniform(-1, 2)
+                        start = ("ixi", arm, method, seed, *pair, metric)
+                        rows.append((*start, "mean" if metric == "dice" else "", value, change, angle))
+                        if metric == "dice":
+                            rows.append((*start, "Left-Thalamus", 5.0, change, angle))
+    return pd.DataFrame(rows, columns=[*COLUMNS, "change", "severity"])
+
+
+def test_lines_are_means_over_pairs_and_bands_their_range():
+    rows = changed()
+    axes = angles_figure(rows, RUNS, LABELS).axes
+    assert [axis.get_ylabel() for axis in axes] == ["Dice", "Endpoint error (mm)", "Pose consistency (mm)"]
+    for axis, metric in zip(axes, METRICS[:3], strict=True):
+        for line, band, (method, arm) in zip(axis.get_lines(), axis.collections, RUNS, strict=True):
+            of = rows[(rows["method"] == method) & (rows["arm"] == arm) & (rows["metric"] == metric)]
+            of = of[of["roi"].isin(["mean", ""])]
+            pairs = of.groupby(["severity", "fixed", "moving"])["value"].mean().groupby("severity")
+            np.testing.assert_allclose(line.get_xdata(), ANGLES if metric[0] != "p" else ANGLES[1:])
+            np.testing.assert_allclose(line.get_ydata(), pairs.mean())
+            points = band.get_paths()[0].vertices
+            at_sixty = points[points[:, 0] == 60, 1]
+            assert at_sixty.min() == pytest.approx(pairs.min()[60])
+            assert at_sixty.max() == pytest.approx(pairs.max()[60])
+
+
+def test_a_method_has_one_hue_and_the_affine_arm_is_paler_and_dashed():
+    initial, affine, syn, *_ = angles_figure(changed(), RUNS, LABELS).axes[0].get_lines()
+    assert (initial.get_linestyle(), affine.get_linestyle()) == ("-", "--")
+    colours = [np.array(to_rgb(line.get_color())) for line in (initial, affine, syn)]
+    assert (colours[1] >= colours[0]).all()
+    np.testing.assert_allclose((1 - colours[1]) / (1 - colours[0]), 0.65)
+    assert np.abs(colours[2] - colours[0]).max() > 0.3
+
+
+@pytest.mark.parametrize(
+    ("runs", "metrics", "panels"), [(RUNS, METRICS, 3), (RUNS[:1], ("dice",), 1), (RUNS[2:4], ("dice", METRICS[2]), 2)]
+)
+def test_it_can_be_read(runs, metrics, panels):
+    figure = angles_figure(changed(runs, metrics), RUNS, LABELS)
+    assert len(figure.axes) == panels
+    assert_legible(figure, 180)
+    named = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert named == {LABELS["/".join(run)] for run in runs}
+
+
+@pytest.mark.parametrize("rows", [changed(change="scale"), changed(RUNS[:1]), changed(RUNS[1:])[:0]])
+def test_without_a_turned_head_the_page_says_so(rows):
+    figure = angles_figure(rows, RUNS[1:], LABELS)
+    assert not figure.axes
+    assert [text.get_text() for text in figure.texts] == ["No turned head has a score."]
+    assert_legible(figure, 180)
+
+
+def test_the_same_bytes_every_time(tmp_path):
+    for name in ("one", "two"):
+        save(angles_figure(changed(), RUNS, LABELS), tmp_path / name)
+    for suffix in (".png", ".pdf"):
+        assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
