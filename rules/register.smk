@@ -32,8 +32,8 @@ rule register_shard:
     params:
         block=lambda w: study.registering_block(w.method),
         subjects=files.shard_subjects,
-        templates=files.templates,
         landmarked=files.landmarked,
+        templates=files.templates,
         pairs=files.shard_pairs,
         code=lambda w: registering_code(study.methods[w.method]["type"]),
         scoring=scoring_codes(),

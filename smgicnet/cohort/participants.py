@@ -130,8 +130,8 @@ def draw_splits(
 def write_participants(table: pd.DataFrame, path: str | Path) -> None:
     """Write a participants table (indexed by subject), file paths relative to its folder."""
     folder = Path(path).parent
-    kept = (*COLUMNS, "mask", "landmarks", *TRUTH_COLUMNS, ANATOMY)
-    table = table[[column for column in kept if column in table]].copy()
+    columns = (*COLUMNS, "mask", "landmarks", *TRUTH_COLUMNS, ANATOMY)
+    table = table[[column for column in columns if column in table]].copy()
     for column in table.columns.difference(["split", ANATOMY]):
         table[column] = [Path(os.path.relpath(value, folder)).as_posix() if value else "" for value in table[column]]
     write_tsv(table.rename_axis("subject").reset_index(), path)

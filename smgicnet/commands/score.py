@@ -80,10 +80,10 @@ def _scored(path: Path, mapping: str, form: str | None, landmarks: Path | None) 
         )
     if unknown := unknown_labels(volume.data, mapping):
         log.warning("%s: %s", path, unknown_sentence(unknown, int((volume.data != 0).sum()), mapping))
-    parcels = np.ascontiguousarray(map_parcels(volume.data, mapping))
     points = read_landmarks(landmarks) if landmarks else None
     if points:
         require_inside(points, volume.data.shape, volume.affine, path)
+    parcels = np.ascontiguousarray(map_parcels(volume.data, mapping))
     rois = np.ascontiguousarray(labels)
     subject = ScoredSubject(str(path), rois, volume.affine, None, None, parcels, landmarks=points)
     return subject, header_geometry(scan.header)

@@ -171,11 +171,11 @@ def scored_subject(files: SubjectFiles) -> ScoredSubject:
     labels = read_labels(files.labels)
     to_template, from_template = (read_field(path) for path in files.truth) if files.truth else (None, None)
     parcels = read_labels(files.parcels).data.astype(np.uint8) if files.parcels else None
-    landmarks = read_landmarks(files.landmarks) if files.landmarks else None
-    if landmarks:
-        require_inside(landmarks, labels.data.shape, labels.affine, f"the common grid of {files.name}")
-    rois, truth = labels.data.astype(np.uint8), (to_template, from_template)
-    return ScoredSubject(files.name, rois, labels.affine, *truth, parcels, files.template, landmarks)
+    rois = labels.data.astype(np.uint8)
+    points = read_landmarks(files.landmarks) if files.landmarks else None
+    if points:
+        require_inside(points, rois.shape, labels.affine, f"the common grid of {files.name}")
+    return ScoredSubject(files.name, rois, labels.affine, to_template, from_template, parcels, files.template, points)
 
 
 def scoring_digest(subject: SubjectFiles) -> str:

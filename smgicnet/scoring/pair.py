@@ -35,8 +35,7 @@ class ScoredSubject:
     there is one, is a pair of displacement fields in RAS mm, data ``(X, Y, Z, 3)``: ``T(x) = x + d(x)`` from the
     subject's world to the template's, and back. ``parcels (D, H, W)``: uint8 codes of
     `smgicnet.preparation.parcels.parcel_names`, or None, the default. ``template``: the name of that template; empty,
-    the default, where all subjects have one. ``landmarks``: None, the default, where there are
-    none.
+    the default, where all subjects have one. ``landmarks``: None, the default, where there are none.
     """
 
     name: str

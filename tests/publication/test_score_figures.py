@@ -223,7 +223,7 @@ def test_the_forest_plot_of_a_file_is_of_dice_alone(tmp_path):
     table = comparison_rows(TEN[:2], ROIS[:2]).assign(metric="dice")
     errors = table[table["roi"] == "mean"].assign(metric="endpoint_error_mm", difference=9.0, low=8.0, high=10.0)
     drawn = []
-    for name, rows in (("with", pd.concat([errors, table])), ("without", table)):
+    for name, rows in (("with", pd.concat([table, errors])), ("without", table)):
         rows.to_csv(tmp_path / name, index=False)
         given = Material({"comparisons": [tmp_path / name]}, TEN[:2], LABELS, reference=TEN[0])
         drawn.append([drawn_rows(axis) for axis in comparisons(given).axes])

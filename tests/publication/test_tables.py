@@ -90,6 +90,8 @@ def test_endpoint_errors_stand_below_the_dice_of_the_worst_pair(summary, paper):
         ("Endpoint error, deep regions (mm)", "1.50 (±0.25)"),
         ("HD95 (mm)", "3.46 (±1.23)"),
     ]
+    said = [note.split()[0] for note in table.notes if note.startswith(("Endpoint error is", "Deep", "Target", "HD95"))]
+    assert said == ["Endpoint", "Deep", "HD95"]
     assert [row.cells[0].metric for row in rows[:3]] == [
         "lowest_dice",
         "endpoint_error_mm",

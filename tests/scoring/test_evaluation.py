@@ -379,11 +379,8 @@ def test_folds_are_of_the_deformation_and_not_of_the_grids():
 
 def test_rows_stand_in_the_order_of_the_metrics():
     truth, points = constant_world_field((0, 0, 0)), Landmarks("l.csv", np.ones((1, 3)), None)
-    parcels = label_blobs(labels=(1, 36))
-    pair = (
-        subject("a", to_template=truth, parcels=parcels, landmarks=points),
-        subject("b", from_template=truth, parcels=parcels, landmarks=points),
-    )
+    more = {"parcels": label_blobs(labels=(1, 36)), "landmarks": points}
+    pair = subject("a", to_template=truth, **more), subject("b", from_template=truth, **more)
     rows = score_pair(*pair, registration(zero_field()), registration(zero_field()), ROIS)
     assert list(dict.fromkeys(row["metric"] for row in rows)) == list(SCORED)
     regions = {

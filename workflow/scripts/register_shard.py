@@ -10,20 +10,11 @@ from smgicnet.scoring.shown_pairs import read_shown_pairs
 with job_log(snakemake.log[0]):
     given, params, output = snakemake.input, snakemake.params, snakemake.output
     names, truth = params.subjects, [Path(path) for path in given.truth]
-    landmarks = dict(zip(params.landmarked, map(Path, given.landmarks)))
+    points = dict(zip(params.landmarked, map(Path, given.landmarks)))
+    each = zip(*(map(Path, paths) for paths in (given.images, given.labels, given.parcels)), params.templates)
     subjects = {
-        name: SubjectFiles(
-            name,
-            Path(image),
-            Path(labels),
-            tuple(truth[index :: len(names)]),
-            Path(parcels),
-            template,
-            landmarks.get(name),
-        )
-        for index, (name, image, labels, parcels, template) in enumerate(
-            zip(names, given.images, given.labels, given.parcels, params.templates)
-        )
+        name: SubjectFiles(name, image, labels, tuple(truth[index :: len(names)]), parcels, template, points.get(name))
+        for index, (name, (image, labels, parcels, template)) in enumerate(zip(names, each))
     }
     weights = Path(given.weights[0]) if given.weights else None
     register_shard(

@@ -14,7 +14,7 @@ from smgicnet.publication.audit.effect_size import Effect, effects
 from smgicnet.publication.audit.text import OURS
 from smgicnet.publication.tables.pose_note import pose_note
 from smgicnet.publication.tables.table import Cell, Row, Table, cell_text
-from smgicnet.publication.tables.table_rows import FURTHER_METRICS, PAPER_METRICS, TableRow, worst_pairs
+from smgicnet.publication.tables.table_rows import FURTHER_METRICS, NOTES, PAPER_METRICS, TableRow, worst_pairs
 from smgicnet.scoring.comparisons import cohens_d
 
 BEYOND_HEADING = "beyond the paper"
@@ -92,10 +92,7 @@ def _notes(rows: Sequence[Row], labels: Sequence[str], paper: Mapping, context: 
         notes.append(f"{times}{_affine_times(rows, labels, paper)}.")
     if context.get("threads"):
         notes.append(f"SyN runs on {context['threads']} thread{'s' * (context['threads'] > 1)}.")
-    if "hd95_mm" in metrics:
-        notes.append(
-            "HD95 is the larger of the two directed 95th percentiles, over the ROIs that warping has not removed."
-        )
+    notes += [note for name, note in NOTES.items() if name in metrics]
     notes += pose_note(rows, context.get("rotation", ()))
     if sources - {"measured"}:
         notes.append("Rows of the paper: its Table 1 (ICON and SynthMorph: Table 3), on its own data and hardware.")

@@ -68,6 +68,14 @@ def _further_rows() -> Iterator[TableRow]:
 
 
 FURTHER_METRICS = tuple(_further_rows())
+NOTES = {  # what a reader has to know of a metric that has a row
+    "endpoint_error_mm": "Endpoint error is the distance between where a voxel of the fixed image's brain is sent and "
+    "where it truly belongs.",
+    "endpoint_error_deep_mm": "Deep regions are thalamus, caudate, putamen, pallidum, hippocampus, amygdala, accumbens "
+    "and ventral diencephalon of both sides.",
+    "tre_mm": "Target registration error is the distance of corresponding landmarks, on the pairs that have some.",
+    "hd95_mm": "HD95 is the larger of the two directed 95th percentiles, over the ROIs that warping has not removed.",
+}
 
 
 def worst_pairs(values: DataFrame) -> list[DataFrame]:
