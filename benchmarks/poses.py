@@ -17,10 +17,10 @@ from scipy.spatial.transform import Rotation
 
 from smgicnet.commands.register import register_images
 from smgicnet.commands.score import score_transforms
+from smgicnet.core.shipped import DEFAULT, find_weights
 from smgicnet.imaging.displacements import grid_points, sample
 from smgicnet.imaging.foreground import background_level
 from smgicnet.imaging.images import read_image, write_volume
-from smgicnet.core.shipped import DEFAULT, find_weights
 from smgicnet.preparation.preprocessing import resample
 from smgicnet.scoring.statistics import pair_mean
 

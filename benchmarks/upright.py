@@ -26,9 +26,7 @@ def with_pose(trained: Weights, images: list[Path]) -> Weights:
     loaded = (image_tensor(read_image(path).data, torch.device("cpu")) for path in images)
     with torch.no_grad():
         network = {**trained.network, "mean_image": mean_image(loaded, ROTATIONS)}
-    return replace(
-        trained, block={**trained.block, "pose": {"rotations": ROTATIONS, "upright": True}}, network=network
-    )
+    return replace(trained, block={**trained.block, "pose": {"rotations": ROTATIONS, "upright": True}}, network=network)
 
 
 def main() -> None:

@@ -199,7 +199,8 @@ def compose_affine(matrix: Tensor, displacement: Tensor) -> Tensor:
     """
     identity = identity_grid(displacement.shape[2:], device=displacement.device, dtype=displacement.dtype)
     matrix = matrix.to(displacement).expand(len(displacement), 4, 4)
-    moved = torch.einsum("nij,njdhw->nidhw", matrix[:, :3, :3], identity + displacement)
+    with torch.autocast(displacement.device.type, enabled=False):  # a map keeps its precision
+        moved = torch.einsum("nij,njdhw->nidhw", matrix[:, :3, :3], identity + displacement)
     return moved + matrix[:, :3, 3, None, None, None] - identity
 
 

@@ -85,6 +85,11 @@ def find_pose(fixed: Tensor, moving: Tensor, rotations: int, mean: Tensor | None
     mean : ``(1, 1, N, N, N)``, an image of `mean_image`, to whose frame both images are brought; without it they
         meet half-way as they lie
     """
+    with torch.autocast(fixed.device.type, enabled=False):  # a map keeps its precision
+        return _found(fixed, moving, rotations, mean)
+
+
+def _found(fixed: Tensor, moving: Tensor, rotations: int, mean: Tensor | None) -> Pose:
     frame, device = Frame(fixed.shape[2:]), fixed.device
     coarse, middle, fine = (
         Pair(frame.volume(fixed, count), frame.volume(moving, count)) for count in (COARSE, MIDDLE, FINE)
