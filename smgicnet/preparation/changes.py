@@ -11,15 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 
 def rotation(degrees: float, random: np.random.Generator) -> np.ndarray:
     """Return a turn by ``degrees`` about a random axis through the origin, ``(4, 4)``."""
-    x, y, z = _direction(random)
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    angle = np.radians(degrees)
     matrix = np.eye(4)
-    matrix[:3, :3] += np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross  # Rodrigues' formula
+    matrix[:3, :3] = Rotation.from_rotvec(np.radians(degrees) * _direction(random)).as_matrix()
     return matrix
 
 

@@ -24,21 +24,20 @@ class Meeting:
     def __init__(self, fixed: Tensor, moving: Tensor, pose: Pose | None):
         self.pose = pose
         self._shape: Sequence[int] = fixed.shape[2:]
-        self._ends = (pose.to_fixed, pose.to_moving) if pose else ()
-        self._doubled = tuple(doubled(image) for image in (fixed, moving)) if pose else ()
-        still = fixed.new_zeros(1, 3, *self._shape)
-        self.images = (self._seen(0, still), self._seen(1, still)) if pose else (fixed, moving)
-
-    def _seen(self, which: int, displacement: Tensor) -> Tensor:
-        """Return the fixed (0) or the moving image (1), moved in the common frame and interpolated once."""
-        if not self.pose:
-            return warp(self.images[which], displacement)
-        return pull_doubled(self._doubled[which], compose_affine(self._ends[which], displacement))
+        self._moving_first = torch.cat([moving, fixed])
+        self.images = (fixed, moving)
+        if pose:
+            self._ends = torch.stack([pose.to_moving, pose.to_fixed])
+            self._moving_first = doubled(self._moving_first)
+            still = self.moved(fixed.new_zeros(2, 3, *self._shape))
+            self.images = (still[1:], still[:1])
 
     def moved(self, displacements: Tensor) -> Tensor:
         """Return the moving image pulled back by the first of ``displacements (2, 3, D, H, W)``, the fixed one by the
-        second, as ``(2, 1, D, H, W)``."""
-        return torch.cat([self._seen(1, displacements[:1]), self._seen(0, displacements[1:])])
+        second, as ``(2, 1, D, H, W)``; each is interpolated once."""
+        if not self.pose:
+            return warp(self._moving_first, displacements)
+        return pull_doubled(self._moving_first, compose_affine(self._ends, displacements))
 
     def apart(self, there: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:
         """Return a displacement of the common frame and its inverse, ``(1, 3, D, H, W)``, as those of the two images.
@@ -47,9 +46,9 @@ class Meeting:
         """
         if not self.pose:
             return there, back
-        ways = ((there, *self._ends), (back, *self._ends[::-1]))
+        into_moving, into_fixed = self._ends
         forward, inverse = (
             compose_affine(into, compose(one, affine_field(torch.linalg.inv(out), self._shape, one.device)))
-            for one, out, into in ways
+            for one, out, into in ((there, into_fixed, into_moving), (back, into_moving, into_fixed))
         )
         return forward, inverse

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from smgicnet.publication.report.tables import read_values
-from smgicnet.publication.tables.table import cell_text
+from smgicnet.publication.tables.table import cell_text, listed
 from smgicnet.scoring.comparisons import read_comparisons
 from smgicnet.scoring.metrics import COMPARED, Metric
 from smgicnet.scoring.rows import OVER_ROIS
@@ -143,7 +143,7 @@ def _best(scored: Mapping[str, Scores]) -> str:
             best = tuple(label for label, (mean, _) in scores.items() if mean == most)
             text = f"the {extreme} mean {metric.compared_as}, {_text(metric, *scores[best[0]])}"
             said.setdefault(best, []).append(text)
-    parts = [f"{_listed(best)} {'has' if len(best) == 1 else 'have'} {_listed(what)}" for best, what in said.items()]
+    parts = [f"{listed(best)} {'has' if len(best) == 1 else 'have'} {listed(what)}" for best, what in said.items()]
     return f"{'; '.join(parts)}."
 
 
@@ -169,8 +169,4 @@ def _verdicts(contrasts: Sequence[Contrast]) -> str:
     if all(math.isnan(c.low) for c in contrasts):
         return "is compared below, without intervals: there are too few subjects for them"
     named = {verdict: [c.label for c in contrasts if c.verdict == verdict] for verdict in words}
-    return _listed([words[verdict].format(_listed(found)) for verdict, found in named.items() if found])
-
-
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    return listed([words[verdict].format(listed(found)) for verdict, found in named.items() if found])

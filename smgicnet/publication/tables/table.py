@@ -135,3 +135,8 @@ def cell_text(mean: float, sd: float, decimals: int) -> str:
     step = 10.0**-decimals
     text = f"<{step:.{decimals}f}" if 0 < mean < step / 2 else f"{mean:.{decimals}f}"
     return text if math.isnan(sd) else f"{text} (±{sd:.{decimals}f})"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as a sentence lists them: "a, b and c"."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from smgicnet.publication.tables.table import listed
+
 
 def weights_note(methods: Mapping[str, Mapping], names: Iterable[str]) -> list[str]:
     """Which of the methods ``names`` use given weights and were not trained here; a sentence for each weights.
@@ -16,7 +18,7 @@ def weights_note(methods: Mapping[str, Mapping], names: Iterable[str]) -> list[s
         if block.get("weights"):
             users.setdefault(block["weights"], []).append(block["label"])
     return [
-        f"{' and '.join(labels)} {'uses' if len(labels) == 1 else 'use'} the weights {weights}, and "
+        f"{listed(labels)} {'uses' if len(labels) == 1 else 'use'} the weights {weights}, and "
         f"{'was' if len(labels) == 1 else 'were'} not trained on this cohort."
         for weights, labels in users.items()
     ]
