@@ -27,6 +27,7 @@ from smgicnet.imaging.images import Scan, Volume, read_scan, write_volume
 from smgicnet.methods.contract import LearnedMethod, Registration
 from smgicnet.methods.device import image_tensor, to_device
 from smgicnet.methods.weights import Weights, weights_content, weights_of
+from smgicnet.preparation.alignments import world_matrix
 from smgicnet.preparation.brain_extraction import require_stripped
 from smgicnet.preparation.preprocessing import Prepared, prepare
 from smgicnet.publication.figures.overview import overview_figure
@@ -129,7 +130,7 @@ def _pose_facts(pose: Pose | None, fixed: Prepared, moving: Prepared, picture: P
             f"cut, or show something else. Look at {picture}"
         )
         log.warning("The pose is in doubt: %s", doubt)
-    matrix = moving.affine @ pose.matrix.numpy() @ np.linalg.inv(fixed.affine)
+    matrix = world_matrix(pose.matrix.numpy(), fixed.affine, moving.affine)
     correlations = {"correlation": round(pose.score, 4), "runner_up": round(pose.runner_up, 4)}
     return {"pose": {"matrix": matrix.tolist(), **correlations, "doubt": doubt}}
 

@@ -32,6 +32,12 @@ def voxel_matrix(matrix: np.ndarray, fixed_affine: np.ndarray, moving_affine: np
     return np.linalg.inv(moving_affine) @ matrix @ fixed_affine
 
 
+def world_matrix(matrix: np.ndarray, fixed_affine: np.ndarray, moving_affine: np.ndarray) -> np.ndarray:
+    """Return a map from fixed to moving voxel indices as an alignment's matrix, the inverse of `voxel_matrix`."""
+    world: np.ndarray = moving_affine @ matrix @ np.linalg.inv(fixed_affine)
+    return world
+
+
 def write_alignments(path: str | Path, alignments: Mapping[tuple[str, str], Alignment], **facts: object) -> None:
     """Write alignments by (fixed, moving) as JSON, atomically and in full precision, with ``facts`` beside them."""
     rows = [

@@ -9,6 +9,7 @@ import torch
 
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import read_image
+from smgicnet.preparation.alignments import world_matrix
 from smgicnet.registration.pose import ROTATIONS, find_pose
 
 
@@ -19,15 +20,11 @@ def align_by_pose(fixed: Path, moving: Path, degrees: float, folder: Path) -> np
     an image is empty or the two grids differ in shape.
     """
     volumes = [read_image(path) for path in (fixed, moving)]
-    for path, volume in zip((fixed, moving), volumes, strict=True):
-        if not volume.data.any():
-            raise InputError(path, "the image is empty", "Look at it, and prepare it again")
     if volumes[0].data.shape != volumes[1].data.shape:
         problem = f"its grid has the shape {volumes[1].data.shape}, that of {fixed} {volumes[0].data.shape}"
         raise InputError(moving, problem, "Prepare both on one common grid")
     target, source = (torch.from_numpy(np.ascontiguousarray(one.data, np.float32))[None, None] for one in volumes)
     torch.set_num_threads(1)
     with torch.no_grad():
-        matrix: np.ndarray = find_pose(target, source, ROTATIONS).matrix.numpy()
-    aligned: np.ndarray = volumes[1].affine @ matrix @ np.linalg.inv(volumes[0].affine)
-    return aligned
+        matrix = find_pose(target, source, ROTATIONS).matrix.numpy()
+    return world_matrix(matrix, *(one.affine for one in volumes))
