@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 
 def rotation(degrees: float, random: np.random.Generator) -> np.ndarray:
     """Return a turn by ``degrees`` about a random axis through the origin, ``(4, 4)``."""
+    from scipy.spatial.transform import Rotation  # not where the workflow is planned, which draws nothing
+
     matrix = np.eye(4)
     matrix[:3, :3] = Rotation.from_rotvec(np.radians(degrees) * _direction(random)).as_matrix()
     return matrix
