@@ -117,18 +117,15 @@ def _register(method: LearnedMethod, fixed: Prepared, moving: Prepared) -> Regis
 
 
 def _pose_facts(pose: Pose | None, fixed: Prepared, moving: Prepared, picture: Path) -> dict[str, Any]:
-    """Return what the record says of the global map, and warn where another one is nearly as good.
+    """Return what the record says of the global map, and warn where it is in doubt.
 
     ``matrix`` leads from the fixed to the moving world, in RAS mm.
     """
     if pose is None:
         return {}
-    doubt = None
-    if pose.doubtful:
-        doubt = (
-            f"another is nearly as good (correlations of {pose.score:.2f} and {pose.runner_up:.2f}): an image may be "
-            f"cut, or show something else. Look at {picture}"
-        )
+    doubt = pose.doubt
+    if doubt:
+        doubt += f": an image may be cut, or show something else. Look at {picture}"
         log.warning("The pose is in doubt: %s", doubt)
     matrix = world_matrix(pose.matrix.numpy(), fixed.affine, moving.affine)
     correlations = {"correlation": round(pose.score, 4), "runner_up": round(pose.runner_up, 4)}

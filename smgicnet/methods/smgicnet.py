@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from smgicnet.registration.mean_image import CELLS, mean_image, place_in_mean
 from smgicnet.registration.meeting import Meeting
 from smgicnet.registration.multilevel import LevelOutput, MultiLevelNetwork, NetworkConfig
 from smgicnet.registration.pose import PoseConfig, find_pose
-from smgicnet.registration.refinement import Refinement, refine
+from smgicnet.registration.refinement import Refinement, RefinementStage, refine
 from smgicnet.registration.views import Views, mean_velocity
 
 Arrangement = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # a pair's images become moving and fixed ones
@@ -36,9 +37,10 @@ class ObjectiveConfig:
 
     Attributes
     ----------
-    windows : window of the local NCC of each level, in voxels
+    windows : window of the local NCC of each level, in voxels of the images that it is judged by
     alpha : weight of similarity and consistency of each level
     beta : weight of smoothness of each level
+    whole_images : whether the similarity of every level is that of the images on their own grid
     labels_from : the training stage from which the term of label maps counts, which `stage_block` of the config sees to
     weights : the weight of each named term
     """
@@ -46,6 +48,7 @@ class ObjectiveConfig:
     windows: tuple[int, ...]
     alpha: tuple[float, ...]
     beta: tuple[float, ...]
+    whole_images: bool
     labels_from: int
     weights: Mapping[str, float]
 
@@ -102,9 +105,7 @@ class SMGICNet(LearnedMethod):
         meeting = Meeting(fixed, moving, pose)
         size = fixed.shape[2:]
         velocity = mean_velocity(self._predicted, *meeting.images[::-1], self.views)
-        if self.refinement.iterations:
-            velocity = resize(velocity, [n // self.refinement.shrink for n in size])
-            velocity = refine(velocity, lambda one: self._pair_loss(one, meeting), self.refinement)
+        velocity = refine(velocity, partial(self._pair_loss, meeting), self.refinement, size)
         there, back = (resize(exp(one, self.config.integration_steps), size) for one in (velocity, -velocity))
         return Displacements(*meeting.apart(there, back), pose)
 
@@ -114,17 +115,13 @@ class SMGICNet(LearnedMethod):
         outputs: list[LevelOutput] = self.network(*images)
         return outputs[-1].velocity[:1]
 
-    def _pair_loss(self, velocity: Tensor, meeting: Meeting) -> Tensor:
-        """Return similarity in both directions and smoothness of a pair's velocity, weighted as in training."""
-        weights = self.settings.weights
+    def _pair_loss(self, meeting: Meeting, velocity: Tensor, stage: RefinementStage) -> Tensor:
+        """Return what is lowered on one pair: similarity in both directions, and smoothness of the velocity."""
         displacement = exp(torch.cat([velocity, -velocity]), min(self.config.integration_steps, SEARCH_STEPS))
-        targets = torch.cat(meeting.images)
-        warped = meeting.moved(resize(displacement, targets.shape[2:]))
-        windows = self.refinement.windows
-        similarities = [losses.local_ncc(warped, targets, window) for window in windows]
-        similarity = sum(similarities, start=warped.new_zeros(())) / len(windows)
-        smoothness = weights["smoothness"] * losses.diffusion(velocity)
-        return self.settings.alpha[-1] * weights["similarity"] * similarity + self.settings.beta[-1] * smoothness
+        warped = meeting.moved(resize(displacement, meeting.given.shape[2:]))
+        similarities = [losses.local_ncc(warped, meeting.given, window) for window in stage.windows]
+        similarity = sum(similarities, start=warped.new_zeros(())) / len(similarities)
+        return similarity + self.refinement.smoothness * losses.diffusion(velocity)
 
     def objective(
         self, image_a: Tensor, image_b: Tensor, labels: tuple[Tensor, Tensor] | None = None
@@ -140,7 +137,8 @@ class SMGICNet(LearnedMethod):
         moving, fixed = arrange(image_a, image_b)
         outputs: list[LevelOutput] = self.network(moving, None if self.config.symmetric else fixed)
         for index, output in enumerate(outputs):
-            whole = index == self.config.levels - 1 and not self.config.full_resolution
+            last = index == self.config.levels - 1
+            whole = self.settings.whole_images or (last and not self.config.full_resolution)
             judged = (moving, fixed) if whole else None
             values = self._level_terms(output, self.settings.windows[index], judged)
             for name, value in values.items():

@@ -10,11 +10,10 @@ from torch import Tensor
 from smgicnet.registration.frames import Frame, Maps, Pair, ball, cube, shifted
 from smgicnet.registration.gauss_newton import improve
 from smgicnet.registration.likeness import scaled
-from smgicnet.registration.pose import COARSE, MIDDLE, STEPS, find_pose, to_mean
+from smgicnet.registration.pose import COARSE, MIDDLE, STEPS, filling, find_pose, object_box, to_mean
 from smgicnet.registration.rotation_search import centre_of_mass
 
 CELLS = MIDDLE  # of the mean image, along each axis
-OBJECT = 0.25  # of the largest value: what is brighter belongs to the object that the mean image shows
 
 
 def mean_image(images: Iterable[Tensor], rotations: int) -> Tensor:
@@ -51,13 +50,12 @@ def _symmetric(mean: Tensor) -> Tensor:
 
 def _centre(mean: Tensor) -> Tensor:
     """Return the centre ``(3,)`` of the box around an image's object, which is in the middle of the first axis."""
-    filled = mean[0, 0] > OBJECT * mean.max()
-    ends = [filled.any(a).any(b).nonzero()[:, 0][[0, -1]] for a, b in ((2, 1), (2, 0), (1, 0))]
-    centre = torch.tensor([float(end.sum() + 1) / CELLS - 1 for end in ends], dtype=torch.float64)
+    centre = object_box(mean).mean(0)
     return centre * centre.new_tensor([0, 1, 1])
 
 
 def place_in_mean(image: Tensor, mean: Tensor, rotations: int) -> Tensor:
-    """Return the affine map ``(4, 4)`` from the voxels of a grid like that of ``image (1, 1, D, H, W)``, in the frame
-    of a `mean_image`, to the image's own voxels."""
-    return Frame(image.shape[2:]).voxels(to_mean(image, mean, rotations))[0]
+    """Return the affine map ``(4, 4)`` from the voxels of a grid like that of ``image (1, 1, D, H, W)``, in which
+    the object of a `mean_image` fills the grid, to the image's own voxels."""
+    shape = image.shape[2:]
+    return Frame(shape).voxels(to_mean(image, mean, rotations) @ filling(mean, shape))[0]

@@ -18,26 +18,33 @@ class Meeting:
     Attributes
     ----------
     pose : the pose
+    given : the fixed and the moving image as they lie, ``(2, 1, D, H, W)``
     images : the fixed and the moving image in the common frame, ``(1, 1, D, H, W)`` each
     """
 
     def __init__(self, fixed: Tensor, moving: Tensor, pose: Pose | None):
         self.pose = pose
-        self._shape: Sequence[int] = fixed.shape[2:]
-        self._moving_first = torch.cat([moving, fixed])
+        self.given = torch.cat([fixed, moving])
         self.images = (fixed, moving)
+        self._shape: Sequence[int] = fixed.shape[2:]
+        self._moving_first = self.given.flip(0)
         if pose:
-            self._ends = torch.stack([pose.to_moving, pose.to_fixed])
             self._moving_first = doubled(self._moving_first)
-            still = self.moved(fixed.new_zeros(2, 3, *self._shape))
-            self.images = (still[1:], still[:1])
+            self._into = torch.stack([pose.to_moving, pose.to_fixed])
+            still = compose_affine(self._into, fixed.new_zeros(2, 3, *self._shape))
+            self.images = pull_doubled(self._moving_first, still).flip(0).split(1)
+            self._out = [affine_field(torch.linalg.inv(one), self._shape, fixed.device) for one in self._into]
 
     def moved(self, displacements: Tensor) -> Tensor:
-        """Return the moving image pulled back by the first of ``displacements (2, 3, D, H, W)``, the fixed one by the
-        second, as ``(2, 1, D, H, W)``; each is interpolated once."""
+        """Return the moving image on the fixed image's grid, pulled back by the first of two displacements of the
+        common frame ``(2, 3, D, H, W)``, and the fixed one on the moving image's grid by the second.
+
+        The result is ``(2, 1, D, H, W)``, beside which `given` has what it should look like; each image is interpolated
+        once, and the one that it is compared with is not.
+        """
         if not self.pose:
             return warp(self._moving_first, displacements)
-        return pull_doubled(self._moving_first, compose_affine(self._ends, displacements))
+        return pull_doubled(self._moving_first, torch.cat(self.apart(*displacements.split(1))))
 
     def apart(self, there: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:
         """Return a displacement of the common frame and its inverse, ``(1, 3, D, H, W)``, as those of the two images.
@@ -46,9 +53,7 @@ class Meeting:
         """
         if not self.pose:
             return there, back
-        into_moving, into_fixed = self._ends
-        forward, inverse = (
-            compose_affine(into, compose(one, affine_field(torch.linalg.inv(out), self._shape, one.device)))
-            for one, out, into in ((there, into_fixed, into_moving), (back, into_moving, into_fixed))
-        )
+        out_of_moving, out_of_fixed = self._out
+        ends = torch.cat([compose(there, out_of_fixed), compose(back, out_of_moving)])
+        forward, inverse = compose_affine(self._into, ends).split(1)
         return forward, inverse

@@ -7,12 +7,13 @@ A map's determinant stays positive, so that no reflection is found.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from smgicnet.registration.frames import Frame, Maps, Pair, ball, cube
+from smgicnet.registration.frames import Frame, Maps, Pair, ball, cube, linear_maps, shifted
 from smgicnet.registration.gauss_newton import improve
 from smgicnet.registration.likeness import locally_normalised, scaled, trust
 from smgicnet.registration.rotation_search import angles, search_rotations
@@ -24,6 +25,9 @@ DECIDING = 3  # more at the middle one, of `locally_normalised` images, for the 
 TRUSTING = 2  # times as many for the better of them, each time with the weights of `trust`
 SEARCHED, KEPT = 24, 4  # candidates that are improved at the coarse and at the middle one
 DISTINCT = math.radians(30)  # poses whose rotations differ by less are the same
+OBJECT = 0.25  # of the largest value: what is brighter belongs to the object that a mean image shows
+FILLED = 15 / 16  # of the grid in which a network sees images, along each axis, by the box around that object
+ALIKE = 0.65  # the correlation below which two images may not show the same thing; two brains have 0.8 or more
 MARGIN = 0.06  # between the correlations of two poses, below which one of them is not known to be the right one
 
 
@@ -71,9 +75,13 @@ class Pose:
         return inverse
 
     @property
-    def doubtful(self) -> bool:
-        """Whether another pose is nearly as good."""
-        return self.score - self.runner_up < MARGIN
+    def doubt(self) -> str | None:
+        """Why this may not be how the two heads lie; None where nothing speaks against it."""
+        if self.score - self.runner_up < MARGIN:
+            return f"another is nearly as good (correlations of {self.score:.2f} and {self.runner_up:.2f})"
+        if self.score < ALIKE:
+            return f"the two images hardly agree (a correlation of {self.score:.2f})"
+        return None
 
 
 def find_pose(fixed: Tensor, moving: Tensor, rotations: int, mean: Tensor | None = None) -> Pose:
@@ -103,7 +111,7 @@ def _found(fixed: Tensor, moving: Tensor, rotations: int, mean: Tensor | None) -
     for _ in range(TRUSTING):
         best, _ = improve(local, best, points, DECIDING, weights=trust(local, best, points))
     if mean is not None:
-        best = best.after(_turn_upright(mean, middle, best, rotations))
+        best = best.after(_turn_upright(mean, middle, best, rotations) @ filling(mean, frame.shape))
     local, points = locally_normalised(fine), ball(FINE, device)
     best, _ = improve(local, best, points, STEPS[2], weights=trust(local, best, points))
     to_fixed, to_moving = (frame.voxels(one)[0] for one in best)
@@ -141,3 +149,21 @@ def to_mean(image: Tensor, mean: Tensor, rotations: int) -> Tensor:
     maps, _ = _distinct(*improve(coarse, maps, points, STEPS[0], rigid=True), 1)
     maps, _ = improve(middle, maps, ball(MIDDLE, mean.device), STEPS[1])
     return maps.through
+
+
+def object_box(mean: Tensor) -> Tensor:
+    """Return the lower and the upper corner ``(2, 3)`` of the box around what a mean image shows, in its frame."""
+    filled = mean[0, 0] > OBJECT * mean.max()
+    ends = torch.stack([filled.any(a).any(b).nonzero()[:, 0][[0, -1]] for a, b in ((2, 1), (2, 0), (1, 0))], dim=1)
+    ends[1] += 1
+    return ends.to("cpu", torch.float64) * (2 / len(filled)) - 1
+
+
+def filling(mean: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return the map ``(1, 4, 4)`` to the frame of a ``mean`` image from one in which its object fills a grid.
+
+    A grid of this ``shape`` is used as well as it can be: the network and the refinement see more of a brain.
+    """
+    low, high = object_box(mean)
+    extent = torch.tensor(list(shape), dtype=torch.float64) / max(shape)
+    return shifted(linear_maps(torch.diag((high - low) / 2 / (FILLED * extent))[None]), (low + high) / 2)

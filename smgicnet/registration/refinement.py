@@ -5,11 +5,40 @@ Balakrishnan et al. (2019) and the published evaluations of GradICON and LapIRN 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from smgicnet.registration.fields import resize
+
+
+@dataclass(frozen=True)
+class RefinementStage:
+    """Steps with the velocity on one grid.
+
+    Attributes
+    ----------
+    share : of the iterations, relative to the other stages
+    shrink : how many times the voxels of the velocity's grid are as large as the image's
+    windows : the windows, in voxels of the image, of the local NCC, whose mean is the similarity
+    learning_rate : the learning rate of Adam, in voxels of the velocity's grid a step
+    """
+
+    share: float
+    shrink: int
+    windows: tuple[int, ...]
+    learning_rate: float
+
+
+class Loss(Protocol):
+    """What is lowered, by a stage's own settings."""
+
+    def __call__(self, velocity: Tensor, stage: RefinementStage) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -18,27 +47,42 @@ class Refinement:
 
     Attributes
     ----------
-    iterations : steps of Adam, 0 for no refinement
-    learning_rate : the learning rate of Adam, in voxels a step
-    shrink : how many times the voxels of the velocity's grid are as large as the image's
-    windows : the windows, in voxels of the image, of the local NCC, whose mean is the similarity
+    iterations : steps of Adam in all stages together, 0 for no refinement
+    smoothness : the weight of `losses.diffusion` of the velocity, beside a similarity of weight 1
+    stages : one after the other, the coarsest first
     """
 
     iterations: int
-    learning_rate: float
-    shrink: int
-    windows: tuple[int, ...]
+    smoothness: float
+    stages: tuple[RefinementStage, ...]
+
+    @property
+    def steps(self) -> list[int]:
+        """How many of the iterations each stage has."""
+        shares = [stage.share for stage in self.stages]
+        ends = [round(self.iterations * sum(shares[:count]) / sum(shares)) for count in range(len(shares) + 1)]
+        return [end - start for start, end in pairwise(ends)]
 
 
-def refine(velocity: Tensor, loss: Callable[[Tensor], Tensor], config: Refinement) -> Tensor:
-    """Return ``velocity (1, 3, D, H, W)`` in voxels after the steps that ``config`` asks for down ``loss``."""
-    if not config.iterations:
-        return velocity
+def refine(velocity: Tensor, loss: Loss, config: Refinement, shape: Sequence[int]) -> Tensor:
+    """Return ``velocity (1, 3, D, H, W)``, in voxels of its own grid, after the steps that ``config`` asks for.
+
+    They go down ``loss``. ``shape`` is the images'; the result is on the grid of the last stage that has any steps.
+    """
+    for stage, steps in zip(config.stages, config.steps, strict=True):
+        if steps:
+            start = resize(velocity, [n // stage.shrink for n in shape])
+            velocity = _descend(start, partial(loss, stage=stage), stage.learning_rate, steps)
+    return velocity
+
+
+def _descend(start: Tensor, loss: Callable[[Tensor], Tensor], rate: float, steps: int) -> Tensor:
+    """Return what ``steps`` of Adam make of a tensor, which itself stays."""
     with torch.enable_grad():
-        velocity = velocity.detach().clone().requires_grad_()
-        optimizer = torch.optim.Adam([velocity], lr=config.learning_rate)
-        for _ in range(config.iterations):
+        found = start.detach().clone().requires_grad_()
+        optimizer = torch.optim.Adam([found], lr=rate)
+        for _ in range(steps):
             optimizer.zero_grad(set_to_none=True)
-            loss(velocity).backward()
+            loss(found).backward()
             optimizer.step()
-    return velocity.detach()
+    return found.detach()

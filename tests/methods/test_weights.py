@@ -44,7 +44,7 @@ def test_how_it_registers_is_the_configs_and_not_the_files(tmp_path):
     method = build()
     write_weights(Weights(block(), 4, Grid(SHAPE, 1.0), method.network.state_dict()), tmp_path / "w.pt")
     weights = read_weights(tmp_path / "w.pt")
-    refined = weights.build({"refinement": {"iterations": 3, "learning_rate": 0.1, "shrink": 1, "windows": [3]}})
+    refined = weights.build({"refinement": {**block()["refinement"], "iterations": 3}})
     assert refined.refinement.iterations == 3
     assert weights.build().refinement.iterations == 0
 

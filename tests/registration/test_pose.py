@@ -24,7 +24,7 @@ def test_a_known_affine_map_is_found_from_any_pose(degrees):
     found = pose_of(head(truth))
     assert farthest(found.matrix, np.linalg.inv(truth)) < 0.3
     assert found.score > 0.98
-    assert not found.doubtful
+    assert not found.doubt
 
 
 def test_half_of_the_field_of_view_is_no_distance():
@@ -52,7 +52,7 @@ def test_a_ball_is_doubtful_in_any_pose():
     axes = torch.linspace(-1, 1, SIZE)
     radius = torch.stack(torch.meshgrid(axes, axes, axes, indexing="ij")).norm(dim=0)
     ball = torch.sigmoid(40 * (0.6 - radius))[None, None]
-    assert find_pose(ball, ball, ROTATIONS).doubtful
+    assert find_pose(ball, ball, ROTATIONS).doubt
 
 
 def test_a_map_stretches_nothing_beyond_people(monkeypatch):
@@ -77,7 +77,7 @@ def test_grids_need_not_be_cubes_nor_of_the_resolutions_size():
 def test_empty_images_have_no_pose_and_doubt():
     found = find_pose(FIXED, torch.zeros_like(FIXED), 100)
     assert torch.isfinite(found.matrix).all()
-    assert found.doubtful
+    assert found.doubt
 
 
 def test_both_images_meet_where_the_mean_image_lies():
