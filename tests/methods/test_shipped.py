@@ -86,7 +86,7 @@ def test_two_scans_are_registered_with_nothing_but_the_package(pair, tmp_path, c
 
 
 def test_half_precision_gives_the_same_dice():
-    """Weights that half precision rounds, convolutions in bfloat16, two people at 32 cubed: Dice the same to 1e-3."""
+    """Two people at 32 cubed: weights that half precision rounds, to 1e-3, and convolutions in bfloat16, to 5e-3."""
     people = [make_phantom(seed, phantom_config(spacing=7.0, shape=[32] * 3, orientations=["RAS"])) for seed in (1, 2)]
     images = [torch.from_numpy(one.image.data / one.image.data.max()).float()[None, None] for one in people]
     labels = [map_labels(one.labels.data) for one in people]
@@ -105,4 +105,5 @@ def test_half_precision_gives_the_same_dice():
             forward = replace(shipped, network=network).build().register(*images).forward
         overlaps.append(dice(labels[0], warp_labels(labels[1], forward), rois).mean())
     assert overlaps[1] > overlaps[0] + 0.1
-    assert overlaps[2:] == pytest.approx([overlaps[1]] * 2, abs=1e-3)
+    assert overlaps[2] == pytest.approx(overlaps[1], abs=1e-3)
+    assert overlaps[3] == pytest.approx(overlaps[1], abs=5e-3)
