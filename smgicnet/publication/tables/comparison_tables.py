@@ -85,14 +85,14 @@ def roi_tables(comparisons: DataFrame, labels: Mapping[str, str], context: Mappi
 
 
 def _comparison_notes(context: Mapping, several: bool) -> list[str]:
-    subjects, resamples = context["subjects"], context["resamples"]
+    subjects, resamples, pairs = context["subjects"], context["resamples"], context["pairs"]
     exact = 2**subjects <= resamples
     swaps = f"all {2**subjects:,} swaps" if exact else f"{resamples:,} random swaps"
     return [
-        f"Difference: the mean over {context['pairs']:,} unordered pairs of {subjects} subjects; a pair's value is the "
+        f"Difference: the mean over {pairs:,} unordered pairs of {subjects} subjects; a pair's value is the "
         "mean of its seeds and of its two directions.",
-        f"A subject is in {subjects - 1} pairs, so that the pairs are not independent. The interval is from a "
-        f"bootstrap of {resamples:,} resamples of subjects, not of pairs, expanded for the small number of subjects "
+        f"A subject is in {2 * pairs / subjects:.3g} pairs, so that the pairs are not independent. The interval is "
+        f"from a bootstrap of {resamples:,} resamples of subjects, not of pairs, expanded for the small number of subjects "
         "(Owen 2007; Hesterberg 2015).",
         f"p: two-sided permutation test that swaps the two methods for whole subjects, {swaps}; Holm's correction is "
         f"over the rows of {'one metric' if several else 'this table'}.",
