@@ -92,8 +92,8 @@ def _comparison_notes(context: Mapping, several: bool) -> list[str]:
         f"Difference: the mean over {pairs:,} unordered pairs of {subjects} subjects; a pair's value is the "
         "mean of its seeds and of its two directions.",
         f"A subject is in {2 * pairs / subjects:.3g} pairs, so that the pairs are not independent. The interval is "
-        f"from a bootstrap of {resamples:,} resamples of subjects, not of pairs, expanded for the small number of subjects "
-        "(Owen 2007; Hesterberg 2015).",
+        f"from a bootstrap of {resamples:,} resamples of subjects, not of pairs, expanded for the small number of "
+        "subjects (Owen 2007; Hesterberg 2015).",
         f"p: two-sided permutation test that swaps the two methods for whole subjects, {swaps}; Holm's correction is "
         f"over the rows of {'one metric' if several else 'this table'}.",
         "d_z: mean over SD of the pairs' differences, an effect size and not a test.",
