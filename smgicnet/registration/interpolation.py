@@ -29,9 +29,10 @@ def _doubling(n: int, device: torch.device, dtype: torch.dtype) -> Tensor:
 
 def doubled(image: Tensor) -> Tensor:
     """Return ``image (N, C, D, H, W)`` at the cell centres of a grid of twice its size and the same extent."""
-    for axis in range(2, 5):
-        matrix = _doubling(image.shape[axis], image.device, image.dtype)
-        image = torch.tensordot(image, matrix, dims=([axis], [1])).movedim(-1, axis)
+    with torch.autocast(image.device.type, enabled=False):  # an image keeps its precision
+        for axis in range(2, 5):
+            matrix = _doubling(image.shape[axis], image.device, image.dtype)
+            image = torch.tensordot(image, matrix, dims=([axis], [1])).movedim(-1, axis)
     return image.contiguous()
 
 

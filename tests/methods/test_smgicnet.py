@@ -279,7 +279,8 @@ def test_refinement_lowers_the_loss_of_the_pair_and_changes_nothing_kept():
     plain = build()
     losses_after = []
     for iterations in (0, 5, 20):
-        part["refinement"] |= {"iterations": iterations, "smoothness": 1.0}
+        stage = {"share": 1, "shrink": 1, "windows": [3, 7], "learning_rate": 0.2}
+        part["refinement"] |= {"iterations": iterations, "smoothness": 1.0, "stages": [stage]}
         method = METHODS["smgicnet"].from_block(part, 4)
         method.network.load_state_dict(plain.network.state_dict())
         result = method.register(fixed, moving)
@@ -287,7 +288,7 @@ def test_refinement_lowers_the_loss_of_the_pair_and_changes_nothing_kept():
         assert torch.equal(method.register(fixed, moving).forward, result.forward)
         assert not result.forward.requires_grad
         assert all(parameter.grad is None for parameter in method.network.parameters())
-        assert compose(result.forward, result.inverse)[..., 3:-3, 3:-3, 3:-3].norm(dim=1).mean() < 0.08
+        assert compose(result.forward, result.inverse)[..., 3:-3, 3:-3, 3:-3].norm(dim=1).mean() < 0.05
     assert losses_after[0] > losses_after[1] > losses_after[2]
 
 

@@ -35,3 +35,10 @@ def test_the_result_lies_on_any_grid_and_is_never_negative():
     torch.testing.assert_close(found, image[..., 4:12, 5:14, 6:13], atol=0.15, rtol=0)
     assert pull(-image, shift).min() == 0
     torch.testing.assert_close(pull_doubled(doubled(image), shift), found)
+
+
+def test_an_image_keeps_its_precision_where_convolutions_have_half_of_it():
+    image = torch.rand(1, 1, 6, 7, 8, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = doubled(image)
+    assert torch.equal(found, doubled(image))

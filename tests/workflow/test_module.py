@@ -74,7 +74,7 @@ def test_a_module_runs_with_its_own_scripts_and_reports(tmp_path, prefix):
     assert (tmp_path / "results/mini/cohort/participants.tsv").is_file()
     assert "Cohen" in (tmp_path / "results/audit.md").read_text()
     sizes = json.loads((tmp_path / "results/mini/cohort/shards.json").read_text())
-    assert {name.partition("/")[0] for name in sizes} == {"initial", "smgicnet"}
+    assert sizes.keys() == {f"{method}{part}" for method in ("initial", "smgicnet") for part in ("", "/robustness")}
     plan = snakemake(*where, "-n").stdout
     assert f"rule {prefix}write_table1" in plan
     assert f"rule {prefix}write_cohort" not in plan
