@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -26,14 +24,14 @@ class Meeting:
         self.pose = pose
         self.given = torch.cat([fixed, moving])
         self.images = (fixed, moving)
-        self._shape: Sequence[int] = fixed.shape[2:]
         self._moving_first = self.given.flip(0)
         if pose:
             self._moving_first = doubled(self._moving_first)
             self._into = torch.stack([pose.to_moving, pose.to_fixed])
-            still = compose_affine(self._into, fixed.new_zeros(2, 3, *self._shape))
+            shape = fixed.shape[2:]
+            still = compose_affine(self._into, fixed.new_zeros(2, 3, *shape))
             self.images = pull_doubled(self._moving_first, still).flip(0).split(1)
-            self._out = [affine_field(torch.linalg.inv(one), self._shape, fixed.device) for one in self._into]
+            self._out = [affine_field(torch.linalg.inv(one), shape, fixed.device) for one in self._into]
 
     def moved(self, displacements: Tensor) -> Tensor:
         """Return the moving image on the fixed image's grid, pulled back by the first of two displacements of the
