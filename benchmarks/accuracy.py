@@ -1,6 +1,6 @@
 """What trained weights reach on a dataset's pairs, SM-GICNet's with and without views and instance optimisation.
 
-``python -m benchmarks.accuracy results/DATASET WEIGHTS.pt ... --refine 0 35 --views none mirror``: weights of any
+``python -m benchmarks.accuracy results/DATASET WEIGHTS.pt ... --refine 0 14 --views none mirror``: weights of any
 level, or names of shipped ones, both directions of every pair; each row's difference in Dice to the first, with a 95 %
 interval from a bootstrap over people. The workflow's tables are the judge of a method; this is for finding one.
 """
