@@ -6,8 +6,11 @@ READY := $(VENV)/.ready
 .PHONY: demo test test-cluster test-conda test-reproducible bench lint browser screenshot env lock clean
 .DELETE_ON_ERROR:
 
+# without a GPU two networks at a time, of one thread each: the default profile has one at a time for the GPU's sake
+NETWORKS := $(if $(wildcard /dev/nvidia[0-9]*),,--resources gpu=2)
+
 demo: env  ## the default config from nothing to the tables, the figures and the page
-	$(BIN)/snakemake --cores all
+	$(BIN)/snakemake --cores all $(NETWORKS)
 	$(BIN)/snakemake --report results/report.html >results/report.log 2>&1 || { cat results/report.log; exit 1; }
 	@echo
 	@cat results/embedded/tables/table1.md

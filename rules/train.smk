@@ -18,6 +18,7 @@ rule train_stage:
         run.stage("{stage}", BENCHMARK)
     wildcard_constraints:
         method=names(study.trained),
+    priority: 1  # stage follows stage, while what else is left can share the cores
     conda:
         environment("torch")
     threads: needs.threads

@@ -38,7 +38,7 @@ class StudyNeeds:
         As ``threads`` they are cut to --cores; as a resource they are not, and share the cores then: sums differ in
         their last digits with the number of threads, and results should not with that of cores.
         """
-        return self.study.methods[w.method].get("threads", 2)
+        return self.study.methods[w.method].get("threads", self.study.config["threads"])
 
     def with_torch(self, seconds: float) -> int:
         """Time to expect of a job that works so long and loads torch."""

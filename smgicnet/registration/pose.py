@@ -19,8 +19,9 @@ from smgicnet.registration.likeness import locally_normalised, scaled, trust
 from smgicnet.registration.rotation_search import angles, search_rotations
 
 ROTATIONS = 1000  # that are searched unless a config says otherwise; 500 find the same poses
-COARSE, MIDDLE, FINE = 12, 24, 48  # cells along the longest side: 16, 8 and 4 mm for a field of view of 192 mm
-STEPS = (6, 5, 8)  # of Gauss-Newton at these resolutions
+SEARCH = 8  # cells along the longest side while rotations are searched: 24 mm for a field of view of 192 mm
+COARSE, MIDDLE, FINE = 12, 24, 48  # cells while maps are improved: 16, 8 and 4 mm
+STEPS = (6, 5, 8)  # of Gauss-Newton at these resolutions, at most
 DECIDING = 3  # more at the middle one, of `locally_normalised` images, for the two poses that are left
 TRUSTING = 2  # times as many for the better of them, each time with the weights of `trust`
 SEARCHED, KEPT = 24, 4  # candidates that are improved at the coarse and at the middle one
@@ -99,10 +100,10 @@ def find_pose(fixed: Tensor, moving: Tensor, rotations: int, mean: Tensor | None
 
 def _found(fixed: Tensor, moving: Tensor, rotations: int, mean: Tensor | None) -> Pose:
     frame, device = Frame(fixed.shape[2:]), fixed.device
-    coarse, middle, fine = (
-        Pair(frame.volume(fixed, count), frame.volume(moving, count)) for count in (COARSE, MIDDLE, FINE)
+    search, coarse, middle, fine = (
+        Pair(frame.volume(fixed, count), frame.volume(moving, count)) for count in (SEARCH, COARSE, MIDDLE, FINE)
     )
-    maps = search_rotations(coarse, ball(COARSE, device), rotations, SEARCHED)
+    maps = search_rotations(search, ball(SEARCH, device), rotations, SEARCHED)
     maps, _ = _distinct(*improve(coarse, maps, ball(COARSE, device), STEPS[0], rigid=True), KEPT)
     maps, _ = _distinct(*improve(middle, maps, ball(MIDDLE, device), STEPS[1]), 2)
     local, points = locally_normalised(middle), ball(MIDDLE, device)
@@ -143,11 +144,13 @@ def to_mean(image: Tensor, mean: Tensor, rotations: int) -> Tensor:
     """Return the affine map ``(1, 4, 4)`` from the frame of a ``mean`` image to that of an ``image``, each about its
     own centre and in units of half of its own longest side."""
     frames = Frame(mean.shape[2:]), Frame(image.shape[2:])
-    coarse, middle = (Pair(frames[0].volume(mean, count), frames[1].volume(image, count)) for count in (COARSE, MIDDLE))
-    points = ball(COARSE, mean.device)
-    maps = search_rotations(coarse, points, rotations, KEPT)
-    maps, _ = _distinct(*improve(coarse, maps, points, STEPS[0], rigid=True), 1)
-    maps, _ = improve(middle, maps, ball(MIDDLE, mean.device), STEPS[1])
+    search, coarse, middle = (
+        Pair(frames[0].volume(mean, count), frames[1].volume(image, count)) for count in (SEARCH, COARSE, MIDDLE)
+    )
+    device = mean.device
+    maps = search_rotations(search, ball(SEARCH, device), rotations, KEPT)
+    maps, _ = _distinct(*improve(coarse, maps, ball(COARSE, device), STEPS[0], rigid=True), 1)
+    maps, _ = improve(middle, maps, ball(MIDDLE, device), STEPS[1])
     return maps.through
 
 
