@@ -22,6 +22,12 @@ def own_settings(block: Mapping) -> dict:
     return {key: value for key, value in block.items() if key not in WITH_WEIGHTS | {"stages", "published"}}
 
 
+def row_name(block: Mapping, arm: str, affine: Mapping) -> str:
+    """The name of a completed block's method in one arm, in tables and figures; ``affine`` is the config's block."""
+    suffix = {"raw": "", "affine": " w.pose" if affine["engine"] == "pose" else " w.affine"}
+    return str(block["label"] + suffix[arm])
+
+
 def learns_from_labels(block: Mapping) -> bool:
     """Whether a completed block's objective has a term of the training subjects' label maps."""
     return block.get("objective", {}).get("weights", {}).get("labels", 0) > 0

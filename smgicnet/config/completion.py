@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from smgicnet.config.blocks import WITH_WEIGHTS, registering_keys
-from smgicnet.config.consistency import check_methods, check_reference
+from smgicnet.config.consistency import check_methods, check_names, check_reference
 from smgicnet.config.origin import Origin, take_as_meant
 from smgicnet.config.schemas import choices, merge, schema
 from smgicnet.config.validation import SHOWN, validated
@@ -48,6 +48,7 @@ def _complete(config: Mapping, source: Origin) -> dict:
     for name, method in full["methods"].items():
         _complete_method(method, f"methods.{name}", source)
     check_methods(full["methods"], full["datasets"], source)
+    check_names(full, source)
     _add_ablations(full, config.get("ablations", {}), source)
     if config.get("evaluation", {}).get("reference"):  # the default may be absent: then nothing is compared
         check_reference(full, source)

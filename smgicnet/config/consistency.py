@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from smgicnet.config.blocks import row_name
 from smgicnet.config.levels import check_levels, levels_stride
 from smgicnet.config.schemas import schema
 from smgicnet.core.errors import InputError
@@ -46,6 +47,18 @@ def check_methods(methods: Mapping, datasets: Mapping, source: str, section: str
         _check_grids(method, where, datasets, source)
         if method["weights"]:
             _check_weights(method["weights"], where, source)
+
+
+def check_names(config: Mapping, source: str) -> None:
+    """Raise `InputError` when two rows of the tables would have one name."""
+    seen: dict[str, str] = {}
+    for name, method in config["methods"].items():
+        for arm in method["arms"]:
+            row = row_name(method, arm, config["affine"])
+            if row in seen:
+                problem = f"methods.{seen[row]} and methods.{name} are both called {row!r} in tables and figures"
+                raise InputError(source, problem, f"Give methods.{name} another label, or leave one of them out")
+            seen[row] = name
 
 
 def _check_weights(given: str, where: str, source: str) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from smgicnet.cohort.participants import SPLITS, shards_of_groups, unordered_pairs
 from smgicnet.cohort.sources import groups_of, plan_cohort, require_training_labels
-from smgicnet.config.blocks import learns_from_labels, registering_block, stage_block
+from smgicnet.config.blocks import learns_from_labels, registering_block, row_name, stage_block
 from smgicnet.core.layout import RESULTS, DatasetPaths, costs_file
 from smgicnet.jobs.costs import ALIGNMENT, JobSizes, method_cost, pair_seconds, read_costs
 from smgicnet.jobs.decisions import Decisions
@@ -147,8 +147,7 @@ class Study:
 
     def label(self, run: Run) -> str:
         """The name of a run in tables and figures."""
-        suffix = {"raw": "", "affine": " w.pose" if self.affine["engine"] == "pose" else " w.affine"}[run[1]]
-        return self.methods[run[0]]["label"] + suffix
+        return row_name(self.methods[run[0]], run[1], self.affine)
 
     def labels(self, runs: Iterable[Run]) -> dict[str, str]:
         """`label` of each run, by "method/arm"."""

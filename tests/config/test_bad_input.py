@@ -39,6 +39,13 @@ CONFIG_FAULTS = {
     "reference that does not run": (
         {"evaluation": {"reference": {"method": "smgicnt"}}}, "no method smgicnt runs in the arm raw",
     ),
+    "two rows of one name": (
+        {"methods": {"quick": {"type": "syn"}, "slow": {"type": "syn"}}}, "methods.quick and methods.slow are both",
+    ),
+    "the global map twice": (
+        {"methods": {"pose": {"type": "pose"}, "none": {"type": "initial"}}, "affine": {"engine": "pose"}},
+        "both called 'Initial w.pose'",
+    ),
     "unknown arm": ({"methods": {"m": {"type": "icnet", "arms": ["rigid"]}}}, "arms.0"),
     "unknown engine": ({"affine": {"engine": "elastix"}}, "affine.engine"),
     "a window that a coarser scale cannot have": (
