@@ -20,6 +20,7 @@ rule align_subject:
     params:
         grid=lambda w: study.datasets[w.dataset]["grid"],
         mapping=lambda w: study.datasets[w.dataset]["preprocessing"]["labels"],
+        form=files.header_form,
         affine=study.affine,
         code=lambda w: code_with_labels("align_subject", w.dataset),
     script:

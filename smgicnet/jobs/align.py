@@ -30,12 +30,13 @@ def align_subject(
     *,
     mapping: str = "freesurfer",
     histogram: Path | None = None,
+    form: str | None = None,
 ) -> Prepared:
     """A subject on the reference's common grid, resampled from its own scan once.
 
     ``prepared`` and ``reference`` are the preprocessed images of the subject and of the reference, between which the
-    alignment is found; for the reference itself it is the identity. ``mapping`` and ``histogram``, an image to match,
-    are as in `prepare`. Raises `InputError` when the engine fails.
+    alignment is found; for the reference itself it is the identity. ``mapping``, ``histogram``, an image to match, and
+    ``form`` are as in `prepare`. Raises `InputError` when the engine fails.
     """
     matrix, seconds = np.eye(4), 0.0
     if prepared != reference:
@@ -43,7 +44,8 @@ def align_subject(
         matrix, seconds = found.matrix, found.seconds
     target = read_image(reference).affine
     intensities = read_intensities(histogram) if histogram else None
-    result = prepare(source, labels, grid, placement=matrix @ target, mapping=mapping, reference=intensities)
+    place = matrix @ target
+    result = prepare(source, labels, grid, placement=place, mapping=mapping, reference=intensities, form=form)
     report = {
         **result.report,
         "reference": str(reference),

@@ -18,5 +18,6 @@ with job_log(snakemake.log[0]):
         build(AffineConfig, snakemake.params.affine),
         mapping=snakemake.params.mapping,
         histogram=snakemake.input.get("histogram"),
+        form=snakemake.params.form,
     )
     write_prepared(prepared, dict(snakemake.output.items()))
