@@ -48,8 +48,8 @@ def _complete(config: Mapping, source: Origin) -> dict:
     for name, method in full["methods"].items():
         _complete_method(method, f"methods.{name}", source)
     check_methods(full["methods"], full["datasets"], source)
-    check_names(full, source)
     _add_ablations(full, config.get("ablations", {}), source)
+    check_names(full, source)
     if config.get("evaluation", {}).get("reference"):  # the default may be absent: then nothing is compared
         check_reference(full, source)
     return full
