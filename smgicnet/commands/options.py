@@ -111,7 +111,7 @@ def _add_train(commands: Commands) -> None:
     command.add_argument("method", metavar="METHOD", help="one of its methods that are trained")
     command.add_argument("folder", type=Path, metavar="results/DATASET", help="the prepared subjects, and the results")
     command.add_argument("--seed", type=int, default=1, metavar="N", help="of the training, by default 1")
-    command.add_argument("--threads", type=int, default=2, metavar="N", help="on processors, by default 2")
+    command.add_argument("--threads", type=int, metavar="N", help="on processors, by default as in the config")
 
 
 def _add_import(commands: Commands) -> None:

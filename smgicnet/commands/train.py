@@ -37,13 +37,14 @@ from smgicnet.scoring.statistics import of_pairs, read_metrics
 log = logging.getLogger(__name__)
 
 
-def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1, threads: int = 2) -> Path:
+def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1, threads: int | None = None) -> Path:
     """Train every stage of a method in native poses, then register and score the test pairs.
 
     Parameters
     ----------
     config_path, name : the config, and the method in it
     folder : ``results/DATASET`` with the prepared subjects, of a dataset of the config
+    threads : on processors; by default as many as the config says, so that the sums are those of the workflow
 
     Stages that are done are kept, one that was cut goes on from its checkpoint. Returns the file of the metrics; what
     they say on average is logged. Raises `InputError` for a method that is not trained in the arm ``raw``, for subjects
@@ -52,9 +53,10 @@ def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1
     """
     require_ndv()
     for option, value, least in (("--seed", seed, 0), ("--threads", threads, 1)):
-        if value < least:
+        if value is not None and value < least:
             raise InputError(option, f"it is {value}", f"Give {least} or more")
     study, dataset = Study(load(config_path), results=folder.resolve().parent), folder.resolve().name
+    threads = study.config["threads"] if threads is None else threads
     block = _trained_block(study, name, config_path)
     if dataset not in study.datasets:
         known = ", ".join(study.datasets)

@@ -103,8 +103,7 @@ def _found(fixed: Tensor, moving: Tensor, rotations: int, mean: Tensor | None) -
     search, coarse, middle, fine = (
         Pair(frame.volume(fixed, count), frame.volume(moving, count)) for count in (SEARCH, COARSE, MIDDLE, FINE)
     )
-    maps = search_rotations(search, ball(SEARCH, device), rotations, SEARCHED)
-    maps, _ = _distinct(*improve(coarse, maps, ball(COARSE, device), STEPS[0], rigid=True), KEPT)
+    maps = _rigid_maps(search, coarse, rotations, SEARCHED, KEPT)
     maps, _ = _distinct(*improve(middle, maps, ball(MIDDLE, device), STEPS[1]), 2)
     local, points = locally_normalised(middle), ball(MIDDLE, device)
     maps, scores = _distinct(*improve(local, maps, points, DECIDING), 2)
@@ -117,6 +116,15 @@ def _found(fixed: Tensor, moving: Tensor, rotations: int, mean: Tensor | None) -
     best, _ = improve(local, best, points, STEPS[2], weights=trust(local, best, points))
     to_fixed, to_moving = (frame.voxels(one)[0] for one in best)
     return Pose(to_fixed, to_moving, float(scores[0]), float(scores[1]) if len(scores) > 1 else -1.0)
+
+
+def _rigid_maps(search: Pair, coarse: Pair, rotations: int, searched: int, kept: int) -> Maps:
+    """Return the best rigid maps, at most ``kept`` distinct ones, of those that start from the ``searched`` best of all
+    rotations; the pair is given at both resolutions."""
+    device = coarse.fixed.data.device
+    maps = search_rotations(search, ball(SEARCH, device), rotations, searched)
+    maps, _ = _distinct(*improve(coarse, maps, ball(COARSE, device), STEPS[0], rigid=True), kept)
+    return maps
 
 
 def _distinct(maps: Maps, scores: Tensor, kept: int) -> tuple[Maps, Tensor]:
@@ -147,10 +155,8 @@ def to_mean(image: Tensor, mean: Tensor, rotations: int) -> Tensor:
     search, coarse, middle = (
         Pair(frames[0].volume(mean, count), frames[1].volume(image, count)) for count in (SEARCH, COARSE, MIDDLE)
     )
-    device = mean.device
-    maps = search_rotations(search, ball(SEARCH, device), rotations, KEPT)
-    maps, _ = _distinct(*improve(coarse, maps, ball(COARSE, device), STEPS[0], rigid=True), 1)
-    maps, _ = improve(middle, maps, ball(MIDDLE, device), STEPS[1])
+    maps = _rigid_maps(search, coarse, rotations, KEPT, 1)
+    maps, _ = improve(middle, maps, ball(MIDDLE, mean.device), STEPS[1])
     return maps.through
 
 
