@@ -25,7 +25,8 @@ def _register(arguments: argparse.Namespace) -> None:
         weights,
         arguments.out,
         tuple(formats),
-        arguments.refine,
+        arguments.quality,
+        refine=arguments.refine,
         form=arguments.header,
         stripped=arguments.stripped,
     )

@@ -13,7 +13,11 @@ from smgicnet.imaging.headers import MEANINGS
 from smgicnet.imaging.placement import FORMS
 
 FORMATS = ("itk", "fsl", "learn2reg")
-_of_refining = "iterations on this pair, after the network: more exact, and slower"
+QUALITIES = ("fast", "default", "best")
+_of_quality = (
+    "how exact, and how long: fast, the network alone; default, refined on this pair with images of 2 mm; best, to 1 mm"
+)
+_of_refining = "iterations on this pair on the network's grid, before those on finer images; by default the quality's"
 _of_weights = f"weights.pt of the last level, or the name of weights that come with the package; by default {DEFAULT}"
 _of_fields = f"of the displacement fields: one or more of {', '.join(FORMATS)}; itk by default"
 _of_header = "where an image lies whose NIfTI header names two places; without it such an image is refused"
@@ -49,6 +53,7 @@ def _add_register(commands: Commands) -> None:
     command.add_argument("--fixed", type=Path, required=True, metavar="F.nii.gz", help="the image that stays")
     command.add_argument("--moving", type=Path, required=True, metavar="M.nii.gz", help="the image that is warped")
     command.add_argument("--weights", default=DEFAULT, metavar="W", help=_of_weights)
+    command.add_argument("--quality", choices=QUALITIES, metavar="Q", help=_of_quality)
     command.add_argument("--refine", type=int, metavar="N", help=_of_refining)
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     command.add_argument("--format", action="extend", nargs="+", choices=FORMATS, metavar="F", help=_of_fields)

@@ -95,9 +95,13 @@ def sample(volume: Volume, world: np.ndarray, *, fill: float = 0) -> np.ndarray:
     return values
 
 
-def write_itk(path: str | Path, displacement: np.ndarray, affine: np.ndarray) -> None:
-    """Write ``(X, Y, Z, 3)`` RAS mm as ITK and ANTs read it: ``(X, Y, Z, 1, 3)``, LPS mm, intent vector."""
-    write_volume(path, (displacement * _LPS).astype(np.float32)[:, :, :, None], affine, intent="vector")
+def write_itk(path: str | Path, displacement: np.ndarray, affine: np.ndarray, *, fast: bool = False) -> None:
+    """Write ``(X, Y, Z, 3)`` RAS mm as ITK and ANTs read it: ``(X, Y, Z, 1, 3)``, LPS mm, intent vector.
+
+    ``fast`` is that of `write_volume`.
+    """
+    vectors = (displacement * _LPS).astype(np.float32, copy=False)[:, :, :, None]
+    write_volume(path, vectors, affine, intent="vector", fast=fast)
 
 
 def read_itk(source: str | Path | OpenedImage, meaning: str | None = None) -> Volume:

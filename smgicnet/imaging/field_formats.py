@@ -89,7 +89,7 @@ def write_fsl(path: str | Path, displacement: np.ndarray, fixed: Geometry, movin
     world = apply_affine(fixed.affine, voxels) + displacement
     arrived = apply_affine(fsl_matrix(moving) @ np.linalg.inv(moving.affine), world)
     warp = arrived - apply_affine(fsl_matrix(fixed), voxels)
-    write_volume(path, warp.astype(np.float32), fixed.affine, intent="fnirt disp field")
+    write_volume(path, warp.astype(np.float32), fixed.affine, intent="fnirt disp field", fast=True)
 
 
 def read_fsl(
@@ -172,7 +172,7 @@ def write_learn2reg(path: str | Path, displacement: np.ndarray, fixed: Geometry,
     float16, which it also reads, exists in its .npz files alone: NIfTI has no such type.
     """
     voxels = to_voxels(displacement, fixed.affine, moving.affine)
-    write_volume(path, np.moveaxis(voxels, 0, -1), fixed.affine)
+    write_volume(path, np.moveaxis(voxels, 0, -1), fixed.affine, fast=True)
 
 
 def read_learn2reg(source: str | Path | OpenedImage, fixed: Geometry, moving: Geometry) -> Volume:
@@ -210,7 +210,7 @@ def learn2reg_name(fixed: str | Path, moving: str | Path) -> str:
 
 
 def _write_itk(path: str | Path, displacement: np.ndarray, fixed: Geometry, moving: Geometry) -> None:
-    write_itk(path, displacement, fixed.affine)
+    write_itk(path, displacement, fixed.affine, fast=True)
 
 
 WRITERS = {"itk": _write_itk, "fsl": write_fsl, "learn2reg": write_learn2reg}

@@ -7,6 +7,7 @@ nibabel is imported where it is used: Snakemake imports this module in an enviro
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,12 @@ import numpy as np
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import atomic_path
 from smgicnet.imaging.affine_geometry import agree, shear_free
+from smgicnet.imaging.foreground import foreground
 from smgicnet.imaging.headers import OpenedImage, open_image, read_voxels
 
 MAX_AFFINE_DIFFERENCE_MM = 1e-2
 MIN_VOXELS = 3  # along each axis of an image
+COMPRESSION = 1  # of igzip's levels up to 3
 UNIT_STEP = 2.0**-15  # stored intensities in [0, 1] are multiples of it; reading a power of two rounds nothing
 
 
@@ -54,6 +57,11 @@ class Scan:
     path: str | Path
     header: OpenedImage
     volume: Volume
+
+    @cached_property
+    def brain(self) -> np.ndarray:
+        """The mask ``(X, Y, Z)`` of the brain in a skull-stripped image, see `foreground`."""
+        return foreground(self.volume.data)
 
 
 def _load(path: str | Path, dtype: type, form: str | None = None) -> Scan:
@@ -177,13 +185,20 @@ def reoriented(volume: Volume, codes: str) -> Volume:
 
 
 def write_volume(
-    path: str | Path, data: np.ndarray, affine: np.ndarray, *, intent: str | None = None, unit: bool = False
+    path: str | Path,
+    data: np.ndarray,
+    affine: np.ndarray,
+    *,
+    intent: str | None = None,
+    unit: bool = False,
+    fast: bool = False,
 ) -> None:
     """Write ``.nii`` or ``.nii.gz`` atomically, the same bytes for the same data; the dtype is kept.
 
     ``intent`` is a NIfTI intent such as ``"vector"`` for displacement fields. With ``unit``, intensities in [0, 1] are
-    stored as uint16 in steps of `UNIT_STEP`, which is half of float32's size. Only a sheared affine, which ITK cannot
-    read, is written as a sform alone; results of a sheared image lie on `affine_geometry.writable_grid`.
+    stored as uint16 in steps of `UNIT_STEP`, which is half of float32's size. With ``fast``, a large ``.nii.gz`` costs
+    a tenth of the time; the workflow's environments lack that library. Only a sheared affine, which ITK cannot read, is
+    written as a sform alone; results of a sheared image lie on `affine_geometry.writable_grid`.
     """
     import nibabel as nib
 
@@ -199,7 +214,13 @@ def write_volume(
     if unit:
         image.header.set_slope_inter(UNIT_STEP, 0)
     with atomic_path(path) as part:
-        nib.save(image, part)
+        if fast and str(part).endswith(".gz"):
+            from isal import igzip  # an order of magnitude faster than zlib
+
+            with open(part, "wb") as file, igzip.IGzipFile("", "wb", COMPRESSION, file, 0) as packed:  # type: ignore[no-untyped-call]
+                image.to_stream(packed)
+        else:
+            nib.save(image, part)
 
 
 def read_field(path: str | Path) -> Volume:

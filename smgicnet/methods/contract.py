@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from smgicnet.registration.detail import Report, Source
 from smgicnet.registration.pose import Pose
+from smgicnet.registration.posed_flow import PosedFlow
+
+T = TypeVar("T")
 
 
 class Displacements(NamedTuple):
@@ -87,11 +93,16 @@ class Method(ABC):
     @torch.no_grad()
     def register(self, fixed: Tensor, moving: Tensor) -> Registration:
         """Register ``moving`` to ``fixed``, both ``(1, 1, D, H, W)``, and time it (device-synchronised)."""
+        found, seconds = self.timed(partial(self.fields, fixed, moving))
+        return Registration(found.forward, found.inverse, seconds, found.pose)
+
+    def timed(self, work: Callable[[], T]) -> tuple[T, float]:
+        """Return what a piece of work returns and its seconds, device-synchronised."""
         self._synchronize()
         start = time.perf_counter()
-        found = self.fields(fixed, moving)
+        found = work()
         self._synchronize()
-        return Registration(found.forward, found.inverse, time.perf_counter() - start, found.pose)
+        return found, time.perf_counter() - start
 
     def _synchronize(self) -> None:
         if self.device.type == "cuda":
@@ -116,6 +127,7 @@ class NetworkMethod(Method):
 class LearnedMethod(NetworkMethod):
     """A method whose network is trained in stages by `smgicnet.training.loop`."""
 
+    spacing = math.nan  # in mm, of the grid on which it was trained; `smgicnet.methods.weights` knows
     weights: Mapping[str, float]  # each term of the objective has one; a term of weight 0 is not computed
     # A step can be a CUDA graph where the objective does the same whatever the images hold, and neither reads a value
     # from the GPU nor copies one to it.
@@ -129,6 +141,9 @@ class LearnedMethod(NetworkMethod):
 
         ``labels`` are the label maps of the first and of the second images, for a method that `uses_labels`.
         """
+
+    def on_spacing(self, spacing: float) -> None:
+        """Be ready for images of this ``spacing`` in mm; a network that knows one grid takes them as they are."""
 
     def places(self, image: Callable[[int], Tensor], count: int) -> Tensor | None:
         """Return where each training image lies in the frame in which the network sees every pair.
@@ -154,6 +169,19 @@ class LearnedMethod(NetworkMethod):
         """
         *earlier, newest = getattr(self.network, "levels", [self.network])
         return list(newest.parameters()), [p for level in earlier for p in level.parameters()]
+
+
+class FlowMethod(LearnedMethod):
+    """A method whose map is a global one and a velocity, so that it can be made on any grid, in both directions."""
+
+    @abstractmethod
+    def flow(
+        self, fixed: Tensor, moving: Tensor, sources: Sequence[Source], report: Report
+    ) -> tuple[PosedFlow, Pose | None]:
+        """Return the map between voxels of two images ``(1, 1, D, H, W)`` on the network's grid, and the pose.
+
+        ``sources`` are both in all their detail, and ``report`` is called before each step of a refinement on them.
+        """
 
 
 class PublishedMethod(NetworkMethod):

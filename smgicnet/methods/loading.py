@@ -37,4 +37,6 @@ def load_method(block: Mapping[str, Any], weights: Path | None, spacing: float) 
             f"Give those of a method of type {block['type']}",
         )
     registering = {key: block[key] for key in registering_keys(block) if key in block}
-    return to_device(trained.build(registering)), {**trained.block, **registering}
+    learned = to_device(trained.build(registering))
+    learned.on_spacing(spacing)
+    return learned, {**trained.block, **registering}

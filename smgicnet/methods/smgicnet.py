@@ -6,22 +6,25 @@ Where the paper and its released code disagree, ``docs/deviations.md`` says what
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from smgicnet.config.building import build
-from smgicnet.methods.contract import Displacements, LearnedMethod
+from smgicnet.methods.contract import Displacements, FlowMethod
 from smgicnet.registration import losses
+from smgicnet.registration.detail import DetailStage, Frame, Report, Source, cells, refine_detail, wanted
 from smgicnet.registration.fields import exp, resize, warp
 from smgicnet.registration.mean_image import CELLS, mean_image, place_in_mean
 from smgicnet.registration.meeting import Meeting
 from smgicnet.registration.multilevel import LevelOutput, MultiLevelNetwork, NetworkConfig
-from smgicnet.registration.pose import PoseConfig, find_pose
+from smgicnet.registration.pose import Pose, PoseConfig, find_pose
+from smgicnet.registration.posed_flow import PosedFlow
 from smgicnet.registration.refinement import Refinement, RefinementStage, refine
 from smgicnet.registration.views import Views, mean_velocity
 
@@ -53,10 +56,11 @@ class ObjectiveConfig:
     weights: Mapping[str, float]
 
 
-class SMGICNet(LearnedMethod):
+class SMGICNet(FlowMethod):
     """The method, which registers both directions of a pair in one batch and one forward pass."""
 
     same_steps = True
+    shrink = 1  # voxels of the images along one of the network's grid
     network: MultiLevelNetwork
 
     def __init__(
@@ -98,16 +102,48 @@ class SMGICNet(LearnedMethod):
             mean.copy_(mean_image(map(image, chosen), self.pose.rotations))
         return torch.stack([place_in_mean(image(index), mean, self.pose.rotations) for index in range(count)])
 
+    def on_spacing(self, spacing: float) -> None:
+        self.shrink = max(1, round(self.spacing / spacing))
+
     def fields(self, fixed: Tensor, moving: Tensor) -> Displacements:
-        """Return both displacements. The global map comes first, and the levels work where both images meet."""
+        """Return both displacements. The global map comes first, and the levels work where both images meet.
+
+        Images on a finer grid than the network's are averaged for it; the refinement sees them as they are.
+        """
+        size = fixed.shape[2:]
+        if self.shrink == 1 and not self._detail(self.spacing):
+            meeting, velocity = self._met(fixed, moving)
+            there, back = (resize(exp(one, self.config.integration_steps), size) for one in (velocity, -velocity))
+            return Displacements(*meeting.apart(there, back), meeting.pose)
+        onto = cells([n // self.shrink for n in size], size)
+        coarse, other = (F.avg_pool3d(image, self.shrink) for image in (fixed, moving))
+        flow, pose = self.flow(coarse, other, [Source(image, onto) for image in (fixed, moving)])
+        flow, here = flow.within(onto, onto), torch.eye(4, dtype=torch.float64)
+        there, back = (one.displacement(here, size)[None] for one in (flow, flow.inverse))
+        return Displacements(there, back, pose and pose.within(onto))
+
+    def flow(
+        self, fixed: Tensor, moving: Tensor, sources: Sequence[Source], report: Report = lambda *_: None
+    ) -> tuple[PosedFlow, Pose | None]:
+        meeting, velocity = self._met(fixed, moving)
+        pose, shape = meeting.pose, fixed.shape[2:]
+        maps = (pose.to_fixed, pose.to_moving) if pose else (torch.eye(4, dtype=torch.float64),) * 2
+        stages = self._detail(max(source.spacing(self.spacing) for source in sources))
+        velocity = refine_detail(velocity, Frame(shape, maps, self.spacing), sources, stages, report)
+        into = cells(velocity.shape[2:], shape)
+        return PosedFlow(velocity, maps[0] @ into, maps[1] @ into, self.config.integration_steps), pose
+
+    def _detail(self, spacing: float) -> list[DetailStage]:
+        """Return the stages of refinement for images of this ``spacing`` in mm, beside those on the network's grid."""
+        return wanted(self.refinement.detail, spacing)
+
+    def _met(self, fixed: Tensor, moving: Tensor) -> tuple[Meeting, Tensor]:
+        """Return a pair where its images meet, and the velocity there, ``(1, 3, ...)`` in voxels of its grid."""
         rotations = self.pose.rotations
         pose = find_pose(fixed, moving, rotations, self.mean_image) if rotations else None
         meeting = Meeting(fixed, moving, pose)
-        size = fixed.shape[2:]
         velocity = mean_velocity(self._predicted, *meeting.images[::-1], self.views)
-        velocity = refine(velocity, partial(self._pair_loss, meeting), self.refinement, size)
-        there, back = (resize(exp(one, self.config.integration_steps), size) for one in (velocity, -velocity))
-        return Displacements(*meeting.apart(there, back), pose)
+        return meeting, refine(velocity, partial(self._pair_loss, meeting), self.refinement, fixed.shape[2:])
 
     def _predicted(self, moving: Tensor, fixed: Tensor) -> Tensor:
         """Return the network's velocity of one pair, ``(1, 3, ...)`` in voxels of its grid."""

@@ -48,6 +48,7 @@ class Weights:
             {**self.block, **(registering or {})}, self.stage
         )
         method.network.load_state_dict(self.network, strict=True)
+        method.spacing = self.grid.spacing
         return method
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.foreground import background_level, foreground
-from smgicnet.imaging.images import Volume, axcodes, on_grid_of, read_image, read_labels, reoriented, write_volume
+from smgicnet.imaging.images import Scan, Volume, axcodes, on_grid_of, read_image, read_labels, reoriented, write_volume
 from smgicnet.preparation.tools import program, run_tool
 
 log = logging.getLogger(__name__)
@@ -41,24 +41,24 @@ class Extraction:
     record: dict[str, Any]
 
 
-def is_stripped(volume: Volume) -> bool:
-    """Return whether an image shows a brain alone.
+def is_stripped(volume: Volume, brain: np.ndarray | None = None) -> bool:
+    """Return whether an image shows a brain alone; ``brain`` is its `foreground`, where that is known.
 
     The surroundings of a stripped brain have one value, while air around a head has noise. Where air was set to one
     value as well, a head is larger than any brain.
     """
-    mask = foreground(volume.data)
+    mask = foreground(volume.data) if brain is None else brain
     around = volume.data[~mask]
     if not around.size or np.mean(around == background_level(volume.data)) < CONSTANT_FRACTION:
         return False
     return float(mask.sum() * abs(np.linalg.det(volume.affine[:3, :3])) / 1000) < LARGEST_ML
 
 
-def require_stripped(volume: Volume, path: str | Path) -> None:
+def require_stripped(scan: Scan) -> None:
     """Raise `InputError` for an image that still has its skull, whose registration would go wrong in silence."""
-    if not is_stripped(volume):
+    if not is_stripped(scan.volume, scan.brain):
         raise InputError(
-            path,
+            scan.path,
             "it seems to have its skull: around a stripped brain all voxels have one value, and no brain exceeds "
             f"{LARGEST_ML} ml",
             "Strip the skull, for instance with `mri_synthstrip -i HEAD -o BRAIN.nii.gz`, `bet HEAD BRAIN` or "

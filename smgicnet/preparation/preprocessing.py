@@ -17,9 +17,9 @@ import numpy as np
 
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import atomic_path
-from smgicnet.imaging.foreground import bounding_box, brain_centre, foreground
+from smgicnet.imaging.foreground import bounding_box, brain_centre
 from smgicnet.imaging.grids import Grid
-from smgicnet.imaging.images import Scan, Volume, on_grid_of, read_image, read_label_scan, read_scan, write_volume
+from smgicnet.imaging.images import Scan, Volume, on_grid_of, read_label_scan, read_scan, write_volume
 from smgicnet.preparation.intensities import Intensities, match_histogram, on_dark_background, scale_intensity
 from smgicnet.preparation.label_protocols import label_file, map_labels, roi_names, unknown_labels, unknown_sentence
 from smgicnet.preparation.parcels import map_parcels
@@ -84,15 +84,14 @@ def _within(to_source: np.ndarray, shape: tuple[int, ...], source: tuple[int, ..
 
 def read_intensities(path: str | Path) -> Intensities:
     """Read the `Intensities` of a skull-stripped image. Raises `InputError` if it is unusable."""
-    volume = read_image(path)
-    return Intensities.of(volume.data, _brain(volume, path))
+    scan = read_scan(path)
+    return Intensities.of(scan.volume.data, _brain(scan))
 
 
-def _brain(volume: Volume, path: str | Path) -> np.ndarray:
-    mask = foreground(volume.data)
-    if not mask.any():
-        raise InputError(path, "nothing is brighter than its background", "Give a skull-stripped T1 image")
-    return mask
+def _brain(scan: Scan) -> np.ndarray:
+    if not scan.brain.any():
+        raise InputError(scan.path, "nothing is brighter than its background", "Give a skull-stripped T1 image")
+    return scan.brain
 
 
 @dataclass(frozen=True)
@@ -106,6 +105,7 @@ class Prepared:
     parcels : ``(D, H, W)`` uint8 codes of `smgicnet.preparation.parcels.parcel_names`, None without a label map
     affine : ``(4, 4)``, voxel index to the scan's world, RAS mm
     report : what was done, as JSON can hold it
+    native : the scan in RAS axes before it was resampled and scaled from the report's ``intensity_range``
     """
 
     image: np.ndarray
@@ -113,6 +113,7 @@ class Prepared:
     parcels: np.ndarray | None
     affine: np.ndarray
     report: dict[str, Any]
+    native: Volume
 
 
 def prepare(
@@ -139,7 +140,7 @@ def prepare(
     """
     scan = image if isinstance(image, Scan) else read_scan(image, form)
     volume = to_canonical(scan.volume)
-    mask = _brain(volume, scan.path)
+    mask = to_canonical(Volume(_brain(scan).view(np.uint8), scan.volume.affine)).data.astype(bool)
     _check_extent(scan.path, volume, mask, grid)
     affine = common_affine(volume, brain_centre(mask), grid) if placement is None else placement
     cut = 100 - 100 * _covered(volume, mask, affine, grid)
@@ -167,7 +168,7 @@ def prepare(
         "labels_unknown": unknown,
         "parcels": None if parcels is None else int(np.count_nonzero(np.bincount(parcels.ravel())[1:])),
     }
-    return Prepared(scale_intensity(resampled, low, high), rois, parcels, affine, report)
+    return Prepared(scale_intensity(resampled, low, high), rois, parcels, affine, report, matched)
 
 
 def _matched(volume: Volume, mask: np.ndarray, reference: Intensities | None) -> tuple[Volume, Intensities]:

@@ -64,10 +64,10 @@ def warp(image: Tensor, displacement: Tensor, *, mode: str = "bilinear", padding
     identity, scale = _sampling_grid(tuple(displacement.shape[2:]), displacement.device, displacement.dtype)
     grid = torch.addcmul(identity, displacement.flip(1).movedim(1, -1), scale)
     sample = partial(F.grid_sample, mode=mode, padding_mode=padding, align_corners=True)
-    return _sampled(sample, image.to(grid.dtype), grid)
+    return sampled(sample, image.to(grid.dtype), grid)
 
 
-def _sampled(sample: Callable[[Tensor, Tensor], Tensor], image: Tensor, grid: Tensor) -> Tensor:
+def sampled(sample: Callable[[Tensor, Tensor], Tensor], image: Tensor, grid: Tensor) -> Tensor:
     """Return ``sample(image, grid)``.
 
     On a CPU ``grid_sample`` gives each entry of a batch to one thread. Where no gradient is needed, the grid is cut
@@ -228,7 +228,7 @@ def sample(image: Tensor, positions: Tensor, *, padding: str = "zeros") -> Tenso
     scale = 2 / positions.new_tensor([max(n - 1, 1) for n in image.shape[2:]])
     grid = (positions.movedim(1, -1) * scale - 1).flip(-1)[:, :, None, None]
     pull = partial(F.grid_sample, mode="bilinear", padding_mode=padding, align_corners=True)
-    return _sampled(pull, image.to(grid.dtype).expand(len(grid), -1, -1, -1, -1), grid)[:, :, :, 0, 0]
+    return sampled(pull, image.to(grid.dtype).expand(len(grid), -1, -1, -1, -1), grid)[:, :, :, 0, 0]
 
 
 def forward_differences(field: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -74,6 +74,10 @@ class Pose:
         """The map from voxels of the moving image to voxels of the fixed one, ``(4, 4)`` float64."""
         inverse: Tensor = self.to_fixed @ torch.linalg.inv(self.to_moving)
         return inverse
+
+    def within(self, places: Tensor) -> Pose:
+        """Return the same map between other voxels, to which ``places (4, 4)`` brings those of either image."""
+        return replace(self, to_fixed=places @ self.to_fixed, to_moving=places @ self.to_moving)
 
     @property
     def doubt(self) -> str | None:

@@ -14,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from smgicnet.registration.detail import DetailStage
 from smgicnet.registration.fields import resize
 
 
@@ -50,11 +51,13 @@ class Refinement:
     iterations : steps of Adam in all stages together, 0 for no refinement
     smoothness : the weight of `losses.diffusion` of the velocity, beside a similarity of weight 1
     stages : one after the other, the coarsest first
+    detail : further stages, on images finer than the network's grid
     """
 
     iterations: int
     smoothness: float
     stages: tuple[RefinementStage, ...]
+    detail: tuple[DetailStage, ...] = ()
 
     @property
     def steps(self) -> list[int]:

@@ -1,5 +1,6 @@
 """Two scans on the command line: one displacement, in each format that is asked for."""
 
+import contextlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -12,12 +13,15 @@ import yaml
 from scipy.ndimage import zoom
 
 from smgicnet import cli
+from smgicnet.commands.saved_flow import read_flow
+from smgicnet.core.errors import InputError
 from smgicnet.imaging import headers
 from smgicnet.imaging.displacements import grid_points, read_itk, sample, to_voxels
 from smgicnet.imaging.field_formats import read_fsl, read_geometry
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.images import read_image, write_volume
 from smgicnet.methods.weights import Weights, write_weights
+from smgicnet.registration import detail
 from tests.support.grids import affine, centred
 from tests.support.images import SHAPE
 from tests.support.methods import block, build
@@ -50,7 +54,7 @@ def test_one_displacement_in_every_format(arguments, tmp_path, capsys):
     fields = {f"{inverse}displacement{kind}.nii.gz" for inverse in ("", "inverse_") for kind in ("", "_fsl")}
     fields.add("disp_0395_0396.nii.gz")
     found = {path.name for path in tmp_path.iterdir()}
-    assert found == fields | {"warped.nii.gz", "overview.png", "registration.json"}
+    assert found == fields | {"warped.nii.gz", "velocity.nii.gz", "overview.png", "registration.json"}
     assert all(str(tmp_path / name) in printed for name in found)
     fixed, moving = map(read_geometry, files)
     forward, inverse = (read_itk(tmp_path / f"{name}displacement.nii.gz") for name in ("", "inverse_"))
@@ -137,7 +141,7 @@ def test_itks_alone_by_default_and_no_other_name(arguments, tmp_path, capsys):
     _, given = arguments
     assert cli.main(["register", *given, "--out", str(tmp_path)]) == 0
     fields = {"displacement.nii.gz", "inverse_displacement.nii.gz"}
-    assert {path.name for path in tmp_path.glob("*.nii.gz")} == fields | {"warped.nii.gz"}
+    assert {path.name for path in tmp_path.glob("*.nii.gz")} == fields | {"warped.nii.gz", "velocity.nii.gz"}
     with pytest.raises(SystemExit):
         cli.main(["register", *given, "--out", str(tmp_path), "--format", "m3z"])
     assert "invalid choice: 'm3z'" in capsys.readouterr().err
@@ -175,7 +179,7 @@ def test_refinement_on_the_command_line(arguments, tmp_path, capsys):
     _, given = arguments
     fields = []
     for name, more in (("plain", []), ("none", ["--refine", "0"]), ("some", ["--refine", "3"])):
-        assert cli.main(["register", *given, *more, "--out", str(tmp_path / name)]) == 0
+        assert cli.main(["register", *given, "--quality", "fast", *more, "--out", str(tmp_path / name)]) == 0
         fields.append(read_itk(tmp_path / name / "displacement.nii.gz").data)
     assert np.array_equal(fields[0], fields[1])
     assert np.abs(fields[2] - fields[0]).max() > 0.1
@@ -186,12 +190,54 @@ def test_refinement_on_the_command_line(arguments, tmp_path, capsys):
     assert "--refine: -1 iterations. Give 0 or more" in capsys.readouterr().err
 
 
+def test_the_velocity_makes_both_displacements_again(arguments, tmp_path):
+    files, given = arguments
+    assert cli.main(["register", *given, "--refine", "3", "--out", str(tmp_path)]) == 0
+    record = json.loads((tmp_path / "registration.json").read_text())
+    assert record["folded_percent"] >= 0
+    assert record["refinement"]["detail"]
+    flow = read_flow(tmp_path)
+    for one, file, name in zip((flow, flow.inverse), files, ("", "inverse_"), strict=True):
+        written, grid = read_itk(tmp_path / f"{name}displacement.nii.gz"), read_image(file)
+        made = one.displacement(torch.from_numpy(grid.affine), grid.data.shape)
+        assert np.abs(written.data).max() > 1
+        np.testing.assert_allclose(made.movedim(0, -1), written.data, atol=1e-3)
+
+
+def test_a_folder_without_a_velocity_says_so(tmp_path):
+    with pytest.raises(InputError, match="it says nothing of a velocity"):
+        read_flow(tmp_path)
+
+
+def test_a_quality_gives_the_same_bytes_twice_and_another_one_others(arguments, tmp_path):
+    _, given = arguments
+    for name, quality in (("a", "best"), ("b", "best"), ("c", "fast")):
+        assert cli.main(["register", *given, "--quality", quality, "--out", str(tmp_path / name)]) == 0
+    for file in ("warped.nii.gz", "displacement.nii.gz", "inverse_displacement.nii.gz", "velocity.nii.gz"):
+        first, second, other = ((tmp_path / name / file).read_bytes() for name in "abc")
+        assert first == second != other
+
+
+def test_an_interrupted_refinement_leaves_no_file(arguments, tmp_path, monkeypatch):
+    _, given = arguments
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(detail, "half_way", interrupted)
+    with contextlib.suppress(KeyboardInterrupt, SystemExit):
+        cli.main(["register", *given, "--out", str(tmp_path)])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_method_without_refinement_says_so_before_it_reads_the_images(tmp_path, capsys):
     method = build("lapirn")
     write_weights(Weights(block("lapirn"), 3, Grid(SHAPE, 8.0), method.network.state_dict()), tmp_path / "w.pt")
     given = ["--fixed", "gone.nii", "--moving", "gone.nii", "--weights", str(tmp_path / "w.pt"), "--out", str(tmp_path)]
     assert cli.main(["register", *given, "--refine", "5"]) == 2
     assert "w.pt: a lapirn has no instance optimisation. Leave the refinement out" in capsys.readouterr().err
+    assert cli.main(["register", *given, "--quality", "best"]) == 2
+    assert "w.pt: a lapirn has no instance optimisation. Leave the quality out" in capsys.readouterr().err
 
 
 def registered(out, fixed, moving, weights):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from nibabel.affines import apply_affine
 
-from smgicnet.imaging.foreground import bounding_box, foreground
+from smgicnet.imaging.displacements import apply_field, sample
 from smgicnet.imaging.images import Volume
-from smgicnet.preparation.intensities import Intensities, on_dark_background, scale_intensity
-from smgicnet.preparation.preprocessing import to_canonical
+from smgicnet.preparation.intensities import scale_intensity
 from smgicnet.publication.figures.page import DOUBLE_COLUMN_MM, MM
 from smgicnet.publication.figures.plotting import DIFFERENCE_COLOURS, style
 
@@ -18,16 +20,32 @@ TITLES = ("Fixed", "Moving, as it lies", "Warped", "|Fixed − moving|", "|Fixed
 MARGIN_MM = 8.0
 
 
-def overview_figure(fixed: Volume, moving: np.ndarray, warped: np.ndarray) -> Figure:
+@dataclass(frozen=True)
+class Shown:
+    """A scan as it is shown.
+
+    Attributes
+    ----------
+    volume : the scan in RAS axes, ``(X, Y, Z)``
+    low, high : the intensities that are shown black and white
+    """
+
+    volume: Volume
+    low: float
+    high: float
+
+    def at(self, points: np.ndarray) -> np.ndarray:
+        """Return what is seen at points ``(..., 3)`` in RAS mm, from 0 to 1."""
+        return scale_intensity(sample(self.volume, points, fill=self.low), self.low, self.high)
+
+
+def overview_figure(fixed: Shown, moving: Shown, displacement: Volume, box: np.ndarray) -> Figure:
     """Rows are the planes through the middle of the fixed brain, columns are in ``TITLES``.
 
-    ``moving`` and ``warped (X, Y, Z)`` lie on the fixed image's grid, ``moving`` only by the headers. Intensities are
-    scaled robustly, each image by its own brain. Anterior and superior are up, the subject's left is on the left.
+    ``displacement (X, Y, Z, 3)`` in RAS mm brings the fixed scan's points to the moving one's, ``box (3, 2)`` has the
+    first and the last voxel of the fixed brain. Anterior and superior are up, the subject's left is on the left.
     """
-    volume = to_canonical(fixed)
-    images = [_scaled(to_canonical(Volume(data, fixed.affine)).data) for data in (fixed.data, moving, warped)]
-    images += [np.abs(images[0] - images[1]), np.abs(images[0] - images[2])]
-    box = bounding_box(foreground(volume.data))
+    volume = fixed.volume
     middle = box.mean(axis=1).round().astype(int)
     margin = MARGIN_MM / volume.spacing
     low = np.maximum(box[:, 0] - margin, 0).astype(int)
@@ -45,14 +63,17 @@ def overview_figure(fixed: Volume, moving: np.ndarray, warped: np.ndarray) -> Fi
         bottom = height - title
         for (name, axis), tall in zip(PLANES.items(), heights):
             bottom -= tall
-            cut = tuple(middle[a] if a == axis else slice(low[a], high[a] + 1) for a in range(3))
+            spans = [middle[a : a + 1] if a == axis else np.arange(low[a], high[a] + 1) for a in range(3)]
+            points = apply_affine(volume.affine, np.stack(np.meshgrid(*spans, indexing="ij"), axis=-1).squeeze(axis))
+            images = [fixed.at(points), moving.at(points), moving.at(apply_field(displacement, points))]
+            images += [np.abs(images[0] - images[1]), np.abs(images[0] - images[2])]
             for column, (image, label) in enumerate(zip(images, TITLES)):
                 left = side + column * (panel + gap)
                 box_mm = (left / DOUBLE_COLUMN_MM, bottom / height, panel / DOUBLE_COLUMN_MM, tall / height)
                 panel_axes = figure.add_axes(box_mm, facecolor="black")
                 aspect = volume.spacing[across[name][1]] / volume.spacing[across[name][0]]
                 colours = "gray" if column < 3 else DIFFERENCE_COLOURS
-                panel_axes.imshow(image[cut].T, origin="lower", cmap=colours, vmin=0, vmax=1, aspect=aspect)
+                panel_axes.imshow(image.T, origin="lower", cmap=colours, vmin=0, vmax=1, aspect=aspect)
                 panel_axes.set(xticks=[], yticks=[])
                 panel_axes.spines[:].set_visible(False)
                 if column == 0:
@@ -61,11 +82,3 @@ def overview_figure(fixed: Volume, moving: np.ndarray, warped: np.ndarray) -> Fi
                     panel_axes.set_title(label, pad=2)
             bottom -= gap
     return figure
-
-
-def _scaled(data: np.ndarray) -> np.ndarray:
-    mask = foreground(data)
-    if not mask.any():
-        return np.zeros(data.shape, np.float32)
-    data = on_dark_background(Volume(data, np.eye(4)), mask).data
-    return scale_intensity(data, *Intensities.of(data, mask).range)

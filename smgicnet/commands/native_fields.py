@@ -1,0 +1,129 @@
+"""A pair of scans registered by a method, with displacements on the scans' own grids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from smgicnet.imaging.displacements import to_world
+from smgicnet.imaging.field_formats import Geometry
+from smgicnet.imaging.foreground import background_level
+from smgicnet.imaging.images import Volume
+from smgicnet.methods.contract import FlowMethod, LearnedMethod
+from smgicnet.methods.device import image_tensor
+from smgicnet.preparation.intensities import scale_intensity
+from smgicnet.preparation.preprocessing import Prepared
+from smgicnet.registration.detail import Source
+from smgicnet.registration.fields import jacobian_determinant, sample
+from smgicnet.registration.pose import Pose
+from smgicnet.registration.posed_flow import PosedFlow, mapped, slabs, voxels_of
+
+
+class Pair(NamedTuple):
+    """Two scans on the network's grid."""
+
+    fixed: Prepared
+    moving: Prepared
+
+
+@dataclass(frozen=True)
+class NativeResult:
+    """What was found for a pair of scans.
+
+    Attributes
+    ----------
+    displacements : on the fixed and on the moving scan's own grid, ``(X, Y, Z, 3)`` in RAS mm
+    seconds : of the registration alone
+    pose : the global map between the network's grids, None of a method without one
+    flow : the map between the scans' worlds, RAS mm, of a `FlowMethod`
+    """
+
+    displacements: tuple[np.ndarray, np.ndarray]
+    seconds: float
+    pose: Pose | None
+    flow: PosedFlow | None
+
+
+def register_pair(method: LearnedMethod, pair: Pair, targets: Sequence[Geometry]) -> NativeResult:
+    """Register two scans; displacements lie on ``targets``, the grids of both."""
+    images = [image_tensor(one.image, method.device) for one in pair]
+    if isinstance(method, FlowMethod):
+        return _by_flow(method, images, pair, targets)
+    result = method.register(*images)
+    if result.inverse is None:  # a method without an inverse of its own is run the other way round
+        result = replace(result, inverse=method.register(*images[::-1]).forward)
+    there, back = (one[0].cpu().numpy() for one in (result.forward, result.inverse) if one is not None)
+    grids = [Volume(np.empty(one.shape), one.affine) for one in targets]
+    affines = pair.fixed.affine, pair.moving.affine
+    fields = to_world(there, *affines, grids[0]), to_world(back, *affines[::-1], grids[1])
+    return NativeResult(fields, result.seconds, result.pose, None)
+
+
+def _by_flow(
+    method: FlowMethod, images: Sequence[torch.Tensor], pair: Pair, targets: Sequence[Geometry]
+) -> NativeResult:
+    sources = [_source(one, method.device) for one in pair]
+    with Progress() as progress, torch.no_grad():
+        (flow, pose), seconds = method.timed(partial(method.flow, *images, sources, progress))
+        flow = flow.within(*(torch.from_numpy(one.affine) for one in pair))
+        there, back = (
+            one.displacement(torch.from_numpy(target.affine), target.shape).movedim(0, -1).cpu().numpy()
+            for one, target in zip((flow, flow.inverse), targets, strict=True)
+        )
+    return NativeResult((there, back), seconds, pose, flow)
+
+
+class Progress:
+    """A bar of the refinement's progress, on a terminal."""
+
+    def __enter__(self) -> Progress:
+        layout = "{desc} {percentage:3.0f} %|{bar}| {elapsed}, {remaining} left"
+        self._bar = tqdm(total=1.0, bar_format=layout, disable=None, leave=False)
+        return self
+
+    def __call__(self, done: float, where: str) -> None:
+        self._bar.set_description_str(where, refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+
+def _source(prepared: Prepared, device: torch.device) -> Source:
+    scaled = scale_intensity(prepared.native.data, *prepared.report["intensity_range"])
+    to_voxels = np.linalg.inv(prepared.native.affine) @ prepared.affine
+    return Source(image_tensor(scaled, device), torch.from_numpy(to_voxels))
+
+
+def folded_percent(displacement: Volume) -> float:
+    """Return the percentage of voxels at which a displacement ``(X, Y, Z, 3)`` in mm of its own grid folds."""
+    to_voxels = torch.from_numpy(np.linalg.inv(displacement.affine)[:3, :3].astype(np.float32))
+    moved = torch.einsum("ij,xyzj->ixyz", to_voxels, torch.from_numpy(displacement.data))
+    return 100 * float((jacobian_determinant(moved[None]) <= 0).double().mean())
+
+
+def pulled(volume: Volume, displacement: Volume) -> np.ndarray:
+    """Return a volume, float32, at what a displacement ``(X, Y, Z, 3)`` in RAS mm leads to from its own grid.
+
+    It is what `smgicnet.imaging.displacements.sample` returns, by linear interpolation with the volume's background
+    around it, in less time and memory.
+    """
+    to_volume = torch.from_numpy(np.linalg.inv(volume.affine))
+    into, dark = to_volume @ torch.from_numpy(displacement.affine), background_level(volume.data)
+    image = image_tensor(volume.data, torch.device("cpu"))
+    size = torch.tensor(volume.data.shape).view(1, 3, 1)
+    shape = displacement.data.shape[:3]
+    found = np.empty(shape, np.float32)
+    for rows in slabs(shape):
+        moves = torch.from_numpy(displacement.data[rows]).view(1, -1, 3).movedim(-1, 1)
+        places = mapped(into, voxels_of(rows, shape)) + torch.einsum("ij,njp->nip", to_volume[:3, :3].to(moves), moves)
+        values = sample(image, places, padding="border").clamp_(image.min(), image.max())  # whatever was rounded
+        values[((places < -0.5) | (places >= size - 0.5)).any(1, keepdim=True)] = dark
+        found[rows] = values.view(found[rows].shape).numpy()
+    return found

@@ -1,0 +1,190 @@
+"""Refinement on images in all their detail: stages on ever finer grids of the frame in which a pair meets.
+
+A network works on a coarse grid; what it finds is improved on the scans as they are, with images and velocity each on a
+grid of its own. Fine images count more than a fine velocity, which folds more easily.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from smgicnet.registration.fields import exp, identity_grid, resize, sample
+from smgicnet.registration.half_way import half_way
+
+BETAS = 0.9, 0.999  # of Adam
+STEPS = 5  # squarings while a velocity is improved
+SPAN = 3  # iterations in which the similarity has to rise by the tolerance
+SAMPLES = 1 << 21  # that are taken of an image at a time
+
+Report = Callable[[float, str], None]  # of the part of the work that is done, at most 1, and where it stands
+
+
+@dataclass(frozen=True)
+class DetailStage:
+    """Steps with images and a velocity on grids of a pair's common frame.
+
+    Attributes
+    ----------
+    images : the voxel size of the images in mm; those of scans that are coarser have the scans' own
+    velocity : the voxel size of the velocity in mm, at least that of the images
+    iterations : steps of Adam, at most
+    learning_rate : of Adam, in voxels of the velocity's grid
+    window : the side of the local NCC's window in voxels of the images
+    smoothness : the weight of the squared forward differences of the velocity, summed over its voxels and counted in
+        its voxels, beside the squared NCC, averaged over the images' voxels in each of the velocity's
+    tolerance : the stage ends when three iterations raise the similarity by less than this fraction
+    """
+
+    images: float
+    velocity: float
+    iterations: int
+    learning_rate: float
+    window: int
+    smoothness: float
+    tolerance: float
+
+    @property
+    def factor(self) -> int:
+        """How many voxels of the images there are along one of the velocity's."""
+        return max(1, round(self.velocity / self.images))
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image in all its detail.
+
+    Attributes
+    ----------
+    image : ``(1, 1, X, Y, Z)`` on a background of 0, on any grid
+    to_voxels : ``(4, 4)`` float64, from voxels of the grid on which a network sees the image to the image's own
+    """
+
+    image: Tensor
+    to_voxels: Tensor
+
+    def spacing(self, unit: float) -> float:
+        """Return the size of its smallest voxels, where those of the network's grid have the size ``unit``."""
+        steps = torch.linalg.inv(self.to_voxels)[:3, :3].norm(dim=0)
+        return unit * float(steps.min())
+
+
+def cells(shape: Sequence[int], other: Sequence[int]) -> Tensor:
+    """Return the map ``(4, 4)``, float64, from voxels of a grid to those of another grid of the same extent."""
+    ratio = torch.tensor([m / n for n, m in zip(shape, other, strict=True)], dtype=torch.float64)
+    matrix = torch.diag(torch.cat([ratio, ratio.new_ones(1)]))
+    matrix[:3, 3] = (ratio - 1) / 2
+    return matrix
+
+
+class Frame:
+    """The common frame of a pair, as a box that grids of any spacing fill.
+
+    ``shape``: of the network's grid. ``maps``: from its voxels to those of the fixed and of the moving image,
+    ``(4, 4)`` each. ``spacing``: of the images on the network's grid, in mm.
+    """
+
+    def __init__(self, shape: Sequence[int], maps: Sequence[Tensor], spacing: float):
+        self.shape, self.maps = tuple(shape), tuple(maps)
+        steps = torch.stack([one[:3, :3].norm(dim=0) for one in self.maps]).mean(0)
+        self.extent = [spacing * n * float(step) for n, step in zip(self.shape, steps, strict=True)]  # in mm
+
+    def grid(self, spacing: float, factor: int) -> list[int]:
+        """Return the shape of a grid of about this spacing in mm, along each axis a multiple of ``factor``."""
+        return [max(1, round(length / spacing / factor)) * factor for length in self.extent]
+
+    def images(self, sources: Sequence[Source], shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return both images on a grid of the frame, ``(1, 1, *shape)``; each voxel is a mean over its volume."""
+        into = cells(shape, self.shape)
+        fixed, moving = (
+            _averaged(source.image, source.to_voxels @ one @ into, shape)
+            for source, one in zip(sources, self.maps, strict=True)
+        )
+        return fixed, moving
+
+
+def _averaged(image: Tensor, matrix: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return an image on a grid of ``shape`` that ``matrix`` brings to its voxels, the mean over each of the grid's."""
+    over = max(1, round(float(matrix[:3, :3].norm(dim=0).min())))
+    inner = matrix @ cells([n * over for n in shape], shape)
+    rows = max(1, SAMPLES // (over**3 * shape[1] * shape[2]))
+    parts = []
+    for first in range(0, shape[0], rows):
+        count = min(rows, shape[0] - first)
+        at = identity_grid([count * over, shape[1] * over, shape[2] * over], device=image.device)
+        at[:, 0] += first * over
+        linear, shift = inner[:3, :3].to(at), inner[:3, 3].to(at)
+        places = torch.einsum("ij,njp->nip", linear, at.flatten(2)) + shift[:, None]
+        parts.append(F.avg_pool3d(sample(image, places).view(1, 1, *at.shape[2:]), over))
+    return torch.cat(parts, dim=2)
+
+
+def wanted(stages: Sequence[DetailStage], spacing: float) -> list[DetailStage]:
+    """Return the stages for images of this ``spacing`` in mm, with images no finer than these.
+
+    Those whose images would have half of that spacing, or less, are left out.
+    """
+    fitting = [stage for stage in stages if 2 * stage.images > spacing]
+    coarse = [replace(stage, images=max(stage.images, spacing)) for stage in fitting]
+    return [replace(stage, velocity=max(stage.velocity, stage.images)) for stage in coarse]
+
+
+def refine_detail(
+    velocity: Tensor, frame: Frame, sources: Sequence[Source], stages: Sequence[DetailStage], report: Report
+) -> Tensor:
+    """Return ``velocity (1, 3, ...)``, of a grid that fills the frame, in its voxels, after the steps of all stages.
+
+    The result is on the grid of the last stage. ``report`` is called before each step.
+    """
+    shapes = [frame.grid(stage.images, stage.factor) for stage in stages]
+    costs = [stage.iterations * math.prod(shape) for stage, shape in zip(stages, shapes, strict=True)]
+    for number, (stage, shape) in enumerate(zip(stages, shapes, strict=True)):
+
+        def tell(step: int, similarity: float, stage: DetailStage = stage, number: int = number) -> None:
+            done = sum(costs[:number]) + costs[number] * (step - 1) / stage.iterations
+            report(done / sum(costs), f"{stage.images:.2g} mm, similarity {similarity:.4f}")
+
+        velocity = resize(velocity, [n // stage.factor for n in shape])
+        fixed, moving = frame.images(sources, shape)
+        velocity = _descend(velocity, fixed, moving, stage, tell)
+    return velocity
+
+
+def _descend(
+    velocity: Tensor, fixed: Tensor, moving: Tensor, stage: DetailStage, report: Callable[[int, float], None]
+) -> Tensor:
+    """Return a velocity after the steps of Adam of one stage (Kingma and Ba 2015)."""
+    mean, square = torch.zeros_like(velocity), torch.zeros_like(velocity)
+    values: list[float] = []
+    for step in range(1, stage.iterations + 1):
+        halves = exp(torch.cat([velocity, -velocity]) / 2, STEPS)
+        value, force = half_way(fixed, moving, halves, stage.factor, stage.window)
+        report(step, -value)
+        values.append(value)
+        if step > SPAN and min(values[:-SPAN]) - min(values[-SPAN:]) < stage.tolerance * abs(value):
+            break
+        force -= 2 * stage.smoothness * laplacian(velocity)
+        mean.lerp_(force, 1 - BETAS[0])
+        square.lerp_(force * force, 1 - BETAS[1])
+        size = (square / (1 - BETAS[1] ** step)).sqrt_().add_(1e-8)
+        velocity = velocity - stage.learning_rate / (1 - BETAS[0] ** step) * mean / size
+    return velocity
+
+
+def laplacian(field: Tensor) -> Tensor:
+    """Return the sum of each value's differences from its neighbours, of which there are fewer at the border.
+
+    ``field`` is ``(N, C, D, H, W)``. Minus twice it is the gradient of the sum of squared forward differences.
+    """
+    total = torch.zeros_like(field)
+    for axis in (2, 3, 4):
+        difference = field.diff(dim=axis)
+        size = difference.shape[axis]
+        total.narrow(axis, 0, size).add_(difference)
+        total.narrow(axis, 1, size).sub_(difference)
+    return total
