@@ -1,0 +1,248 @@
+"""Programs side by side on the same pairs at full resolution: accuracy, time and memory of whole processes.
+
+``python -m benchmarks.registration results/DATASET/cohort/participants.tsv OUT``: the people of a split are registered
+in a ring, each to the next, by every program in turn, from their images as they lie to transforms in files. Each peer
+has an environment of its own in ``OUT/environments``, made by pip where it is missing. A row is kept for each pair and
+program in ``OUT/rows.csv``; what is there is not run again. At the end are a table, ``OUT/table.md``, and a figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+
+from smgicnet.core.provenance import hardware
+from smgicnet.imaging.displacements import to_voxels
+from smgicnet.imaging.field_formats import Geometry, read_geometry
+from smgicnet.imaging.images import read_field, read_labels
+from smgicnet.imaging.transform_chain import displacement_of, read_transforms
+from smgicnet.methods.contract import Registration
+from smgicnet.preparation.label_protocols import map_labels, roi_names
+from smgicnet.preparation.parcels import map_parcels
+from smgicnet.publication.figures.plotting import save, style
+from smgicnet.scoring.evaluation import score_pair
+from smgicnet.scoring.pair import ScoredSubject
+
+PEERS = Path(__file__).parent / "peers"
+TORCH = "torch==2.13.0"
+SCORES = ("dice", "parcels_dice", "hd95_mm", "endpoint_error_mm", "folds_percent", "ndv_percent")
+GROUPS = {
+    "ventricles": ("Lateral-Ventricle", "Inf-Lat-Vent", "3rd-Ventricle", "4th-Ventricle", "CSF"),
+    "deep": ("Thalamus", "Caudate", "Putamen", "Pallidum", "Hippocampus", "Amygdala", "Accumbens-area", "VentralDC"),
+    "hindbrain": ("Cerebellum-White-Matter", "Cerebellum-Cortex", "Brain-Stem"),
+    "cerebrum": ("Cerebral-White-Matter", "Cerebral-Cortex"),
+}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that registers two images.
+
+    Attributes
+    ----------
+    name : in tables and figures
+    script : in ``benchmarks/peers``; empty for this project
+    options : of the script, or of ``smgicnet register``
+    packages : what pip installs for it, each line at once: those that begin with ``--no-deps`` without dependencies
+    """
+
+    name: str
+    script: str
+    options: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+
+    def command(self, fixed: Path, moving: Path, folder: Path, environments: Path, threads: int) -> list[str]:
+        """What is run, and timed."""
+        if not self.script:
+            images = ["--fixed", str(fixed), "--moving", str(moving), "--out", str(folder)]
+            return [sys.executable, "-m", "smgicnet.cli", "register", *images, *self.options]
+        python = environments / self.script / "bin" / "python"
+        if not python.exists():
+            self._make(environments / self.script)
+        images = [str(fixed), str(moving), str(folder), str(threads)]
+        return [str(python), str(PEERS / f"run_{self.script}.py"), *images, *self.options]
+
+    def _make(self, environment: Path) -> None:
+        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+        for line in self.packages:
+            pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", *line.split()]
+            subprocess.run(pip, check=True)
+
+    def transforms(self, folder: Path) -> list[str]:
+        """The files that it wrote, in the order of antsApplyTransforms."""
+        if not self.script:
+            return [str(folder / "displacement.nii.gz")]
+        return (folder / "transforms.txt").read_text().split()
+
+
+GREEDY = "picsl-greedy numpy scipy nibabel"
+PROGRAMS = {
+    "fast": Program("SM-GICNet, fast", "", ("--quality", "fast")),
+    "default": Program("SM-GICNet, default", "", ("--quality", "default")),
+    "best": Program("SM-GICNet, best", "", ("--quality", "best")),
+    "greedy": Program("greedy", "greedy", (), (GREEDY,)),
+    "fireants": Program(
+        "FireANTs",
+        "fireants",
+        (),
+        (TORCH, "--no-deps fireants==1.5.0", "SimpleITK numpy scipy tqdm nibabel hydra-core scikit-image pandas"),
+    ),
+    "convexadam": Program(
+        "ConvexAdam",
+        "convexadam",
+        (),
+        (TORCH, "--no-deps convexadam==0.2.0", f"SimpleITK tqdm scikit-learn {GREEDY}"),
+    ),
+    "syn": Program("ANTs SyN", "syn", ("SyN",), ("antspyx",)),
+    "syncc": Program("ANTs SyN, cross-correlation", "syn", ("antsRegistrationSyN[s]",), ("antspyx",)),
+}
+
+
+@dataclass(frozen=True)
+class Person:
+    """What is registered and scored of one person."""
+
+    image: Path
+    grid: Geometry
+    scored: ScoredSubject
+
+
+def read_people(table: Path, split: str) -> dict[str, Person]:
+    """The people of a split of a ``participants.tsv``, with their truth where it has any."""
+    people = {}
+    for row in pd.read_csv(table, sep="\t").to_dict("records"):
+        if row.get("split", split) != split:
+            continue
+        files = {key: table.parent / str(row[key]) for key in ("image", "labels")}
+        labels = read_labels(files["labels"])
+        truth = [read_field(table.parent / row[key]) for key in ("to_template", "from_template") if key in row]
+        rois, parcels = (np.ascontiguousarray(of(labels.data, "freesurfer")) for of in (map_labels, map_parcels))
+        to_template, from_template = truth or (None, None)
+        template = str(row.get("anatomy", ""))
+        scored = ScoredSubject(row["subject"], rois, labels.affine, to_template, from_template, parcels, template)
+        people[row["subject"]] = Person(files["image"], read_geometry(files["labels"]), scored)
+    return people
+
+
+def ring(people: dict[str, Person]) -> list[tuple[str, str]]:
+    """Each person and the next; of twins, each with the others of the same anatomy."""
+    groups: dict[str, list[str]] = {}
+    for name, person in people.items():
+        groups.setdefault(person.scored.template, []).append(name)
+    return [pair for names in groups.values() for pair in zip(names, names[1:] + names[:1]) if len(names) > 1]
+
+
+def measured(command: Sequence[str], threads: int, log: Path) -> dict[str, float]:
+    """Run a command; CPU and wall seconds and peak memory of its process and those that it waits for."""
+    limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    begun = time.monotonic()
+    with open(log, "w") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **limits})
+        _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command)} failed: see {log}")
+    wall = time.monotonic() - begun
+    return {"cpu_s": usage.ru_utime + usage.ru_stime, "wall_s": wall, "memory_mib": usage.ru_maxrss / 1024}
+
+
+def scored(transforms: Sequence[str], fixed: Person, moving: Person) -> dict[str, float]:
+    """The scores of a pair on the fixed labels' grid, with the mean Dice of each of `GROUPS`."""
+    read = read_transforms(transforms, fixed.grid, moving.grid)
+    affines = fixed.scored.affine, moving.scored.affine
+    displacement = torch.from_numpy(to_voxels(displacement_of(read, fixed.grid), *affines))[None]
+    registration = Registration(displacement, None, float("nan"))
+    rows = score_pair(fixed.scored, moving.scored, registration, None, roi_names(), only=SCORES)
+    found = {row["metric"]: row["value"] for row in rows if row["roi"] in ("mean", "")}
+    regions = {row["roi"]: row["value"] for row in rows if row["metric"] == "dice" and row["roi"] != "mean"}
+    for group, names in GROUPS.items():
+        values = [value for roi, value in regions.items() if roi.split("-", 1)[-1] in names or roi in names]
+        found[f"dice_{group}"] = float(np.nanmean(values))
+    return found
+
+
+def run(programs: Sequence[str], people: dict[str, Person], out: Path, threads: int) -> pd.DataFrame:
+    """Register and score what is not in ``rows.csv`` yet, pair by pair, every program in turn."""
+    kept = out / "rows.csv"
+    rows = pd.read_csv(kept).to_dict("records") if kept.exists() else []
+    done = {(row["program"], row["fixed"], row["moving"]) for row in rows}
+    for fixed, moving in ring(people):
+        for key in programs:
+            if (key, fixed, moving) in done:
+                continue
+            folder = (out / "registrations" / key / f"{fixed}_{moving}").resolve()
+            folder.mkdir(parents=True, exist_ok=True)
+            images = people[fixed].image.resolve(), people[moving].image.resolve()
+            command = PROGRAMS[key].command(*images, folder, (out / "environments").resolve(), threads)
+            found = measured(command, threads, folder / "log.txt")
+            found |= scored(PROGRAMS[key].transforms(folder), people[fixed], people[moving])
+            rows.append({"program": key, "fixed": fixed, "moving": moving, **found})
+            print(f"{key}: {moving} to {fixed}: Dice {found['dice']:.4f}, {found['cpu_s']:.1f} CPU s", flush=True)
+            pd.DataFrame(rows).to_csv(kept, index=False, quoting=csv.QUOTE_MINIMAL)
+    return pd.DataFrame(rows)
+
+
+def table_of(rows: pd.DataFrame) -> str:
+    """The mean of each program over the pairs, with the worst pair's Dice, as a Markdown table."""
+    columns = {"dice": ("Dice", 4), "worst": ("worst pair", 3)}
+    columns |= {f"dice_{group}": (group, 3) for group in GROUPS}
+    columns |= {"parcels_dice": ("parcels", 3), "endpoint_error_mm": ("EPE (mm)", 2), "hd95_mm": ("HD95 (mm)", 2)}
+    columns |= {"folds_percent": ("folds (%)", 4), "ndv_percent": ("NDV (%)", 4)}
+    columns |= {"cpu_s": ("CPU s", 0), "wall_s": ("s", 0), "memory_mib": ("MiB", 0)}
+    means = rows.groupby("program", sort=False).mean(numeric_only=True)
+    means["worst"] = rows.groupby("program")["dice"].min()
+    shown = {key: head for key, head in columns.items() if key in means and means[key].notna().any()}
+    lines = ["| | " + " | ".join(head for head, _ in shown.values()) + " |", "|---|" + "---|" * len(shown)]
+    for key in [one for one in PROGRAMS if one in means.index]:
+        cells = [f"{means.loc[key, name]:.{decimals}f}" for name, (_, decimals) in shown.items()]
+        lines.append(f"| {PROGRAMS[key].name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def draw(rows: pd.DataFrame, path: Path) -> None:
+    """Dice against CPU seconds, each program a point, each pair a smaller one."""
+    with style():
+        figure, axes = plt.subplots()
+        for number, key in enumerate(one for one in PROGRAMS if one in set(rows["program"])):
+            part = rows[rows["program"] == key]
+            colour = f"C{number}"
+            axes.scatter(part["cpu_s"], part["dice"], s=6, color=colour, alpha=0.4, linewidths=0)
+            middle = part["cpu_s"].mean(), part["dice"].mean()
+            axes.scatter(*middle, s=30, color=colour, marker="o" if PROGRAMS[key].script else "D")
+            axes.annotate(PROGRAMS[key].name, middle, xytext=(4, 4), textcoords="offset points", fontsize=6)
+        axes.set(xscale="log", xlabel="CPU seconds a pair, the whole process", ylabel="Dice of 36 regions")
+        save(figure, path)
+        plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("participants", type=Path, help="participants.tsv of images at full resolution")
+    parser.add_argument("out", type=Path, help="a folder for the results")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=[*PROGRAMS])
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    people = read_people(arguments.participants, arguments.split)
+    pairs = ring(people)
+    print(f"{len(people)} people, {len(pairs)} pairs, {len(arguments.programs)} programs, on {hardware()}", flush=True)
+    rows = run(arguments.programs, people, arguments.out, arguments.threads)
+    table = table_of(rows)
+    (arguments.out / "table.md").write_text(table + "\n")
+    draw(rows, arguments.out / "dice-against-time")
+    print(f"\n{table}\n\nIn {arguments.out}: table.md, dice-against-time.png, rows.csv")
+
+
+if __name__ == "__main__":
+    main()
