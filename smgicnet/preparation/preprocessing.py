@@ -225,8 +225,13 @@ def _check_extent(path: str | Path, volume: Volume, mask: np.ndarray, grid: Grid
 def _covered(volume: Volume, mask: np.ndarray, affine: np.ndarray, grid: Grid) -> float:
     """Return the fraction of the mask that lies inside the common grid."""
     to_grid = np.linalg.inv(affine) @ volume.affine
-    index = np.argwhere(mask) @ to_grid[:3, :3].T + to_grid[:3, 3]
-    return float(((index > -0.5) & (index < np.array(grid.shape) - 0.5)).all(axis=1).mean())
+
+    def inside(voxels: np.ndarray) -> np.ndarray:
+        index = voxels @ to_grid[:3, :3].T + to_grid[:3, 3]
+        return ((index > -0.5) & (index < np.array(grid.shape) - 0.5)).all(axis=1)
+
+    corners = np.stack(np.meshgrid(*bounding_box(mask)), axis=-1).reshape(-1, 3)
+    return 1.0 if inside(corners).all() else float(inside(np.argwhere(mask)).mean())
 
 
 def _prepare_labels(
