@@ -2,8 +2,10 @@
 
 from smgicnet.commands.options import QUALITIES
 from smgicnet.config.building import build
+from smgicnet.config.completion import load
 from smgicnet.config.qualities import DEFAULT_QUALITY, qualities
 from smgicnet.registration.refinement import Refinement
+from tests.support import ROOT
 
 
 def test_every_quality_is_a_complete_refinement_and_the_command_line_has_its_name():
@@ -14,3 +16,9 @@ def test_every_quality_is_a_complete_refinement_and_the_command_line_has_its_nam
     assert [stage.images for stage in built["default"].detail][-1] >= 1
     finest = [min((stage.images for stage in one.detail), default=4) for one in built.values()]
     assert finest == sorted(finest, reverse=True)
+
+
+def test_the_config_at_1_mm_refines_as_register_does():
+    methods = load(ROOT / "config" / "anatomies-1mm.yaml")["methods"]
+    for name, quality in (("refined", "default"), ("best", "best")):
+        assert methods[f"smgicnet-plus-{name}"]["refinement"] == qualities()[quality]
