@@ -117,13 +117,13 @@ def pulled(volume: Volume, displacement: Volume) -> np.ndarray:
     to_volume = torch.from_numpy(np.linalg.inv(volume.affine))
     into, dark = to_volume @ torch.from_numpy(displacement.affine), background_level(volume.data)
     image = image_tensor(volume.data, torch.device("cpu"))
-    size = torch.tensor(volume.data.shape).view(1, 3, 1)
+    low, high, size = image.min(), image.max(), torch.tensor(volume.data.shape).view(1, 3, 1)
     shape = displacement.data.shape[:3]
     found = np.empty(shape, np.float32)
     for rows in slabs(shape):
         moves = torch.from_numpy(displacement.data[rows]).view(1, -1, 3).movedim(-1, 1)
         places = mapped(into, voxels_of(rows, shape)) + torch.einsum("ij,njp->nip", to_volume[:3, :3].to(moves), moves)
-        values = sample(image, places, padding="border").clamp_(image.min(), image.max())  # whatever was rounded
+        values = sample(image, places, padding="border").clamp_(low, high)  # whatever was rounded
         values[((places < -0.5) | (places >= size - 0.5)).any(1, keepdim=True)] = dark
         found[rows] = values.view(found[rows].shape).numpy()
     return found

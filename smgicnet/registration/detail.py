@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smgicnet.registration.fields import exp, identity_grid, resize, sample
+from smgicnet.registration.fields import exp, resize, sample
 from smgicnet.registration.half_way import half_way
+from smgicnet.registration.posed_flow import mapped, voxels_of
 
 BETAS = 0.9, 0.999  # of Adam
 STEPS = 5  # squarings while a velocity is improved
@@ -111,16 +112,14 @@ class Frame:
 def _averaged(image: Tensor, matrix: Tensor, shape: Sequence[int]) -> Tensor:
     """Return an image on a grid of ``shape`` that ``matrix`` brings to its voxels, the mean over each of the grid's."""
     over = max(1, round(float(matrix[:3, :3].norm(dim=0).min())))
-    inner = matrix @ cells([n * over for n in shape], shape)
+    fine = [n * over for n in shape]
+    inner = matrix @ cells(fine, shape)
     rows = max(1, SAMPLES // (over**3 * shape[1] * shape[2]))
     parts = []
     for first in range(0, shape[0], rows):
-        count = min(rows, shape[0] - first)
-        at = identity_grid([count * over, shape[1] * over, shape[2] * over], device=image.device)
-        at[:, 0] += first * over
-        linear, shift = inner[:3, :3].to(at), inner[:3, 3].to(at)
-        places = torch.einsum("ij,njp->nip", linear, at.flatten(2)) + shift[:, None]
-        parts.append(F.avg_pool3d(sample(image, places).view(1, 1, *at.shape[2:]), over))
+        part = slice(first * over, min(first + rows, shape[0]) * over)
+        places = mapped(inner, voxels_of(part, fine, image.device))
+        parts.append(F.avg_pool3d(sample(image, places).view(1, 1, -1, *fine[1:]), over))
     return torch.cat(parts, dim=2)
 
 
