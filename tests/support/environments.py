@@ -48,15 +48,16 @@ ENVIRONMENTS = {
 }  # fmt: skip
 
 # Of what a script may import in a function, and does not in this environment: a config that needs it brings its job to
-# another one. `make test-conda` looks that it is not there.
+# another one, or another library does it more slowly. `make test-conda` looks that it is not there.
 ELSEWHERE = {
-    "analysis": {"torch", "deepbet", "ants", "digital_diffeomorphism", "h5py", "icon_registration", "pywt"},
-    "ants": {"fsl", "h5py", "icon_registration"},
-    "deepbet": set(),
-    "fsl": {"ants", "torch", "deepbet"},
-    "icon": {"ants", "fsl", "h5py"},
-    "torch": {"ants", "fsl", "icon_registration"},
+    "analysis": {"isal", "torch", "deepbet", "ants", "digital_diffeomorphism", "h5py", "icon_registration", "pywt"},
+    "ants": {"isal", "fsl", "h5py", "icon_registration"},
+    "deepbet": {"isal"},
+    "fsl": {"isal", "ants", "torch", "deepbet"},
+    "icon": {"isal", "ants", "fsl", "h5py"},
+    "torch": {"isal", "ants", "fsl", "icon_registration"},
     "snakemake": {
+        "isal",
         "digital_diffeomorphism",
         "ants",
         "fsl",
