@@ -73,6 +73,13 @@ def _train(arguments: argparse.Namespace) -> None:
     )
 
 
+def _train_tissues(arguments: argparse.Namespace) -> None:
+    from smgicnet.commands.train_tissues import train
+
+    maps = {"train": arguments.train, "val": arguments.val}
+    train(arguments.out, maps, steps=arguments.steps, seed=arguments.seed, threads=arguments.threads)
+
+
 def _import(arguments: argparse.Namespace) -> None:
     from smgicnet.methods.published_weights import import_weights
 
@@ -124,6 +131,7 @@ RUN: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "convert": _convert,
     "score": _score,
     "train": _train,
+    "train-tissues": _train_tissues,
     "import-weights": _import,
     "export-weights": _export,
     "check": _check,

@@ -68,7 +68,7 @@ def register_pair(method: LearnedMethod, pair: Pair, targets: Sequence[Geometry]
 def _by_flow(
     method: FlowMethod, images: Sequence[torch.Tensor], pair: Pair, targets: Sequence[Geometry]
 ) -> NativeResult:
-    sources = [_source(one, method.device) for one in pair]
+    sources = [source_of(one, method.device) for one in pair]
     with Progress() as progress, torch.no_grad():
         (flow, pose), seconds = method.timed(partial(method.flow, *images, sources, progress))
         flow = flow.within(*(torch.from_numpy(one.affine) for one in pair))
@@ -95,7 +95,8 @@ class Progress:
         self._bar.close()
 
 
-def _source(prepared: Prepared, device: torch.device) -> Source:
+def source_of(prepared: Prepared, device: torch.device) -> Source:
+    """Return a scan as a refinement sees it, on its own grid, scaled as the network's image."""
     scaled = scale_intensity(prepared.native.data, *prepared.report["intensity_range"])
     to_voxels = np.linalg.inv(prepared.native.affine) @ prepared.affine
     return Source(image_tensor(scaled, device), torch.from_numpy(to_voxels))

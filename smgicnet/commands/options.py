@@ -119,6 +119,21 @@ def _add_train(commands: Commands) -> None:
     command.add_argument("--threads", type=int, metavar="N", help="on processors, by default as in the config")
 
 
+def _add_train_tissues(commands: Commands) -> None:
+    command = commands.add_parser(
+        "train-tissues",
+        help="train the network that names tissues for the refinement",
+        description="Train, on FreeSurfer label maps of heads or brains in any pose, the network whose maps of tissues "
+        "a refinement compares beside the images.",
+    )
+    command.add_argument("out", type=Path, metavar="OUT.pt", help="the network; its record is OUT.json")
+    command.add_argument("--train", nargs="+", type=Path, required=True, metavar="LABELS", help="of people who train")
+    command.add_argument("--val", nargs="+", type=Path, required=True, metavar="LABELS", help="of people who validate")
+    command.add_argument("--steps", type=int, default=3000, metavar="N", help="by default 3000")
+    command.add_argument("--seed", type=int, default=1, metavar="N", help="of the training, by default 1")
+    command.add_argument("--threads", type=int, metavar="N", help="by default all processors")
+
+
 def _add_import(commands: Commands) -> None:
     command = commands.add_parser(
         "import-weights",
@@ -184,6 +199,6 @@ def _add_header(command: argparse.ArgumentParser) -> None:
 
 
 _COMMANDS = (
-    *(_add_register, _add_convert, _add_score, _add_train, _add_import, _add_export),
+    *(_add_register, _add_convert, _add_score, _add_train, _add_train_tissues, _add_import, _add_export),
     *(_add_check, _add_plan, _add_verify),
 )
