@@ -43,9 +43,12 @@ TRAINING = PREPARED | {
     "smgicnet.scoring.*": "validation looks on, and changes no weight",
     "smgicnet.registration.refinement": "it follows a trained network",
     "smgicnet.registration.views": "the same",
+    "smgicnet.registration.detail": "the same",
+    "smgicnet.methods.tissues": "the same",
 }
 # Files beside the modules that read them.
 DATA = {
+    "smgicnet.methods.tissues": ("methods/shipped/tissues/brain-t1-2mm.pt",),
     "smgicnet.preparation.label_protocols": ("labels/freesurfer.tsv",),
     "smgicnet.preparation.parcels": ("labels/cortex/parcels.tsv",),
 }

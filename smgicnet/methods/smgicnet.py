@@ -17,6 +17,7 @@ from torch import Tensor
 
 from smgicnet.config.building import build
 from smgicnet.methods.contract import Displacements, FlowMethod
+from smgicnet.methods.tissues import shipped_tissues
 from smgicnet.registration import losses
 from smgicnet.registration.detail import DetailStage, Frame, Report, Source, cells, refine_detail, wanted
 from smgicnet.registration.fields import exp, resize, warp
@@ -129,7 +130,8 @@ class SMGICNet(FlowMethod):
         pose, shape = meeting.pose, fixed.shape[2:]
         maps = (pose.to_fixed, pose.to_moving) if pose else (torch.eye(4, dtype=torch.float64),) * 2
         stages = self._detail(max(source.spacing(self.spacing) for source in sources))
-        velocity = refine_detail(velocity, Frame(shape, maps, self.spacing), sources, stages, report)
+        frame = Frame(shape, maps, self.spacing)
+        velocity = refine_detail(velocity, frame, sources, stages, shipped_tissues, report)
         into = cells(velocity.shape[2:], shape)
         return PosedFlow(velocity, maps[0] @ into, maps[1] @ into, self.config.integration_steps), pose
 

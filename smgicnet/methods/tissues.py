@@ -1,18 +1,46 @@
-"""The weights of the network that names tissues: reading them, and the file that comes with the package."""
+"""What a refinement compares of two brains' tissues, and the weights of the network that names them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from smgicnet.core.files import packaged
 from smgicnet.methods.weights import save
 from smgicnet.registration.tissue_network import TissueNetwork
 
-SHIPPED = "methods/tissues/brain-t1-2mm.pt"
+SHIPPED = "methods/shipped/tissues/brain-t1-2mm.pt"
+# The maps that are compared: each the sum of tissues that are never beside each other, with their weights in the
+# squared difference. White matter is what is left of the cerebrum, and the cerebellum's folia are finer than the voxels.
+FLUID = 4.0
+COMPARED: tuple[Mapping[str, float], ...] = (
+    {"Cerebral-Cortex": 1, "3rd-Ventricle": FLUID, "4th-Ventricle": FLUID},
+    {"Lateral-Ventricle": FLUID, "Amygdala": 1, "Pallidum": 1},
+    {"Caudate": 1, "Hippocampus": 1, "CSF": 1},
+    {"Putamen": 1, "Thalamus": 1},
+    {"Inf-Lat-Vent": FLUID, "Accumbens-area": 1, "VentralDC": 1},
+)
+
+
+@dataclass(frozen=True)
+class TissueMaps:
+    """Makes the maps of `COMPARED` of an image.
+
+    ``network`` names the tissues, and ``shares (maps, tissues)`` has what each has in each map.
+    """
+
+    network: TissueNetwork
+    shares: Tensor
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return the maps ``(1, maps, D, H, W)`` of an image ``(1, 1, D, H, W)`` that fills the frame."""
+        maps: Tensor = torch.einsum("kc,ncdhw->nkdhw", self.shares, self.network.maps(image))
+        return maps
 
 
 def write_tissues(network: TissueNetwork, names: Sequence[str], path: str | Path) -> None:
@@ -23,15 +51,16 @@ def write_tissues(network: TissueNetwork, names: Sequence[str], path: str | Path
 
 
 @cache
-def shipped_tissues() -> TissueNetwork:
-    """Return the network that comes with the package."""
-    return read_tissues(packaged(SHIPPED))
+def shipped_tissues(device: torch.device) -> TissueMaps:
+    """Return what makes the maps, with the weights that come with the package."""
+    return read_tissues(packaged(SHIPPED), device)
 
 
-def read_tissues(path: str | Path) -> TissueNetwork:
-    """Return the network of a file that `write_tissues` wrote."""
+def read_tissues(path: str | Path, device: torch.device) -> TissueMaps:
+    """Return what makes the maps, with the weights of a file that `write_tissues` wrote."""
     content = torch.load(path, map_location="cpu", weights_only=True)
     state = content["network"]
     network = TissueNetwork(state["sided"].tolist())
     network.load_state_dict(state)
-    return network.eval().requires_grad_(False)
+    shares = torch.tensor([[weights.get(name, 0) ** 0.5 for name in content["names"]] for weights in COMPARED])
+    return TissueMaps(network.eval().requires_grad_(False).to(device), shares.to(device))

@@ -9,21 +9,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smgicnet.registration.fields import exp, resize, sample
+from smgicnet.registration.fields import exp, resample, resize, sample
 from smgicnet.registration.half_way import half_way
+from smgicnet.registration.like_to_like import like_to_like
 from smgicnet.registration.posed_flow import mapped, voxels_of
 
 BETAS = 0.9, 0.999  # of Adam
 STEPS = 5  # squarings while a velocity is improved
 SPAN = 3  # iterations in which the similarity has to rise by the tolerance
+MAPS = 2.0  # mm, the voxels of the maps of tissues
 SAMPLES = 1 << 21  # that are taken of an image at a time
 
 Report = Callable[[float, str], None]  # of the part of the work that is done, at most 1, and where it stands
+Pull = Callable[..., tuple[float, Tensor]]  # from ``halves``, see `half_way`, to what is lowered, and the force of it
+# for a device, what makes maps of tissues (1, C, D, H, W) of an image (1, 1, D, H, W) that fills the frame
+Naming = Callable[[torch.device], Callable[[Tensor], Tensor]]
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class DetailStage:
     smoothness : the weight of the squared forward differences of the velocity, summed over its voxels and counted in
         its voxels, beside the squared NCC, averaged over the images' voxels in each of the velocity's
     tolerance : the stage ends when three iterations raise the similarity by less than this fraction
+    tissues : the weight of the squared difference of the tissues' maps, summed over them, beside the squared NCC
     """
 
     images: float
@@ -49,6 +56,7 @@ class DetailStage:
     window: int
     smoothness: float
     tolerance: float
+    tissues: float = 0.0
 
     @property
     def factor(self) -> int:
@@ -134,12 +142,19 @@ def wanted(stages: Sequence[DetailStage], spacing: float) -> list[DetailStage]:
 
 
 def refine_detail(
-    velocity: Tensor, frame: Frame, sources: Sequence[Source], stages: Sequence[DetailStage], report: Report
+    velocity: Tensor,
+    frame: Frame,
+    sources: Sequence[Source],
+    stages: Sequence[DetailStage],
+    naming: Naming,
+    report: Report,
 ) -> Tensor:
     """Return ``velocity (1, 3, ...)``, of a grid that fills the frame, in its voxels, after the steps of all stages.
 
-    The result is on the grid of the last stage. ``report`` is called before each step.
+    The result is on the grid of the last stage. ``naming`` is asked for where a stage compares tissues.
+    ``report`` is called before each step.
     """
+    tissues = _Tissues(frame, sources, naming)
     shapes = [frame.grid(stage.images, stage.factor) for stage in stages]
     costs = [stage.iterations * math.prod(shape) for stage, shape in zip(stages, shapes, strict=True)]
     for number, (stage, shape) in enumerate(zip(stages, shapes, strict=True)):
@@ -150,24 +165,45 @@ def refine_detail(
 
         velocity = resize(velocity, [n // stage.factor for n in shape])
         fixed, moving = frame.images(sources, shape)
-        velocity = _descend(velocity, fixed, moving, stage, tell)
+        pull = partial(half_way, fixed, moving, factor=stage.factor, window=stage.window)
+        pulls: list[Pull] = [pull, tissues.pull(stage, velocity.shape[2:])] if stage.tissues else [pull]
+        velocity = _descend(velocity, pulls, stage, tell)
     return velocity
 
 
+class _Tissues:
+    """Both images' maps of tissues, which are made once."""
+
+    def __init__(self, frame: Frame, sources: Sequence[Source], naming: Naming):
+        self.frame, self.sources, self.naming = frame, sources, naming
+
+    def pull(self, stage: DetailStage, shape: Sequence[int]) -> Pull:
+        """Return the force between the maps on a velocity of this ``shape``."""
+        factor = max(1, round(stage.velocity / MAPS))
+        fixed, moving = (resample(one, [n * factor for n in shape]) for one in self._maps)
+        return partial(like_to_like, fixed, moving, factor=factor, weight=stage.tissues)
+
+    @cached_property
+    def _maps(self) -> list[Tensor]:
+        images = self.frame.images(self.sources, self.frame.grid(MAPS, 1))
+        named = self.naming(images[0].device)
+        return [named(image) for image in images]
+
+
 def _descend(
-    velocity: Tensor, fixed: Tensor, moving: Tensor, stage: DetailStage, report: Callable[[int, float], None]
+    velocity: Tensor, pulls: Sequence[Pull], stage: DetailStage, report: Callable[[int, float], None]
 ) -> Tensor:
-    """Return a velocity after the steps of Adam of one stage (Kingma and Ba 2015)."""
+    """Return a velocity after the steps of Adam of a stage (Kingma and Ba 2015), and watch the first of ``pulls``."""
     mean, square = torch.zeros_like(velocity), torch.zeros_like(velocity)
     values: list[float] = []
     for step in range(1, stage.iterations + 1):
         halves = exp(torch.cat([velocity, -velocity]) / 2, STEPS)
-        value, force = half_way(fixed, moving, halves, stage.factor, stage.window)
+        (value, force), *others = [pull(halves=halves) for pull in pulls]
         report(step, -value)
         values.append(value)
         if step > SPAN and min(values[:-SPAN]) - min(values[-SPAN:]) < stage.tolerance * abs(value):
             break
-        force -= 2 * stage.smoothness * laplacian(velocity)
+        force = sum((one for _, one in others), start=force - 2 * stage.smoothness * laplacian(velocity))
         mean.lerp_(force, 1 - BETAS[0])
         square.lerp_(force * force, 1 - BETAS[1])
         size = (square / (1 - BETAS[1] ** step)).sqrt_().add_(1e-8)

@@ -34,12 +34,10 @@ def half_way(fixed: Tensor, moving: Tensor, halves: Tensor, factor: int, window:
     exact, over all windows that hold a voxel.
     """
     depth, reach = fixed.shape[2], window // 2
-    height = max(1, SLICES // factor) * factor
     total, forces = 0.0, []
-    for start in range(0, depth, height):
-        here = range(start, min(start + height, depth))
-        windows, images = (_widened(here, by, depth) for by in (reach, 2 * reach))
-        pair = _warped(moving, fixed, halves, factor, images)
+    for here in slabs_of(depth, factor, SLICES):
+        windows, images = (widened(here, by, depth) for by in (reach, 2 * reach))
+        pair = warped(moving, fixed, halves, factor, images)
         sums = box_sum(torch.cat([pair, pair * pair, pair[:, :1] * pair[:, 1:]], dim=1), window)
         squared, maps = _derivatives(_part(sums, windows, images), window**3)
         total += float(_part(squared, here, windows).sum(dtype=torch.float64))
@@ -48,7 +46,14 @@ def half_way(fixed: Tensor, moving: Tensor, halves: Tensor, factor: int, window:
     return -total / fixed.numel(), torch.cat(forces, dim=2)
 
 
-def _widened(slices: range, by: int, depth: int) -> range:
+def slabs_of(depth: int, factor: int, slices: int) -> list[range]:
+    """Return slices of a grid, cut into slabs of about ``slices``, a multiple of ``factor``."""
+    height = max(1, slices // factor) * factor
+    return [range(start, min(start + height, depth)) for start in range(0, depth, height)]
+
+
+def widened(slices: range, by: int, depth: int) -> range:
+    """Return these slices and some more on either side, within a grid."""
     return range(max(slices.start - by, 0), min(slices.stop + by, depth))
 
 
@@ -57,8 +62,8 @@ def _part(maps: Tensor, slices: range, known: range) -> Tensor:
     return maps[:, :, slices.start - known.start : slices.stop - known.start]
 
 
-def _warped(moving: Tensor, fixed: Tensor, halves: Tensor, factor: int, slices: range) -> Tensor:
-    """Return slices of both images half-way, ``(1, 2, n, H, W)``, the moving one first."""
+def warped(moving: Tensor, fixed: Tensor, halves: Tensor, factor: int, slices: range) -> Tensor:
+    """Return slices of images or maps ``(1, C, D, H, W)`` half-way, ``(1, 2 C, n, H, W)``, the moving ones first."""
     first, last = slices.start // factor, -(-slices.stop // factor)
     low, high = max(first - 1, 0), min(last + 1, halves.shape[2])  # one more: resizing extrapolates beyond its ends
     coarse = halves[:, :, low:high]
@@ -113,7 +118,7 @@ def _pulls(pair: Tensor, spread: Tensor) -> Tensor:
 
 def _force(pulls: Tensor, pair: Tensor, slices: range, known: range) -> Tensor:
     """Return the force ``(1, 3, n, H, W)`` on the displacement between the images, by their slopes."""
-    wide = _widened(slices, 1, known.stop)
+    wide = widened(slices, 1, known.stop)
     wide = range(max(wide.start, known.start), wide.stop)
     slopes = torch.gradient(_part(pair, wide, known)[0], dim=(1, 2, 3))
     parts = [pulls[0] * _part(slope[None], slices, wide)[0] for slope in slopes]

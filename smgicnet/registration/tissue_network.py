@@ -79,8 +79,9 @@ class TissueNetwork(nn.Module):
         ``image (N, 1, D, H, W)`` is 0 outside the brain and about 1 in white matter; ``places (N, 3, D, H, W)`` are
         those of its voxels in the frame, from -1 to 1 along its axes.
         """
-        prior = F.grid_sample(self.prior, places.movedim(1, -1).flip(-1), padding_mode="border", align_corners=False)
-        x = self.encoders[0](torch.cat([image, places], dim=1)) + self.expected(prior)
+        grid, expected = places.movedim(1, -1).flip(-1), self.expected(self.prior)
+        expected = F.grid_sample(expected, grid, padding_mode="border", align_corners=False)
+        x = self.encoders[0](torch.cat([image, places], dim=1)) + expected
         maps = [x]
         for encoder in self.encoders[1:]:
             maps.append(encoder(maps[-1]))
