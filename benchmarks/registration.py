@@ -31,7 +31,8 @@ from smgicnet.imaging.transform_chain import displacement_of, read_transforms
 from smgicnet.methods.contract import Registration
 from smgicnet.preparation.label_protocols import map_labels, roi_names
 from smgicnet.preparation.parcels import map_parcels
-from smgicnet.publication.figures.plotting import save, style
+from smgicnet.publication.figures.canvas import save
+from smgicnet.publication.figures.plotting import style
 from smgicnet.scoring.evaluation import score_pair
 from smgicnet.scoring.pair import ScoredSubject
 

@@ -22,7 +22,7 @@ from smgicnet.preparation.preprocessing import Prepared
 from smgicnet.registration.detail import Source
 from smgicnet.registration.fields import jacobian_determinant, sample
 from smgicnet.registration.pose import Pose
-from smgicnet.registration.posed_flow import PosedFlow, mapped, slabs, voxels_of
+from smgicnet.registration.posed_flow import PosedFlow, places_of, slabs
 
 
 class Pair(NamedTuple):
@@ -123,7 +123,8 @@ def pulled(volume: Volume, displacement: Volume) -> np.ndarray:
     found = np.empty(shape, np.float32)
     for rows in slabs(shape):
         moves = torch.from_numpy(displacement.data[rows]).view(1, -1, 3).movedim(-1, 1)
-        places = mapped(into, voxels_of(rows, shape)) + torch.einsum("ij,njp->nip", to_volume[:3, :3].to(moves), moves)
+        places = places_of(into, rows, shape)
+        places += torch.einsum("ij,njp->nip", to_volume[:3, :3].to(moves), moves)
         values = sample(image, places, padding="border").clamp_(low, high)  # whatever was rounded
         values[((places < -0.5) | (places >= size - 0.5)).any(1, keepdim=True)] = dark
         found[rows] = values.view(found[rows].shape).numpy()

@@ -32,11 +32,12 @@ from smgicnet.methods.weights import Weights, weights_content, weights_of
 from smgicnet.preparation.alignments import world_matrix
 from smgicnet.preparation.brain_extraction import require_stripped
 from smgicnet.preparation.preprocessing import prepare
+from smgicnet.publication.figures.canvas import save
 from smgicnet.publication.figures.overview import Shown, overview_figure
-from smgicnet.publication.figures.plotting import save
 from smgicnet.registration.pose import Pose
 
 log = logging.getLogger(__name__)
+SCREEN_DPI = 200  # of a picture that is looked at, and not printed
 FASTEST = "fast"  # the quality that is the network alone
 
 
@@ -89,7 +90,7 @@ def register_images(
         _write_fields(kind, [files[name] for name in _field_names(kind, inputs)], result.displacements, targets)
     if result.flow:
         write_flow(files["velocity"], result.flow)
-    save(_picture(pair, there), [files["overview"]])
+    save(_picture(pair, there), [files["overview"]], dpi=SCREEN_DPI)
     write_record(
         files["record"],
         fixed=pair.fixed.report,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from smgicnet.publication.figures.canvas import save
 from smgicnet.publication.figures.material import Material
-from smgicnet.publication.figures.plotting import save
 from smgicnet.publication.figures.registry import DRAWING
 
 

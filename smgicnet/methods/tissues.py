@@ -16,7 +16,7 @@ from smgicnet.registration.tissue_network import TissueNetwork
 
 SHIPPED = "methods/shipped/tissues/brain-t1-2mm.pt"
 # The maps that are compared: each the sum of tissues that are never beside each other, with their weights in the
-# squared difference. White matter is what is left of the cerebrum, and the cerebellum's folia are finer than the voxels.
+# squared difference. White matter is what is left of the cerebrum; folia of the cerebellum are finer than the voxels.
 FLUID = 4.0
 COMPARED: tuple[Mapping[str, float], ...] = (
     {"Cerebral-Cortex": 1, "3rd-Ventricle": FLUID, "4th-Ventricle": FLUID},

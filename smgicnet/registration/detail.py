@@ -18,7 +18,7 @@ from torch import Tensor
 from smgicnet.registration.fields import exp, resample, resize, sample
 from smgicnet.registration.half_way import half_way
 from smgicnet.registration.like_to_like import like_to_like
-from smgicnet.registration.posed_flow import mapped, voxels_of
+from smgicnet.registration.posed_flow import places_of
 
 BETAS = 0.9, 0.999  # of Adam
 STEPS = 5  # squarings while a velocity is improved
@@ -126,7 +126,7 @@ def _averaged(image: Tensor, matrix: Tensor, shape: Sequence[int]) -> Tensor:
     parts = []
     for first in range(0, shape[0], rows):
         part = slice(first * over, min(first + rows, shape[0]) * over)
-        places = mapped(inner, voxels_of(part, fine, image.device))
+        places = places_of(inner, part, fine, image.device)
         parts.append(F.avg_pool3d(sample(image, places).view(1, 1, -1, *fine[1:]), over))
     return torch.cat(parts, dim=2)
 

@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from smgicnet.registration.fields import exp, identity_grid, sample
+from smgicnet.registration.fields import exp, sample
 
 POINTS = 1 << 21  # that are moved at a time
 
@@ -55,10 +55,10 @@ class PosedFlow:
         straight = self.to_moving @ into - to_places  # what the global map alone does, exact however far it leads
         found = torch.empty(3, *shape, device=device)
         for rows in slabs(shape):
-            voxels = voxels_of(rows, shape, device)
-            moved = sample(self._forward, mapped(into, voxels), padding="border")
-            bent = torch.einsum("ij,njp->nip", self.to_moving[:3, :3].to(moved), moved)
-            found[:, rows] = (mapped(straight, voxels) + bent).view_as(found[:, rows])
+            moved = sample(self._forward, places_of(into, rows, shape, device), padding="border")
+            led = places_of(straight, rows, shape, device)
+            led += torch.einsum("ij,njp->nip", self.to_moving[:3, :3].to(moved), moved)
+            found[:, rows] = led.view_as(found[:, rows])
         return found
 
 
@@ -68,14 +68,13 @@ def slabs(shape: Sequence[int]) -> list[slice]:
     return [slice(first, min(first + rows, shape[0])) for first in range(0, shape[0], rows)]
 
 
-def voxels_of(rows: slice, shape: Sequence[int], device: torch.device | None = None) -> Tensor:
-    """Return the indices ``(1, 3, P)`` of the voxels in some rows of a grid."""
-    voxels = identity_grid([rows.stop - rows.start, *shape[1:]], device=device)
-    voxels[:, 0] += rows.start
-    return voxels.flatten(2)
-
-
-def mapped(matrix: Tensor, points: Tensor) -> Tensor:
-    """Return ``points (1, 3, P)`` mapped by a matrix ``(4, 4)``."""
-    moved = torch.einsum("ij,njp->nip", matrix[:3, :3].to(points), points)
-    return moved + matrix[:3, 3, None].to(points)
+def places_of(matrix: Tensor, rows: slice, shape: Sequence[int], device: torch.device | None = None) -> Tensor:
+    """Return the places ``(1, 3, P)``, float32, to which ``matrix (4, 4)`` brings the voxels in some rows of a grid."""
+    indices = [range(rows.start, rows.stop), *map(range, shape[1:])]
+    d, h, w = (
+        column[:, None] * torch.tensor(index, dtype=matrix.dtype)
+        for column, index in zip(matrix[:3, :3].unbind(1), indices, strict=True)
+    )
+    d = d + matrix[:3, 3, None]
+    sides = [one.float().to(device) for one in ((d[:, :, None] + h[:, None]), w)]
+    return (sides[0][..., None] + sides[1][:, None, None]).view(1, 3, -1)

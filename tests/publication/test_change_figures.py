@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
+from smgicnet.publication.figures.canvas import save
 from smgicnet.publication.figures.change_figures import angles_figure
-from smgicnet.publication.figures.plotting import save
 from smgicnet.scoring.statistics import COLUMNS
 from tests.support.figures import assert_legible
 

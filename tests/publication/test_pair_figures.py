@@ -7,8 +7,8 @@ import pytest
 import torch
 from matplotlib.quiver import Quiver
 
+from smgicnet.publication.figures.canvas import save
 from smgicnet.publication.figures.pair_figures import methods_figure
-from smgicnet.publication.figures.plotting import save
 from smgicnet.publication.figures.reciprocal_figures import reciprocal_figure
 from smgicnet.registration.fields import compose
 from tests.support.figures import assert_legible

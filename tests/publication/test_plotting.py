@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 
-from smgicnet.publication.figures import plotting
+from smgicnet.publication.figures import canvas, plotting
 from smgicnet.publication.figures.registration_figures import registration_figure
 
 SHAPE = (20, 24, 16)
@@ -79,22 +79,22 @@ def test_text_is_legible_and_inside_a_column(example):
 
 @pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
 def test_the_same_figure_gives_the_same_bytes_whatever_the_users_settings(example, tmp_path, suffix, monkeypatch):
-    [first] = plotting.save(registration_figure([example]), [tmp_path / f"first{suffix}"])
+    [first] = canvas.save(registration_figure([example]), [tmp_path / f"first{suffix}"])
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")  # a date would show
     with matplotlib.rc_context({"font.size": 20, "font.sans-serif": ["DejaVu Serif"], "svg.hashsalt": None}):
-        [second] = plotting.save(registration_figure([example]), [tmp_path / f"second{suffix}"])
+        [second] = canvas.save(registration_figure([example]), [tmp_path / f"second{suffix}"])
     assert first.read_bytes() == second.read_bytes()
     assert b"CreationDate" not in first.read_bytes()
 
 
 def test_one_path_makes_png_and_pdf_and_keeps_its_dots(example, tmp_path):
     figure = registration_figure([example])
-    written = plotting.save(figure, tmp_path / "new" / "ixi.raw")
+    written = canvas.save(figure, tmp_path / "new" / "ixi.raw")
     assert [path.name for path in written] == ["ixi.raw.png", "ixi.raw.pdf"]
     assert written[0].read_bytes().startswith(b"\x89PNG")
     assert written[1].read_bytes().startswith(b"%PDF")
     with pytest.raises(ValueError, match="jpg"):
-        plotting.save(figure, [tmp_path / "x.jpg"])
+        canvas.save(figure, [tmp_path / "x.jpg"])
 
 
 def test_the_style_ends_with_its_context():

@@ -22,7 +22,7 @@ from smgicnet.core.layout import shown_files
 from smgicnet.core.provenance import read_yaml, write_text
 from smgicnet.imaging.displacements import to_world, write_itk
 from smgicnet.imaging.images import write_volume
-from smgicnet.publication.figures.plotting import save
+from smgicnet.publication.figures.canvas import save
 from smgicnet.publication.report import Figure, Page, Run, Viewer, write_page
 from smgicnet.publication.report import volumes as viewer_volumes
 from smgicnet.publication.report.assets import in_script, library

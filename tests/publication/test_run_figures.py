@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import same_color
 
 from smgicnet.publication.figures.ablation_figures import ablation_figure
-from smgicnet.publication.figures.plotting import save
+from smgicnet.publication.figures.canvas import save
 from smgicnet.publication.figures.run_figures import initial_scatter, time_figure
 from smgicnet.publication.figures.training_figures import POINTS, training_figure
 from smgicnet.scoring.statistics import COLUMNS

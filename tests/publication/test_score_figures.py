@@ -8,9 +8,9 @@ import pytest
 from matplotlib.colors import same_color
 
 from smgicnet.preparation.label_protocols import roi_names
+from smgicnet.publication.figures.canvas import save
 from smgicnet.publication.figures.comparison_figures import comparison_figure, comparisons
 from smgicnet.publication.figures.material import Material
-from smgicnet.publication.figures.plotting import save
 from smgicnet.publication.figures.regions import readable_roi, without_sides
 from smgicnet.publication.figures.score_figures import dice_boxplot
 from smgicnet.scoring.statistics import COLUMNS

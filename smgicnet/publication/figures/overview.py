@@ -12,8 +12,8 @@ from nibabel.affines import apply_affine
 from smgicnet.imaging.displacements import apply_field, sample
 from smgicnet.imaging.images import Volume
 from smgicnet.preparation.intensities import scale_intensity
+from smgicnet.publication.figures.canvas import DIFFERENCE_COLOURS, canvas
 from smgicnet.publication.figures.page import DOUBLE_COLUMN_MM, MM
-from smgicnet.publication.figures.plotting import DIFFERENCE_COLOURS, style
 
 PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
 TITLES = ("Fixed", "Moving, as it lies", "Warped", "|Fixed − moving|", "|Fixed − warped|")
@@ -57,7 +57,7 @@ def overview_figure(fixed: Shown, moving: Shown, displacement: Volume, box: np.n
     scale = panel / max(sizes[axes[0]] for axes in across.values())
     heights = [sizes[axes[1]] * scale for axes in across.values()]
     height = title + sum(heights) + gap * len(PLANES)
-    with style():
+    with canvas():
         figure = Figure(figsize=(DOUBLE_COLUMN_MM * MM, height * MM), facecolor="white")
         FigureCanvasAgg(figure)
         bottom = height - title

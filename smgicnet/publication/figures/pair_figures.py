@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from smgicnet.publication.examples import ShownPairs
+from smgicnet.publication.figures.canvas import DIFFERENCE_COLOURS
 from smgicnet.publication.figures.material import Material
 from smgicnet.publication.figures.page import (
     COLUMN_MM,
@@ -23,7 +24,7 @@ from smgicnet.publication.figures.page import (
     new_page,
     text_mm,
 )
-from smgicnet.publication.figures.plotting import DIFFERENCE_COLOURS, style
+from smgicnet.publication.figures.plotting import style
 from smgicnet.publication.figures.slices import (
     BRAIN,
     EDGE_MM,

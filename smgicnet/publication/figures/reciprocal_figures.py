@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 from smgicnet.publication.examples import ShownPairs
+from smgicnet.publication.figures.canvas import DIFFERENCE_COLOURS
 from smgicnet.publication.figures.material import Material
 from smgicnet.publication.figures.page import COLUMN_MM, LINE_MM, TEXT_PT, add_axes, new_page
-from smgicnet.publication.figures.plotting import DIFFERENCE_COLOURS, style
+from smgicnet.publication.figures.plotting import style
 from smgicnet.publication.figures.slices import (
     BRAIN,
     EDGE_MM,

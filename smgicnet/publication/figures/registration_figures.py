@@ -13,9 +13,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from smgicnet.publication.examples import ShownPairs
+from smgicnet.publication.figures.canvas import DIFFERENCE_COLOURS
 from smgicnet.publication.figures.material import Material
 from smgicnet.publication.figures.page import COLUMN_MM, TEXT_PT, TITLE_PT, new_page
-from smgicnet.publication.figures.plotting import DIFFERENCE_COLOURS, PALETTE, style
+from smgicnet.publication.figures.plotting import PALETTE, style
 from smgicnet.publication.figures.slices import GAP_MM, axial_slice, common_window, show
 
 GRID_LINES = 16  # along the longer side of what is shown
