@@ -25,7 +25,6 @@ from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.images import write_volume
 from smgicnet.methods.device import image_tensor
 from smgicnet.methods.smgicnet import SMGICNet
-from smgicnet.methods.tissues import write_tissues
 from smgicnet.methods.weights import read_weights
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.preparation.preprocessing import prepare
@@ -33,7 +32,7 @@ from smgicnet.registration.detail import Frame
 from smgicnet.registration.pose import find_pose
 from smgicnet.registration.tissue_network import SPACING
 from smgicnet.training.tissue_samples import Anatomy, Draw
-from smgicnet.training.tissues import Classes, train_tissues
+from smgicnet.training.tissues import Classes, train_tissues, write_tissues
 
 log = logging.getLogger(__name__)
 TISSUES = (
@@ -73,7 +72,7 @@ def train(
     write_tissues(network, classes.names, out)
     given = {split: [_listed(path) for path in paths] for split, paths in maps.items()}
     facts = {"steps": steps, "seed": seed, "threads": torch.get_num_threads(), "maps": given, "history": history}
-    write_record(record, **facts, code=code_digest(__name__))
+    write_record(record, **facts, code=code_digest(__name__, beside={"smgicnet.methods.tissues"}))
     log.info("done: %s, %s", out, record)
 
 

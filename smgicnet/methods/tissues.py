@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from smgicnet.core.files import packaged
-from smgicnet.methods.weights import save
 from smgicnet.registration.tissue_network import TissueNetwork
 
 SHIPPED = "methods/shipped/tissues/brain-t1-2mm.pt"
 # The maps that are compared: each the sum of tissues that are never beside each other, with their weights in the
 # squared difference. White matter is what is left of the cerebrum; folia of the cerebellum are finer than the voxels.
 FLUID = 4.0
+PRIOR_STEPS = 255  # of 1, in which a file has the prior
 COMPARED: tuple[Mapping[str, float], ...] = (
     {"Cerebral-Cortex": 1, "3rd-Ventricle": FLUID, "4th-Ventricle": FLUID},
     {"Lateral-Ventricle": FLUID, "Amygdala": 1, "Pallidum": 1},
@@ -43,13 +43,6 @@ class TissueMaps:
         return maps
 
 
-def write_tissues(network: TissueNetwork, names: Sequence[str], path: str | Path) -> None:
-    """Write a network in half precision, with the names of its tissues."""
-    tensors = network.state_dict().items()
-    state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors}
-    save({"names": list(names), "network": state}, path)
-
-
 @cache
 def shipped_tissues(device: torch.device) -> TissueMaps:
     """Return what makes the maps, with the weights that come with the package."""
@@ -57,9 +50,10 @@ def shipped_tissues(device: torch.device) -> TissueMaps:
 
 
 def read_tissues(path: str | Path, device: torch.device) -> TissueMaps:
-    """Return what makes the maps, with the weights of a file that `write_tissues` wrote."""
+    """Return what makes the maps, with the weights of a file that `smgicnet train-tissues` wrote."""
     content = torch.load(path, map_location="cpu", weights_only=True)
     state = content["network"]
+    state["prior"] = state["prior"] / PRIOR_STEPS
     network = TissueNetwork(state["sided"].tolist())
     network.load_state_dict(state)
     shares = torch.tensor([[weights.get(name, 0) ** 0.5 for name in content["names"]] for weights in COMPARED])

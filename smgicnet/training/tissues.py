@@ -6,14 +6,17 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from smgicnet.methods.tissues import PRIOR_STEPS
+from smgicnet.methods.weights import save
 from smgicnet.registration.tissue_network import PRIOR, SPACING, TissueNetwork, places_of
 from smgicnet.training.progress import Progress
-from smgicnet.training.tissue_samples import Anatomy, Draw
+from smgicnet.training.tissue_samples import SIDE, Anatomy, Draw
 
 log = logging.getLogger(__name__)
 RATE, RISING = 2e-3, 50  # Adam's learning rate at its highest, and the steps until it is
@@ -68,11 +71,12 @@ def prior_of(people: Sequence[Anatomy], classes: Classes) -> Tensor:
 
 
 def train_tissues(
-    people: Mapping[str, Sequence[Anatomy]], classes: Classes, draw: Draw, steps: int, seed: int
+    people: Mapping[str, Sequence[Anatomy]], classes: Classes, draw: Draw, steps: int, seed: int, side: int = SIDE
 ) -> tuple[TissueNetwork, list[dict[str, float]]]:
     """Return a network after ``steps`` of Adam, and the Dice on the people of ``"val"`` as it went.
 
-    The people of ``"train"`` are taken at random. The learning rate falls along a cosine.
+    The people of ``"train"`` are taken at random. The learning rate falls along a cosine. ``side`` is
+    that of a crop in voxels.
     """
     torch.manual_seed(seed)
     sided = [bool(classes.side[classes.tissue == channel].any()) for channel in range(1, 1 + len(classes.names))]
@@ -84,7 +88,7 @@ def train_tissues(
         rate = RATE * min(1, step / RISING) * (0.5 + 0.5 * math.cos(math.pi * step / steps) + 0.01)
         optimiser.param_groups[0]["lr"] = rate
         person = people["train"][int(draw.random.integers(len(people["train"])))]
-        loss = _loss(network, *draw.sample(person), person.extent, classes)
+        loss = _loss(network, *draw.sample(person, side), person.extent, classes)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -121,6 +125,14 @@ def _places(corner: Sequence[float], shape: Sequence[int], extent: Tensor) -> Te
     size = torch.tensor([SPACING * n for n in shape]).view(1, 3, 1, 1, 1)
     within = (places_of(shape) + 1) / 2 * size + torch.tensor(corner).view(1, 3, 1, 1, 1)
     return within / extent.float().view(1, 3, 1, 1, 1) * 2 - 1
+
+
+def write_tissues(network: TissueNetwork, names: Sequence[str], path: str | Path) -> None:
+    """Write a network as `smgicnet.methods.tissues` reads it: in half precision, and with the tissues' names."""
+    tensors = network.state_dict().items()
+    state = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors}
+    state["prior"] = (network.prior * PRIOR_STEPS).round().to(torch.uint8)
+    save({"names": list(names), "network": state}, path)
 
 
 @torch.no_grad()

@@ -38,9 +38,13 @@ def sources(*images):
     return [Source(image, cells(COARSE, FINE)) for image in images]
 
 
-def refined(pair, stages, report=lambda *_: None):
+def unasked(_device):
+    raise AssertionError("no stage compares tissues")
+
+
+def refined(pair, stages, report=lambda *_: None, naming=unasked):
     frame = Frame(COARSE, (HERE, HERE), 4.0)
-    return refine_detail(torch.zeros(1, 3, *COARSE), frame, sources(*pair), stages, report)
+    return refine_detail(torch.zeros(1, 3, *COARSE), frame, sources(*pair), stages, naming, report)
 
 
 def test_cells_of_two_grids_fill_the_same_box():
@@ -104,3 +108,21 @@ def test_a_stage_ends_where_the_similarity_rises_no_more():
     pair, steps = (textured(), textured()), []
     refined(pair, [DetailStage(2.0, 4.0, 50, 0.2, 3, 0.05, 1e-3)], lambda *at: steps.append(at))
     assert len(steps) == 4
+
+
+def test_maps_of_tissues_bring_like_to_like_where_the_images_say_nothing():
+    def named(image):  # two tissues, that a flat image does not show
+        asked.append(tuple(image.shape))
+        return maps.pop(0)
+
+    moving = torch.cat([textured(1), textured(2)], dim=1)
+    fixed = warp(moving, bump(2.0))
+    half = [16, 16, 20]
+    maps, asked = [F.interpolate(one, half, mode="trilinear") for one in (fixed, moving)], []
+    flat = torch.zeros(1, 1, *FINE)
+    stages = [replace(STAGE, tissues=20.0, iterations=20), replace(STAGE, velocity=2.0, tissues=20.0)]
+    velocity = refined([flat, flat], stages, naming=lambda _device: named)
+    assert asked == [(1, 1, *half)] * 2  # once, for all stages
+    found = resize(velocity, FINE)
+    before, after = ((warp(moving, one) - fixed)[:, :, 4:-4, 4:-4, 4:-4].square().mean() for one in (0 * found, found))
+    assert after < 0.5 * before
