@@ -13,15 +13,16 @@ import csv
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn
 import torch
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 from smgicnet.core.provenance import hardware
 from smgicnet.imaging.displacements import to_voxels
@@ -32,12 +33,21 @@ from smgicnet.methods.contract import Registration
 from smgicnet.preparation.label_protocols import map_labels, roi_names
 from smgicnet.preparation.parcels import map_parcels
 from smgicnet.publication.figures.canvas import save
-from smgicnet.publication.figures.plotting import style
+from smgicnet.publication.figures.plotting import PALETTE, style
 from smgicnet.scoring.evaluation import score_pair
 from smgicnet.scoring.pair import ScoredSubject
 
 PEERS = Path(__file__).parent / "peers"
 TORCH = "torch==2.13.0"
+# A process of its own starts what is measured: the peak memory of a child begins with that of the parent that forks it.
+LAUNCHER = """
+import resource, subprocess, sys, time
+begun = time.monotonic()
+code = subprocess.call(sys.argv[2:])
+wall, used = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+open(sys.argv[1], "w").write(f"{wall} {used.ru_utime + used.ru_stime} {used.ru_maxrss}")
+sys.exit(code)
+"""
 SCORES = ("dice", "parcels_dice", "hd95_mm", "endpoint_error_mm", "folds_percent", "ndv_percent")
 GROUPS = {
     "ventricles": ("Lateral-Ventricle", "Inf-Lat-Vent", "3rd-Ventricle", "4th-Ventricle", "CSF"),
@@ -148,14 +158,14 @@ def ring(people: dict[str, Person]) -> list[tuple[str, str]]:
 def measured(command: Sequence[str], threads: int, log: Path) -> dict[str, float]:
     """Run a command; CPU and wall seconds and peak memory of its process and those that it waits for."""
     limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    begun = time.monotonic()
+    usage = log.with_suffix(".usage")
     with open(log, "w") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **limits})
-        _, status, usage = os.wait4(process.pid, 0)
-    if status:
+        launch = [sys.executable, "-c", LAUNCHER, str(usage), *command]
+        code = subprocess.run(launch, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **limits}).returncode
+    if code:
         raise SystemExit(f"{' '.join(command)} failed: see {log}")
-    wall = time.monotonic() - begun
-    return {"cpu_s": usage.ru_utime + usage.ru_stime, "wall_s": wall, "memory_mib": usage.ru_maxrss / 1024}
+    wall, cpu, memory = map(float, usage.read_text().split())
+    return {"cpu_s": cpu, "wall_s": wall, "memory_mib": memory / 1024}
 
 
 def scored(transforms: Sequence[str], fixed: Person, moving: Person) -> dict[str, float]:
@@ -214,17 +224,21 @@ def table_of(rows: pd.DataFrame) -> str:
 def draw(rows: pd.DataFrame, path: Path) -> None:
     """Dice against CPU seconds, each program a point, each pair a smaller one."""
     with style():
-        figure, axes = plt.subplots()
+        figure = Figure(layout="constrained")
+        axes, colours = figure.subplots(), seaborn.color_palette(PALETTE)
         for number, key in enumerate(one for one in PROGRAMS if one in set(rows["program"])):
             part = rows[rows["program"] == key]
-            colour = f"C{number}"
+            colour = colours[number]
             axes.scatter(part["cpu_s"], part["dice"], s=6, color=colour, alpha=0.4, linewidths=0)
             middle = part["cpu_s"].mean(), part["dice"].mean()
             axes.scatter(*middle, s=30, color=colour, marker="o" if PROGRAMS[key].script else "D")
             axes.annotate(PROGRAMS[key].name, middle, xytext=(4, 4), textcoords="offset points", fontsize=6)
         axes.set(xscale="log", xlabel="CPU seconds a pair, the whole process", ylabel="Dice of 36 regions")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.margins(x=0.2)
         save(figure, path)
-        plt.close(figure)
 
 
 def main() -> None:
