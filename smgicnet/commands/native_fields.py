@@ -73,10 +73,16 @@ def _by_flow(
         (flow, pose), seconds = method.timed(partial(method.flow, *images, sources, progress))
         flow = flow.within(*(torch.from_numpy(one.affine) for one in pair))
         there, back = (
-            one.displacement(torch.from_numpy(target.affine), target.shape).movedim(0, -1).cpu().numpy()
+            _as_in_files(one.displacement(torch.from_numpy(target.affine), target.shape))
             for one, target in zip((flow, flow.inverse), targets, strict=True)
         )
     return NativeResult((there, back), seconds, pose, flow)
+
+
+def _as_in_files(field: torch.Tensor) -> np.ndarray:
+    """Return a field ``(3, X, Y, Z)`` as ``(X, Y, Z, 3)``, in memory as it will be in a file."""
+    ordered: np.ndarray = field.cpu().permute(0, 3, 2, 1).contiguous().numpy()
+    return ordered.T
 
 
 class Progress:
@@ -122,7 +128,7 @@ def pulled(volume: Volume, displacement: Volume) -> np.ndarray:
     shape = displacement.data.shape[:3]
     found = np.empty(shape, np.float32)
     for rows in slabs(shape):
-        moves = torch.from_numpy(displacement.data[rows]).view(1, -1, 3).movedim(-1, 1)
+        moves = torch.from_numpy(displacement.data[rows]).movedim(-1, 0).reshape(1, 3, -1)
         places = places_of(into, rows, shape)
         places += torch.einsum("ij,njp->nip", to_volume[:3, :3].to(moves), moves)
         values = sample(image, places, padding="border").clamp_(low, high)  # whatever was rounded

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import atomic_path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_BYTES = 100 * 2**20  # a table of a hundred thousand people has a tenth of it
 MAX_FIELDS = 5_000_000  # fifty columns of those people; a field takes some hundred bytes of memory
@@ -30,6 +32,8 @@ def read_tsv(path: str | Path, remedy: str = "Correct the table") -> pd.DataFram
     text, or larger than `MAX_BYTES` or `MAX_FIELDS`, for a row with too few or too many fields, and for two columns of
     one name.
     """
+    import pandas as pd  # it costs as much time as a scan's reading: not where no table is read
+
     path = Path(path)
     lines = enumerate(_LINE_BREAK.split(_text(path, remedy)), start=1)
     rows = [(number, [field.strip() for field in line.split("\t")]) for number, line in lines if line.strip()]
@@ -114,4 +118,6 @@ def write_tsv(table: pd.DataFrame, path: str | Path) -> None:
 
 
 def _field(value: object) -> str:
+    import pandas as pd
+
     return "" if pd.isna(value) else str(value)

@@ -10,13 +10,16 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import packaged
 from smgicnet.core.tab_separated import read_tsv
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _TABLES = packaged("labels")
 LABEL_TABLE = _TABLES / "freesurfer.tsv"

@@ -9,13 +9,16 @@ Snakemake imports this module in an environment without SciPy and nibabel (envs/
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from smgicnet.core.files import packaged
 from smgicnet.core.tab_separated import read_tsv
 from smgicnet.preparation.label_protocols import label_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PARCEL_TABLE = packaged("labels") / "cortex" / "parcels.tsv"  # no protocol: those lie in the folder above
 

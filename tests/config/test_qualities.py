@@ -13,7 +13,7 @@ def test_every_quality_is_a_complete_refinement_and_the_command_line_has_its_nam
     assert DEFAULT_QUALITY in QUALITIES
     built = {name: build(Refinement, block) for name, block in qualities().items()}
     assert built["fast"].iterations == len(built["fast"].detail) == 0
-    assert [stage.images for stage in built["default"].detail][-1] >= 1
+    assert built["default"].detail[-1].images >= 1
     finest = [min((stage.images for stage in one.detail), default=4) for one in built.values()]
     assert finest == sorted(finest, reverse=True)
 
