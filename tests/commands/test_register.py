@@ -221,7 +221,7 @@ def test_a_quality_gives_the_same_bytes_twice_and_another_one_others(arguments, 
 def test_an_interrupted_refinement_leaves_no_file(arguments, tmp_path, monkeypatch):
     _, given = arguments
 
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(detail, "half_way", interrupted)
