@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from smgicnet.registration.detail import Report, Source
-from smgicnet.registration.pose import Pose
-from smgicnet.registration.posed_flow import PosedFlow
+if TYPE_CHECKING:
+    from smgicnet.registration.detail import Report, Source
+    from smgicnet.registration.pose import Pose
+    from smgicnet.registration.posed_flow import PosedFlow
 
 T = TypeVar("T")
 

@@ -77,6 +77,9 @@ def changed(before, after):
         ("registration/losses.py", both("smgicnet", "icnet", "lapirn")),
         ("registration/wavelets.py", both("smgicnet")),
         ("registration/refinement.py", {"smgicnet registers"}),
+        ("registration/detail.py", {"smgicnet registers"}),
+        ("registration/like_to_like.py", {"smgicnet registers"}),
+        ("registration/tissue_network.py", {"smgicnet registers"}),
         ("methods/icnet.py", both("icnet")),
         ("methods/shipped/brain-t1-4mm.md", set()),
         ("training/loop.py", TRAINS),
@@ -190,6 +193,12 @@ def test_exceptions_name_what_there_is_and_say_why(exceptions):
         assert module_file(name.removesuffix(".*")), name
         assert why, name
     assert all(module_file(name) for name in code.DATA)
+
+
+def test_shipped_weights_are_in_the_digest_of_what_reads_them(before, checkout):
+    with open(checkout / "smgicnet/methods/shipped/tissues/brain-t1-2mm.pt", "ab") as file:
+        file.write(b"changed")
+    assert changed(before, digests(checkout)) == {"smgicnet registers"}
 
 
 @pytest.mark.parametrize("kind", LEARNED)
