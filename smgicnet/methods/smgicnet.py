@@ -19,13 +19,13 @@ from smgicnet.config.building import build
 from smgicnet.methods.contract import Displacements, FlowMethod
 from smgicnet.methods.tissues import shipped_tissues
 from smgicnet.registration import losses
-from smgicnet.registration.detail import DetailStage, Frame, Report, Source, cells, refine_detail, wanted
+from smgicnet.registration.detail import DetailStage, Frame, Report, Source, refine_detail, wanted
 from smgicnet.registration.fields import exp, resize, warp
 from smgicnet.registration.mean_image import CELLS, mean_image, place_in_mean
 from smgicnet.registration.meeting import Meeting
 from smgicnet.registration.multilevel import LevelOutput, MultiLevelNetwork, NetworkConfig
 from smgicnet.registration.pose import Pose, PoseConfig, find_pose
-from smgicnet.registration.posed_flow import PosedFlow
+from smgicnet.registration.posed_flow import PosedFlow, cells
 from smgicnet.registration.refinement import Refinement, RefinementStage, refine
 from smgicnet.registration.views import Views, mean_velocity
 

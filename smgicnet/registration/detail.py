@@ -18,7 +18,7 @@ from torch import Tensor
 from smgicnet.registration.fields import exp, resample, resize, sample
 from smgicnet.registration.half_way import half_way
 from smgicnet.registration.like_to_like import like_to_like
-from smgicnet.registration.posed_flow import places_of
+from smgicnet.registration.posed_flow import cells, places_of
 
 BETAS = 0.9, 0.999  # of Adam
 STEPS = 5  # squarings while a velocity is improved
@@ -81,14 +81,6 @@ class Source:
         """Return the size of its smallest voxels, where those of the network's grid have the size ``unit``."""
         steps = torch.linalg.inv(self.to_voxels)[:3, :3].norm(dim=0)
         return unit * float(steps.min())
-
-
-def cells(shape: Sequence[int], other: Sequence[int]) -> Tensor:
-    """Return the map ``(4, 4)``, float64, from voxels of a grid to those of another grid of the same extent."""
-    ratio = torch.tensor([m / n for n, m in zip(shape, other, strict=True)], dtype=torch.float64)
-    matrix = torch.diag(torch.cat([ratio, ratio.new_ones(1)]))
-    matrix[:3, 3] = (ratio - 1) / 2
-    return matrix
 
 
 class Frame:

@@ -62,6 +62,14 @@ class PosedFlow:
         return found
 
 
+def cells(shape: Sequence[int], other: Sequence[int]) -> Tensor:
+    """Return the map ``(4, 4)``, float64, from voxels of a grid to those of another grid of the same extent."""
+    ratio = torch.tensor([m / n for n, m in zip(shape, other, strict=True)], dtype=torch.float64)
+    matrix = torch.diag(torch.cat([ratio, ratio.new_ones(1)]))
+    matrix[:3, 3] = (ratio - 1) / 2
+    return matrix
+
+
 def slabs(shape: Sequence[int]) -> list[slice]:
     """Return the rows of a grid, cut into slabs of about `POINTS` voxels."""
     rows = max(1, POINTS // math.prod(shape[1:]))

@@ -10,12 +10,12 @@ from smgicnet.registration.detail import (
     DetailStage,
     Frame,
     Source,
-    cells,
     laplacian,
     refine_detail,
     wanted,
 )
 from smgicnet.registration.fields import forward_differences, resize, warp
+from smgicnet.registration.posed_flow import cells
 
 HERE = torch.eye(4, dtype=torch.float64)
 COARSE, FINE = (8, 8, 10), (32, 32, 40)  # of 4 mm and of 1 mm
