@@ -15,8 +15,8 @@ from smgicnet.imaging.placement import FORMS
 FORMATS = ("itk", "fsl", "learn2reg")
 QUALITIES = ("fast", "default", "best")
 _of_quality = (
-    "how exact, and how long for two brains at 1 mm: fast, the network alone (8 CPU seconds in all); default, refined on "
-    "this pair with images of 2 and 1 mm (about 35); best, with a velocity of 1 mm too (about 100)"
+    "how exact, and how long for two brains at 1 mm: fast, the network alone (8 CPU seconds in all); default, refined "
+    "on this pair with images of 2 and 1 mm (about 35); best, with a velocity of 1 mm too (about 100)"
 )
 _of_refining = "iterations on this pair on the network's grid, before those on finer images; by default the quality's"
 _of_weights = f"weights.pt of the last level, or the name of weights that come with the package; by default {DEFAULT}"
