@@ -47,9 +47,8 @@ def arguments(tmp_path_factory):
 
 def test_one_displacement_in_every_format(arguments, tmp_path, capsys):
     files, given = arguments
-    assert (
-        cli.main(["register", *given, "--out", str(tmp_path), "--format", "learn2reg", "fsl", "--format", "itk"]) == 0
-    )
+    formats = ["--format", "learn2reg", "fsl", "--format", "itk"]
+    assert cli.main(["register", *given, "--quality", "fast", "--out", str(tmp_path), *formats]) == 0
     printed = capsys.readouterr().out
     fields = {f"{inverse}displacement{kind}.nii.gz" for inverse in ("", "inverse_") for kind in ("", "_fsl")}
     fields.add("disp_0395_0396.nii.gz")
@@ -104,7 +103,10 @@ def test_a_command_reads_each_file_once(arguments, tmp_path, monkeypatch):
     field = str(tmp_path / "displacement_fsl.nii.gz")
     label_options = ["--fixed-labels", str(labels[0]), "--moving-labels", str(labels[1])]
     commands = {
-        "register": ([*given, "--out", str(tmp_path), "--format", "itk", "fsl"], {*map(str, files), given[-1]}),
+        "register": (
+            [*given, "--quality", "fast", "--out", str(tmp_path), "--format", "itk", "fsl"],
+            {*map(str, files), given[-1]},
+        ),
         "convert": ([field, str(tmp_path / "itk.nii.gz"), "--to", "itk", *given[:4]], {*map(str, files), field}),
         "score": ([*label_options, "--transform", field], {*map(str, labels), field}),
         "check": ([str(tmp_path / "config.yaml"), "--jobs", "1"], {*map(str, [*files, *labels])}),
@@ -122,7 +124,7 @@ def test_ants_warps_with_what_register_wrote_as_register_did(arguments, tmp_path
     fixed image comes to the moving image's grid."""
     ants = pytest.importorskip("ants", reason="antspyx is not installed")
     files, given = arguments
-    assert cli.main(["register", *given, "--out", str(tmp_path)]) == 0
+    assert cli.main(["register", *given, "--quality", "fast", "--out", str(tmp_path)]) == 0
     fixed, moving = (ants.image_read(str(path)) for path in files)
 
     def by_ants(onto, image, field):
@@ -139,7 +141,7 @@ def test_ants_warps_with_what_register_wrote_as_register_did(arguments, tmp_path
 
 def test_itks_alone_by_default_and_no_other_name(arguments, tmp_path, capsys):
     _, given = arguments
-    assert cli.main(["register", *given, "--out", str(tmp_path)]) == 0
+    assert cli.main(["register", *given, "--quality", "fast", "--out", str(tmp_path)]) == 0
     fields = {"displacement.nii.gz", "inverse_displacement.nii.gz"}
     assert {path.name for path in tmp_path.glob("*.nii.gz")} == fields | {"warped.nii.gz", "velocity.nii.gz"}
     with pytest.raises(SystemExit):
@@ -160,7 +162,7 @@ def test_a_header_that_fsl_would_read_otherwise_is_refused_before_the_registrati
 
 def test_convert_on_the_command_line(arguments, tmp_path, capsys):
     files, given = arguments
-    assert cli.main(["register", *given, "--out", str(tmp_path), "--format", "itk", "fsl"]) == 0
+    assert cli.main(["register", *given, "--quality", "fast", "--out", str(tmp_path), "--format", "itk", "fsl"]) == 0
     ends = ["--fixed", str(files[0]), "--moving", str(files[1])]
     names = [str(tmp_path / name) for name in ("displacement_fsl.nii.gz", "out.nii.gz")]
     assert cli.main(["convert", *names, "--from", "fsl", "--to", "itk", *ends]) == 0
