@@ -216,7 +216,8 @@ def table_of(rows: pd.DataFrame) -> str:
     shown = {key: head for key, head in columns.items() if key in means and means[key].notna().any()}
     lines = ["| | " + " | ".join(head for head, _ in shown.values()) + " |", "|---|" + "---|" * len(shown)]
     for key in [one for one in PROGRAMS if one in means.index]:
-        cells = [f"{means.loc[key, name]:.{decimals}f}" for name, (_, decimals) in shown.items()]
+        values = [(means.loc[key, name], decimals) for name, (_, decimals) in shown.items()]
+        cells = ["–" if np.isnan(value) else f"{value:.{decimals}f}" for value, decimals in values]
         lines.append(f"| {PROGRAMS[key].name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
