@@ -233,7 +233,8 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
             axes.scatter(part["cpu_s"], part["dice"], s=6, color=colour, alpha=0.4, linewidths=0)
             middle = part["cpu_s"].mean(), part["dice"].mean()
             axes.scatter(*middle, s=30, color=colour, marker="o" if PROGRAMS[key].script else "D")
-            axes.annotate(PROGRAMS[key].name, middle, xytext=(4, 4), textcoords="offset points", fontsize=6)
+            name = PROGRAMS[key].name.removeprefix("SM-GICNet, ")  # whose marks are diamonds
+            axes.annotate(name, middle, xytext=(4, 4), textcoords="offset points", fontsize=6)
         axes.set(xscale="log", xlabel="CPU seconds a pair, the whole process", ylabel="Dice of 36 regions")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(ScalarFormatter())
