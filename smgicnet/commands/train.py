@@ -20,7 +20,7 @@ from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.config.blocks import registering_block, stage_block
 from smgicnet.config.building import build
 from smgicnet.config.completion import load
-from smgicnet.core.errors import InputError
+from smgicnet.core.errors import InputError, require_least
 from smgicnet.core.layout import METRICS, METRICS_RECORD, SHARD_METRICS, SHARD_RECORD, DatasetPaths, RunPaths
 from smgicnet.core.tab_separated import read_tsv
 from smgicnet.imaging.field_formats import read_geometry
@@ -52,9 +52,8 @@ def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1
     is missing.
     """
     require_ndv()
-    for option, value, least in (("--seed", seed, 0), ("--threads", threads, 1)):
-        if value is not None and value < least:
-            raise InputError(option, f"it is {value}", f"Give {least} or more")
+    require_least("--seed", seed, 0)
+    require_least("--threads", threads, 1)
     study, dataset = Study(load(config_path), results=folder.resolve().parent), folder.resolve().name
     threads = study.config["threads"] if threads is None else threads
     block = _trained_block(study, name, config_path)

@@ -17,8 +17,8 @@ from smgicnet.config.building import build
 from smgicnet.config.schemas import fill, schema
 from smgicnet.core.checksums import digests
 from smgicnet.core.code import code_digest
-from smgicnet.core.errors import InputError
-from smgicnet.core.files import require_writable
+from smgicnet.core.errors import InputError, require_least
+from smgicnet.core.files import require_distinct, require_writable
 from smgicnet.core.provenance import write_record
 from smgicnet.core.shipped import DEFAULT, find_weights
 from smgicnet.imaging.grids import Grid
@@ -31,6 +31,7 @@ from smgicnet.preparation.preprocessing import prepare
 from smgicnet.registration.detail import Frame
 from smgicnet.registration.pose import find_pose
 from smgicnet.registration.tissue_network import SPACING
+from smgicnet.training.sampling import opposite_rois
 from smgicnet.training.tissue_samples import Anatomy, Draw
 from smgicnet.training.tissues import Classes, train_tissues, write_tissues
 
@@ -50,9 +51,13 @@ def train(
 ) -> None:
     """Train the network on label maps, and write it to ``out``, with a record beside it.
 
-    ``maps``: those of the people of ``"train"`` and of ``"val"``. Raises `InputError` for a map without a brain.
+    ``maps``: those of the people of ``"train"`` and of ``"val"``. Raises `InputError`, before anything is trained, for
+    a map without a brain and for a result that cannot be written or would replace a map.
     """
+    for option, value, least in (("--steps", steps, 1), ("--seed", seed, 0), ("--threads", threads, 1)):
+        require_least(option, value, least)
     record = out.with_suffix(".json")
+    require_distinct([out, record], [path for given in maps.values() for path in given])
     for path in (out, record):
         require_writable(path)
     for split, given in maps.items():
@@ -96,14 +101,8 @@ def _classes() -> Classes:
 
 
 def _draw(seed: int) -> Draw:
-    sides = roi_names()
-    keys = {name: key for key, name in sides.items()}
-    other = {"Left": "Right", "Right": "Left"}
-    mirrored = list(range(256))
-    for key, name in sides.items():
-        side, _, rest = name.partition("-")
-        mirrored[key] = keys[f"{other[side]}-{rest}"] if side in other else key
-    return Draw(_names(), {key: tissue.mean for key, tissue in load_template().tissues.items()}, mirrored, seed)
+    means = {key: tissue.mean for key, tissue in load_template().tissues.items()}
+    return Draw(_names(), means, opposite_rois().tolist(), seed)
 
 
 def _anatomy(path: Path, finder: SMGICNet, grid: Grid) -> Anatomy:

@@ -46,6 +46,12 @@ class InputErrors(InputError):
         return InputErrors, (self.problems,)
 
 
+def require_least(option: str, value: int | None, least: int) -> None:
+    """Raise `InputError` for the value of an option of the command line that is less than ``least``."""
+    if value is not None and value < least:
+        raise InputError(option, f"it is {value}", f"Give {least} or more")
+
+
 def attempt(problems: list[InputError], function: Callable[..., Any], *arguments: Any) -> Any:
     """The function's result, or None after adding its `InputError` to ``problems``."""
     try:

@@ -19,11 +19,11 @@ from smgicnet.registration.fields import exp, resample, resize, sample
 from smgicnet.registration.half_way import half_way
 from smgicnet.registration.like_to_like import like_to_like
 from smgicnet.registration.posed_flow import cells, places_of
+from smgicnet.registration.tissue_network import SPACING
 
 BETAS = 0.9, 0.999  # of Adam
 STEPS = 5  # squarings while a velocity is improved
 SPAN = 3  # iterations in which the similarity has to rise by the tolerance
-MAPS = 2.0  # mm, the voxels of the maps of tissues
 SAMPLES = 1 << 21  # that are taken of an image at a time
 
 Report = Callable[[float, str], None]  # of the part of the work that is done, at most 1, and where it stands
@@ -171,13 +171,13 @@ class _Tissues:
 
     def pull(self, stage: DetailStage, shape: Sequence[int]) -> Pull:
         """Return the force between the maps on a velocity of this ``shape``."""
-        factor = max(1, round(stage.velocity / MAPS))
+        factor = max(1, round(stage.velocity / SPACING))
         fixed, moving = (resample(one, [n * factor for n in shape]) for one in self._maps)
         return partial(like_to_like, fixed, moving, factor=factor, weight=stage.tissues)
 
     @cached_property
     def _maps(self) -> list[Tensor]:
-        images = self.frame.images(self.sources, self.frame.grid(MAPS, 1))
+        images = self.frame.images(self.sources, self.frame.grid(SPACING, 1))
         named = self.naming(images[0].device)
         return [named(image) for image in images]
 

@@ -97,13 +97,13 @@ class TissueNetwork(nn.Module):
 
         ``image (1, 1, D, H, W)`` fills the frame.
         """
-        logits, left = self(image, places_of(image.shape[2:], image.device))
+        logits, left = self(image, in_frame(image.shape[2:], image.device))
         side = torch.where(self.sided.view(1, -1, 1, 1, 1), torch.tanh(left / 2), 1)
         signed: Tensor = torch.softmax(logits, dim=1)[:, 1:] * side
         return signed
 
 
-def places_of(shape: Sequence[int], device: torch.device | None = None) -> Tensor:
+def in_frame(shape: Sequence[int], device: torch.device | None = None) -> Tensor:
     """Return the places ``(1, 3, *shape)`` of voxels that fill the frame, from -1 to 1 along its axes."""
     axes = [(2 * torch.arange(n, device=device) + 1) / n - 1 for n in shape]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from smgicnet.methods.tissues import PRIOR_STEPS
 from smgicnet.methods.weights import save
-from smgicnet.registration.tissue_network import PRIOR, SPACING, TissueNetwork, places_of
+from smgicnet.registration.tissue_network import PRIOR, SPACING, TissueNetwork, in_frame
 from smgicnet.training.progress import Progress
 from smgicnet.training.tissue_samples import SIDE, Anatomy, Draw
 
@@ -123,7 +123,7 @@ def _loss(
 def _places(corner: Sequence[float], shape: Sequence[int], extent: Tensor) -> Tensor:
     """Return the places in the frame of a crop's voxels of 2 mm, as `TissueNetwork` takes them."""
     size = torch.tensor([SPACING * n for n in shape]).view(1, 3, 1, 1, 1)
-    within = (places_of(shape) + 1) / 2 * size + torch.tensor(corner).view(1, 3, 1, 1, 1)
+    within = (in_frame(shape) + 1) / 2 * size + torch.tensor(corner).view(1, 3, 1, 1, 1)
     return within / extent.float().view(1, 3, 1, 1, 1) * 2 - 1
 
 
@@ -141,7 +141,7 @@ def validation(network: TissueNetwork, people: Sequence[Anatomy], classes: Class
     scores: dict[str, list[float]] = {name: [] for name in classes.names}
     for person in people:
         shape = person.image.shape[2:]
-        found = network(person.image, places_of(shape))[0].argmax(1)
+        found = network(person.image, in_frame(shape))[0].argmax(1)
         truth = classes.fractions(person.crop([0.0, 0.0, 0.0], [OVER * n for n in shape]))[0].argmax(1)
         for channel, name in enumerate(classes.names, 1):
             both = (found == channel) & (truth == channel)

@@ -135,6 +135,14 @@ def test_the_command_writes_a_network_that_is_read_and_a_record(label_map, tmp_p
     assert torch.isfinite(maps).all()
 
 
+@pytest.mark.parametrize(("option", "value"), [("--steps", "0"), ("--seed", "-1"), ("--threads", "0")])
+def test_numbers_that_mean_nothing_are_refused(label_map, tmp_path, capsys, option, value):
+    maps = ["--train", str(label_map), "--val", str(label_map)]
+    assert main(["train-tissues", str(tmp_path / "t.pt"), *maps, option, value]) == 2
+    assert f"{option}: it is {value}" in capsys.readouterr().err
+    assert main(["train-tissues", str(label_map), *maps]) == 2  # a map would be replaced
+
+
 def test_a_map_without_a_brain_is_refused_before_anything_is_trained(tmp_path, capsys):
     path = tmp_path / "empty.nii.gz"
     nib.save(nib.Nifti1Image(np.zeros((20, 20, 20), np.uint8), np.eye(4)), path)
