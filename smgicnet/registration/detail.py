@@ -16,12 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smgicnet.registration.fields import exp, resample, resize, sample
-from smgicnet.registration.half_way import half_way
+from smgicnet.registration.half_way import EPS, half_way, spread_of_noise
 from smgicnet.registration.like_to_like import like_to_like
 from smgicnet.registration.posed_flow import cells, places_of
 from smgicnet.registration.tissue_network import SPACING
 
 BETAS = 0.9, 0.999  # of Adam
+NOISE = 0.1  # of the product of what noise alone makes in the windows of both images: the floor of the NCC
 STEPS = 5  # squarings while a velocity is improved
 SPAN = 3  # iterations in which the similarity has to rise by the tolerance
 SAMPLES = 1 << 21  # that are taken of an image at a time
@@ -43,10 +44,10 @@ class DetailStage:
     iterations : steps of Adam, at most
     learning_rate : of Adam, in voxels of the velocity's grid
     window : the side of the local NCC's window in voxels of the images
-    smoothness : the weight of the squared forward differences of the velocity, summed over its voxels and counted in
-        its voxels, beside the squared NCC, averaged over the images' voxels in each of the velocity's
-    tolerance : the stage ends when three iterations raise the similarity by less than this fraction
-    tissues : the weight of the squared difference of the tissues' maps, summed over them, beside the squared NCC
+    smoothness : the weight of the squared Laplacian of the velocity, summed over its voxels and counted in its voxels,
+        beside the squared NCC, averaged over the images' voxels in each of the velocity's
+    tolerance : the stage ends when three iterations bring images and tissues nearer by less than this fraction
+    tissues : the weight of half of the squared difference of the tissues' maps, summed, beside the squared NCC
     """
 
     images: float
@@ -157,7 +158,8 @@ def refine_detail(
 
         velocity = resize(velocity, [n // stage.factor for n in shape])
         fixed, moving = frame.images(sources, shape)
-        pull = partial(half_way, fixed, moving, factor=stage.factor, window=stage.window)
+        floor = EPS + NOISE * math.prod(spread_of_noise(image, stage.window) for image in (fixed, moving))
+        pull = partial(half_way, fixed, moving, factor=stage.factor, window=stage.window, floor=floor)
         pulls: list[Pull] = [pull, tissues.pull(stage, velocity.shape[2:])] if stage.tissues else [pull]
         velocity = _descend(velocity, pulls, stage, tell)
     return velocity
@@ -185,20 +187,24 @@ class _Tissues:
 def _descend(
     velocity: Tensor, pulls: Sequence[Pull], stage: DetailStage, report: Callable[[int, float], None]
 ) -> Tensor:
-    """Return a velocity after the steps of Adam of a stage (Kingma and Ba 2015), and watch the first of ``pulls``."""
+    """Return a velocity after the steps of a stage; ``report`` is told the similarity, minus the first of ``pulls``.
+
+    The steps are those of Adam (Kingma and Ba 2015) along the blurred gradient, but that each component of it is
+    divided by the root of its own mean square plus the field's: where there is little to be gained little is moved.
+    """
     mean, square = torch.zeros_like(velocity), torch.zeros_like(velocity)
     values: list[float] = []
     for step in range(1, stage.iterations + 1):
         halves = exp(torch.cat([velocity, -velocity]) / 2, STEPS)
-        (value, force), *others = [pull(halves=halves) for pull in pulls]
-        report(step, -value)
-        values.append(value)
-        if step > SPAN and min(values[:-SPAN]) - min(values[-SPAN:]) < stage.tolerance * abs(value):
+        found, forces = zip(*(pull(halves=halves) for pull in pulls), strict=True)
+        report(step, -found[0])
+        values.append(sum(found))
+        if step > SPAN and min(values[:-SPAN]) - min(values[-SPAN:]) < stage.tolerance * abs(values[-1]):
             break
-        force = sum((one for _, one in others), start=force - 2 * stage.smoothness * laplacian(velocity))
+        force = blurred(sum(forces, start=2 * stage.smoothness * laplacian(laplacian(velocity))))
         mean.lerp_(force, 1 - BETAS[0])
         square.lerp_(force * force, 1 - BETAS[1])
-        size = (square / (1 - BETAS[1] ** step)).sqrt_().add_(1e-8)
+        size = ((square + square.mean()) / (1 - BETAS[1] ** step)).sqrt_().add_(1e-8)
         velocity = velocity - stage.learning_rate / (1 - BETAS[0] ** step) * mean / size
     return velocity
 
@@ -206,7 +212,7 @@ def _descend(
 def laplacian(field: Tensor) -> Tensor:
     """Return the sum of each value's differences from its neighbours, of which there are fewer at the border.
 
-    ``field`` is ``(N, C, D, H, W)``. Minus twice it is the gradient of the sum of squared forward differences.
+    ``field`` is ``(N, C, D, H, W)``. Twice the Laplacian of it is the gradient of the sum of its squares.
     """
     total = torch.zeros_like(field)
     for axis in (2, 3, 4):
@@ -215,3 +221,13 @@ def laplacian(field: Tensor) -> Tensor:
         total.narrow(axis, 0, size).add_(difference)
         total.narrow(axis, 1, size).sub_(difference)
     return total
+
+
+def blurred(field: Tensor) -> Tensor:
+    """Return a field ``(N, C, D, H, W)`` after a binomial filter of three voxels along each axis."""
+    padded = F.pad(field, [1] * 6, mode="replicate")
+    for axis in (2, 3, 4):
+        for _ in range(2):
+            size = padded.shape[axis] - 1
+            padded = (padded.narrow(axis, 0, size) + padded.narrow(axis, 1, size)) / 2
+    return padded

@@ -15,10 +15,13 @@ from torch import Tensor
 from smgicnet.registration.fields import resize, sampled
 
 SLICES = 32  # of the images, that are computed at a time
-EPS = 1e-5  # beside a product of two variances, as in `losses.local_ncc`
+EPS = 1e-5  # beside a product of two sums of squares, as in `losses.local_ncc`
+QUIET = 0.25  # the share of a brain's windows that are thought to show little but noise
 
 
-def half_way(fixed: Tensor, moving: Tensor, halves: Tensor, factor: int, window: int) -> tuple[float, Tensor]:
+def half_way(
+    fixed: Tensor, moving: Tensor, halves: Tensor, factor: int, window: int, floor: float = EPS
+) -> tuple[float, Tensor]:
     """Return minus the mean squared local NCC (`losses.local_ncc`) of two images half-way, and the force of it.
 
     Parameters
@@ -27,6 +30,8 @@ def half_way(fixed: Tensor, moving: Tensor, halves: Tensor, factor: int, window:
     halves : the displacements of ``exp(v/2)``, which warps the moving image, and of ``exp(-v/2)``, ``(2, 3, d, h, w)``
         in voxels of a grid whose voxels are ``factor`` times as large as the images'
     window : the side of the NCC's window in voxels of the images, an odd number
+    floor : is added to the product of a window's two sums of squares, so that windows of little but noise count
+        little; see `spread_of_noise`
 
     The force, ``(1, 3, d, h, w)``, is the gradient by the velocity, in voxels of its grid, of minus the squared NCC,
     summed over the images' voxels and divided by how many there are in one of the velocity's. It is half of the
@@ -39,11 +44,24 @@ def half_way(fixed: Tensor, moving: Tensor, halves: Tensor, factor: int, window:
         windows, images = (widened(here, by, depth) for by in (reach, 2 * reach))
         pair = warped(moving, fixed, halves, factor, images)
         sums = box_sum(torch.cat([pair, pair * pair, pair[:, :1] * pair[:, 1:]], dim=1), window)
-        squared, maps = _derivatives(_part(sums, windows, images), window**3)
+        squared, maps = _derivatives(_part(sums, windows, images), window**3, floor)
         total += float(_part(squared, here, windows).sum(dtype=torch.float64))
         pulls = _pulls(_part(pair, here, images), _part(box_sum(maps, window), here, windows))
         forces.append(F.avg_pool3d(_force(pulls, pair, here, images), factor) * factor)
     return -total / fixed.numel(), torch.cat(forces, dim=2)
+
+
+def spread_of_noise(image: Tensor, window: int) -> float:
+    """Return the sum of squared differences from the mean in windows of a brain that show little but noise.
+
+    It is what a quarter of the windows that lie side by side within the brain do not exceed; 0 where there are none.
+    ``image`` is ``(1, 1, D, H, W)`` on a background of 0.
+    """
+    if min(image.shape[2:]) < window:
+        return 0.0
+    inside = -F.max_pool3d(-image, window) > 0
+    mean, square = (F.avg_pool3d(one, window)[inside] for one in (image, image * image))
+    return window**3 * float((square - mean * mean).clamp_(min=0).quantile(QUIET)) if len(mean) else 0.0
 
 
 def slabs_of(depth: int, factor: int, slices: int) -> list[range]:
@@ -94,7 +112,7 @@ def box_sum(maps: Tensor, window: int) -> Tensor:
     return maps
 
 
-def _derivatives(sums: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _derivatives(sums: Tensor, count: int, floor: float) -> tuple[Tensor, Tensor]:
     """Return the squared NCC of windows of ``count`` voxels, and the maps whose `box_sum` its derivative is made of.
 
     ``sums (1, 5, n, H, W)`` are those of both images, their squares and their product.
@@ -103,7 +121,7 @@ def _derivatives(sums: Tensor, count: int) -> tuple[Tensor, Tensor]:
     mean_i, mean_j = s_i / count, s_j / count
     cross = s_ij - s_i * mean_j
     var_i, var_j = (s_ii - s_i * mean_i).clamp_(min=0), (s_jj - s_j * mean_j).clamp_(min=0)
-    ratio = cross / (var_i * var_j + EPS)
+    ratio = cross / (var_i * var_j + floor)
     shared = ratio * ratio
     g_i, g_j = shared * var_j, shared * var_i
     return ratio * cross, torch.cat([ratio, g_i, ratio * mean_j - g_i * mean_i, g_j, ratio * mean_i - g_j * mean_j], 1)

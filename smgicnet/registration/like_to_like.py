@@ -12,11 +12,11 @@ SLICES = 16  # of the maps, that are computed at a time
 
 
 def like_to_like(fixed: Tensor, moving: Tensor, halves: Tensor, factor: int, weight: float) -> tuple[float, Tensor]:
-    """Return the mean squared difference of maps half-way, summed over channels, and the force of it on a velocity.
+    """Return half of the mean squared difference of maps half-way, summed over channels, and the force on a velocity.
 
     ``fixed`` and ``moving (1, C, D, H, W)``, ``halves`` and ``factor`` are as in `half_way.half_way`, and so are the
     units: the force ``(1, 3, d, h, w)`` is the gradient of half of the squared difference, summed over the maps' voxels
-    and divided by how many there are in one of the velocity's. Both are multiplied by ``weight``.
+    and divided by how many there are in one of the velocity's. Both results are multiplied by ``weight``.
     """
     channels = fixed.shape[1]
     value, forces = 0.0, []
@@ -29,4 +29,4 @@ def like_to_like(fixed: Tensor, moving: Tensor, halves: Tensor, factor: int, wei
         value += float(apart[:, rows].square().sum(dtype=torch.float64))
         slopes = torch.stack([(apart * slope).sum(0) for slope in torch.gradient(total, dim=(1, 2, 3))])
         forces.append(F.avg_pool3d(slopes[None, :, rows], factor) * (weight * factor / 2))
-    return weight * value / fixed[0, 0].numel(), torch.cat(forces, dim=2)
+    return weight * value / (2 * fixed[0, 0].numel()), torch.cat(forces, dim=2)
