@@ -24,7 +24,7 @@ from smgicnet.registration.tissue_network import SPACING
 BETAS = 0.9, 0.999  # of Adam
 NOISE = 0.1  # of the product of what noise alone makes in the windows of both images: the floor of the NCC
 STEPS = 5  # squarings while a velocity is improved
-SPAN = 3  # iterations in which the similarity has to rise by the tolerance
+SPAN = 3  # iterations in which images and tissues have to come nearer by the tolerance
 SAMPLES = 1 << 21  # that are taken of an image at a time
 
 Report = Callable[[float, str], None]  # of the part of the work that is done, at most 1, and where it stands
@@ -41,8 +41,8 @@ class DetailStage:
     ----------
     images : the voxel size of the images in mm; those of scans that are coarser have the scans' own
     velocity : the voxel size of the velocity in mm, at least that of the images
-    iterations : steps of Adam, at most
-    learning_rate : of Adam, in voxels of the velocity's grid
+    iterations : steps, at most
+    learning_rate : of the steps, in voxels of the velocity's grid
     window : the side of the local NCC's window in voxels of the images
     smoothness : the weight of the squared Laplacian of the velocity, summed over its voxels and counted in its voxels,
         beside the squared NCC, averaged over the images' voxels in each of the velocity's
