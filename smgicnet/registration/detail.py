@@ -16,10 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smgicnet.registration.fields import exp, resample, resize, sample
+from smgicnet.registration.filters import binomial, laplacian
 from smgicnet.registration.half_way import EPS, half_way, spread_of_noise
 from smgicnet.registration.like_to_like import like_to_like
 from smgicnet.registration.posed_flow import cells, places_of
 from smgicnet.registration.tissue_network import SPACING
+from smgicnet.registration.unfolding import unfolded
 
 BETAS = 0.9, 0.999  # of Adam
 NOISE = 0.1  # of the product of what noise alone makes in the windows of both images: the floor of the NCC
@@ -144,8 +146,8 @@ def refine_detail(
 ) -> Tensor:
     """Return ``velocity (1, 3, ...)``, of a grid that fills the frame, in its voxels, after the steps of all stages.
 
-    The result is on the grid of the last stage. ``naming`` is asked for where a stage compares tissues.
-    ``report`` is called before each step.
+    The result is on the grid of the last stage, smoothed where it folds (`unfolded`). ``naming`` is asked for where a
+    stage compares tissues. ``report`` is called before each step.
     """
     tissues = _Tissues(frame, sources, naming)
     shapes = [frame.grid(stage.images, stage.factor) for stage in stages]
@@ -162,7 +164,7 @@ def refine_detail(
         pull = partial(half_way, fixed, moving, factor=stage.factor, window=stage.window, floor=floor)
         pulls: list[Pull] = [pull, tissues.pull(stage, velocity.shape[2:])] if stage.tissues else [pull]
         velocity = _descend(velocity, pulls, stage, tell)
-    return velocity
+    return unfolded(velocity, STEPS) if stages else velocity
 
 
 class _Tissues:
@@ -201,33 +203,9 @@ def _descend(
         values.append(sum(found))
         if step > SPAN and min(values[:-SPAN]) - min(values[-SPAN:]) < stage.tolerance * abs(values[-1]):
             break
-        force = blurred(sum(forces, start=2 * stage.smoothness * laplacian(laplacian(velocity))))
+        force = binomial(sum(forces, start=2 * stage.smoothness * laplacian(laplacian(velocity))))
         mean.lerp_(force, 1 - BETAS[0])
         square.lerp_(force * force, 1 - BETAS[1])
         size = ((square + square.mean()) / (1 - BETAS[1] ** step)).sqrt_().add_(1e-8)
         velocity = velocity - stage.learning_rate / (1 - BETAS[0] ** step) * mean / size
     return velocity
-
-
-def laplacian(field: Tensor) -> Tensor:
-    """Return the sum of each value's differences from its neighbours, of which there are fewer at the border.
-
-    ``field`` is ``(N, C, D, H, W)``. Twice the Laplacian of it is the gradient of the sum of its squares.
-    """
-    total = torch.zeros_like(field)
-    for axis in (2, 3, 4):
-        difference = field.diff(dim=axis)
-        size = difference.shape[axis]
-        total.narrow(axis, 0, size).add_(difference)
-        total.narrow(axis, 1, size).sub_(difference)
-    return total
-
-
-def blurred(field: Tensor) -> Tensor:
-    """Return a field ``(N, C, D, H, W)`` after a binomial filter of three voxels along each axis."""
-    padded = F.pad(field, [1] * 6, mode="replicate")
-    for axis in (2, 3, 4):
-        for _ in range(2):
-            size = padded.shape[axis] - 1
-            padded = (padded.narrow(axis, 0, size) + padded.narrow(axis, 1, size)) / 2
-    return padded

@@ -10,12 +10,10 @@ from smgicnet.registration.detail import (
     DetailStage,
     Frame,
     Source,
-    blurred,
-    laplacian,
     refine_detail,
     wanted,
 )
-from smgicnet.registration.fields import forward_differences, resize, warp
+from smgicnet.registration.fields import resize, warp
 from smgicnet.registration.posed_flow import cells
 
 HERE = torch.eye(4, dtype=torch.float64)
@@ -73,28 +71,6 @@ def test_no_stage_is_finer_than_the_scans():
     assert [(one.images, one.velocity) for one in wanted(stages, 3.0)] == [(3.0, 4.0)]
     assert wanted(stages, 4.0) == []
     assert wanted(stages, float("nan")) == []
-
-
-def test_the_laplacian_is_the_derivative_of_the_squared_differences():
-    field = torch.rand(1, 3, 4, 5, 6, requires_grad=True)
-    sum(d.square().sum() for d in forward_differences(field)).backward()
-    torch.testing.assert_close(-2 * laplacian(field.detach()), field.grad)
-
-
-def test_the_laplacian_twice_is_the_derivative_of_the_squared_laplacian():
-    field = torch.rand(1, 3, 4, 5, 6, requires_grad=True)
-    bent = laplacian(field)
-    bent.square().sum().backward()
-    torch.testing.assert_close(2 * laplacian(bent.detach()), field.grad)
-
-
-def test_blurring_is_binomial_and_keeps_what_is_even():
-    point = torch.zeros(1, 1, 5, 5, 5)
-    point[..., 2, 2, 2] = 1
-    found = blurred(point)[0, 0]
-    torch.testing.assert_close(found.sum(), torch.tensor(1.0))
-    torch.testing.assert_close(found[2, 2, 1:4], torch.tensor([0.25, 0.5, 0.25]) / 4)
-    torch.testing.assert_close(blurred(torch.ones(1, 3, 4, 5, 6)), torch.ones(1, 3, 4, 5, 6))
 
 
 def test_stages_find_what_has_moved_each_on_its_grid():
