@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,15 +23,18 @@ import seaborn
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
+from nibabel.affines import from_matvec
 
 from smgicnet.core.provenance import hardware
 from smgicnet.imaging.displacements import to_voxels
 from smgicnet.imaging.field_formats import Geometry, read_geometry
-from smgicnet.imaging.images import read_field, read_labels
+from smgicnet.imaging.foreground import background_level
+from smgicnet.imaging.images import read_field, read_image, read_labels, write_volume
 from smgicnet.imaging.transform_chain import displacement_of, read_transforms
 from smgicnet.methods.contract import Registration
 from smgicnet.preparation.label_protocols import map_labels, roi_names
 from smgicnet.preparation.parcels import map_parcels
+from smgicnet.preparation.preprocessing import resample, to_canonical
 from smgicnet.publication.figures.canvas import save
 from smgicnet.publication.figures.plotting import PALETTE, style
 from smgicnet.scoring.evaluation import score_pair
@@ -168,18 +171,32 @@ def measured(command: Sequence[str], threads: int, log: Path) -> dict[str, float
     return {"cpu_s": cpu, "wall_s": wall, "memory_mib": memory / 1024}
 
 
-def scored(transforms: Sequence[str], fixed: Person, moving: Person) -> dict[str, float]:
-    """The scores of a pair on the fixed labels' grid, with the mean Dice of each of `GROUPS`."""
-    read = read_transforms(transforms, fixed.grid, moving.grid)
-    affines = fixed.scored.affine, moving.scored.affine
-    displacement = torch.from_numpy(to_voxels(displacement_of(read, fixed.grid), *affines))[None]
-    registration = Registration(displacement, None, float("nan"))
+def scored(displacement: np.ndarray, fixed: Person, moving: Person) -> dict[str, float]:
+    """The scores of a ``displacement`` in RAS mm on the fixed labels' grid, with the mean Dice of each of `GROUPS`."""
+    voxels = to_voxels(displacement, fixed.scored.affine, moving.scored.affine)
+    registration = Registration(torch.from_numpy(voxels)[None], None, float("nan"))
     rows = score_pair(fixed.scored, moving.scored, registration, None, roi_names(), only=SCORES)
     found = {row["metric"]: row["value"] for row in rows if row["roi"] in ("mean", "")}
     regions = {row["roi"]: row["value"] for row in rows if row["metric"] == "dice" and row["roi"] != "mean"}
     for group, names in GROUPS.items():
         values = [value for roi, value in regions.items() if roi.split("-", 1)[-1] in names or roi in names]
-        found[f"dice_{group}"] = float(np.nanmean(values))
+        found[f"dice_{group}"] = float(pd.Series(values, dtype=float).mean())
+    return found
+
+
+def resampled(people: dict[str, Person], voxels: Sequence[float], out: Path) -> dict[str, Person]:
+    """The people with their images on voxels of other sizes in mm, right to left, back to front and bottom to top."""
+    found = {}
+    for name, person in people.items():
+        path = out / "images" / f"{name}.nii.gz"
+        if not path.exists():
+            volume = to_canonical(read_image(person.image))
+            step, extent = np.array(voxels) / volume.spacing, np.array(volume.data.shape)
+            shape = np.ceil(extent / step).astype(int)
+            affine = volume.affine @ from_matvec(np.diag(step), (step - 1) / 2)
+            data = resample(volume, affine, tuple(shape), order=1, fill=background_level(volume.data))
+            write_volume(path, data, affine)
+        found[name] = replace(person, image=path)
     return found
 
 
@@ -197,7 +214,9 @@ def run(programs: Sequence[str], people: dict[str, Person], out: Path, threads: 
             images = people[fixed].image.resolve(), people[moving].image.resolve()
             command = PROGRAMS[key].command(*images, folder, (out / "environments").resolve(), threads)
             found = measured(command, threads, folder / "log.txt")
-            found |= scored(PROGRAMS[key].transforms(folder), people[fixed], people[moving])
+            grids = people[fixed].grid, people[moving].grid
+            read = read_transforms(PROGRAMS[key].transforms(folder), *grids)
+            found |= scored(displacement_of(read, grids[0]), people[fixed], people[moving])
             rows.append({"program": key, "fixed": fixed, "moving": moving, **found})
             print(f"{key}: {moving} to {fixed}: Dice {found['dice']:.4f}, {found['cpu_s']:.1f} CPU s", flush=True)
             pd.DataFrame(rows).to_csv(kept, index=False, quoting=csv.QUOTE_MINIMAL)
@@ -250,8 +269,11 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=[*PROGRAMS])
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--voxels", type=float, nargs=3, metavar="MM", help="resample the images first, not the labels")
     arguments = parser.parse_args()
     people = read_people(arguments.participants, arguments.split)
+    if arguments.voxels:
+        people = resampled(people, arguments.voxels, arguments.out)
     pairs = ring(people)
     print(f"{len(people)} people, {len(pairs)} pairs, {len(arguments.programs)} programs, on {hardware()}", flush=True)
     rows = run(arguments.programs, people, arguments.out, arguments.threads)

@@ -59,6 +59,8 @@ def _foreground(data: np.ndarray) -> np.ndarray:
 
 def is_inside_range(above: np.ndarray) -> bool:
     """Return whether intensities, ``above`` their background, lie on both sides of it beyond noise and ringing."""
+    if above.min() >= 0:
+        return False
     clear = FOREGROUND_FRACTION * np.percentile(np.abs(above), 99.9)
     return bool(min(np.mean(above < -clear), np.mean(above > clear)) > SIDE_SHARE)
 
