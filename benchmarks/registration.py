@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +21,10 @@ import seaborn
 import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
-from nibabel.affines import from_matvec
+from nibabel.affines import apply_affine, from_matvec
+from scipy.spatial.transform import Rotation
 
+from benchmarks.programs import PROGRAMS, measured
 from smgicnet.core.provenance import hardware
 from smgicnet.imaging.displacements import to_voxels
 from smgicnet.imaging.field_formats import Geometry, read_geometry
@@ -40,87 +40,21 @@ from smgicnet.publication.figures.plotting import PALETTE, style
 from smgicnet.scoring.evaluation import score_pair
 from smgicnet.scoring.pair import ScoredSubject
 
-PEERS = Path(__file__).parent / "peers"
-TORCH = "torch==2.13.0"
-# A process of its own starts what is measured: the peak memory of a child begins with that of the parent that forks it.
-LAUNCHER = """
-import resource, subprocess, sys, time
-begun = time.monotonic()
-code = subprocess.call(sys.argv[2:])
-wall, used = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
-open(sys.argv[1], "w").write(f"{wall} {used.ru_utime + used.ru_stime} {used.ru_maxrss}")
-sys.exit(code)
-"""
-SCORES = ("dice", "parcels_dice", "hd95_mm", "endpoint_error_mm", "folds_percent", "ndv_percent")
+AXIS = (1, 2, 2)  # of turned heads, RAS
+SCORES = (
+    "dice",
+    "parcels_dice",
+    "hd95_mm",
+    "endpoint_error_mm",
+    "folds_percent",
+    "ndv_percent",
+    "integration_error_mm",
+)
 GROUPS = {
     "ventricles": ("Lateral-Ventricle", "Inf-Lat-Vent", "3rd-Ventricle", "4th-Ventricle", "CSF"),
     "deep": ("Thalamus", "Caudate", "Putamen", "Pallidum", "Hippocampus", "Amygdala", "Accumbens-area", "VentralDC"),
     "hindbrain": ("Cerebellum-White-Matter", "Cerebellum-Cortex", "Brain-Stem"),
     "cerebrum": ("Cerebral-White-Matter", "Cerebral-Cortex"),
-}
-
-
-@dataclass(frozen=True)
-class Program:
-    """A program that registers two images.
-
-    Attributes
-    ----------
-    name : in tables and figures
-    script : in ``benchmarks/peers``; empty for this project
-    options : of the script, or of ``smgicnet register``
-    packages : what pip installs for it, each line at once: those that begin with ``--no-deps`` without dependencies
-    """
-
-    name: str
-    script: str
-    options: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()
-
-    def command(self, fixed: Path, moving: Path, folder: Path, environments: Path, threads: int) -> list[str]:
-        """What is run, and timed."""
-        if not self.script:
-            images = ["--fixed", str(fixed), "--moving", str(moving), "--out", str(folder)]
-            return [sys.executable, "-m", "smgicnet.cli", "register", *images, *self.options]
-        python = environments / self.script / "bin" / "python"
-        if not python.exists():
-            self._make(environments / self.script)
-        images = [str(fixed), str(moving), str(folder), str(threads)]
-        return [str(python), str(PEERS / f"run_{self.script}.py"), *images, *self.options]
-
-    def _make(self, environment: Path) -> None:
-        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-        for line in self.packages:
-            pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", *line.split()]
-            subprocess.run(pip, check=True)
-
-    def transforms(self, folder: Path) -> list[str]:
-        """The files that it wrote, in the order of antsApplyTransforms."""
-        if not self.script:
-            return [str(folder / "displacement.nii.gz")]
-        return (folder / "transforms.txt").read_text().split()
-
-
-GREEDY = "picsl-greedy numpy scipy nibabel"
-PROGRAMS = {
-    "fast": Program("SM-GICNet, fast", "", ("--quality", "fast")),
-    "default": Program("SM-GICNet, default", "", ("--quality", "default")),
-    "best": Program("SM-GICNet, best", "", ("--quality", "best")),
-    "greedy": Program("greedy", "greedy", (), (GREEDY,)),
-    "fireants": Program(
-        "FireANTs",
-        "fireants",
-        (),
-        (TORCH, "--no-deps fireants==1.5.0", "SimpleITK numpy scipy tqdm nibabel hydra-core scikit-image pandas"),
-    ),
-    "convexadam": Program(
-        "ConvexAdam",
-        "convexadam",
-        (),
-        (TORCH, "--no-deps convexadam==0.2.0", f"SimpleITK tqdm scikit-learn {GREEDY}"),
-    ),
-    "syn": Program("ANTs SyN", "syn", ("SyN",), ("antspyx",)),
-    "syncc": Program("ANTs SyN, cross-correlation", "syn", ("antsRegistrationSyN[s]",), ("antspyx",)),
 }
 
 
@@ -131,6 +65,7 @@ class Person:
     image: Path
     grid: Geometry
     scored: ScoredSubject
+    change: str = ""  # of the image, for the names of files
 
 
 def read_people(table: Path, split: str) -> dict[str, Person]:
@@ -158,23 +93,17 @@ def ring(people: dict[str, Person]) -> list[tuple[str, str]]:
     return [pair for names in groups.values() for pair in zip(names, names[1:] + names[:1]) if len(names) > 1]
 
 
-def measured(command: Sequence[str], threads: int, log: Path) -> dict[str, float]:
-    """Run a command; CPU and wall seconds and peak memory of its process and those that it waits for."""
-    limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    usage = log.with_suffix(".usage")
-    with open(log, "w") as file:
-        launch = [sys.executable, "-c", LAUNCHER, str(usage), *command]
-        code = subprocess.run(launch, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **limits}).returncode
-    if code:
-        raise SystemExit(f"{' '.join(command)} failed: see {log}")
-    wall, cpu, memory = map(float, usage.read_text().split())
-    return {"cpu_s": cpu, "wall_s": wall, "memory_mib": memory / 1024}
+def scored(
+    displacement: np.ndarray, fixed: Person, moving: Person, inverse: np.ndarray | None = None
+) -> dict[str, float]:
+    """The scores of a pair, with the mean Dice of each of `GROUPS`.
 
-
-def scored(displacement: np.ndarray, fixed: Person, moving: Person) -> dict[str, float]:
-    """The scores of a ``displacement`` in RAS mm on the fixed labels' grid, with the mean Dice of each of `GROUPS`."""
-    voxels = to_voxels(displacement, fixed.scored.affine, moving.scored.affine)
-    registration = Registration(torch.from_numpy(voxels)[None], None, float("nan"))
+    ``displacement`` and ``inverse`` are in RAS mm, on the grids of the fixed and of the moving labels.
+    """
+    affines = fixed.scored.affine, moving.scored.affine
+    there = torch.from_numpy(to_voxels(displacement, *affines))[None]
+    back = None if inverse is None else torch.from_numpy(to_voxels(inverse, *affines[::-1]))[None]
+    registration = Registration(there, back, float("nan"))
     rows = score_pair(fixed.scored, moving.scored, registration, None, roi_names(), only=SCORES)
     found = {row["metric"]: row["value"] for row in rows if row["roi"] in ("mean", "")}
     regions = {row["roi"]: row["value"] for row in rows if row["metric"] == "dice" and row["roi"] != "mean"}
@@ -200,23 +129,75 @@ def resampled(people: dict[str, Person], voxels: Sequence[float], out: Path) -> 
     return found
 
 
-def run(programs: Sequence[str], people: dict[str, Person], out: Path, threads: int) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Bench:
+    """Where the results of all programs go, and on how many threads each runs."""
+
+    out: Path
+    threads: int
+
+    def register(self, key: str, fixed: Person, moving: Person) -> dict[str, float]:
+        """What a program takes for a pair, whose transforms it leaves in `folder`."""
+        folder = self.folder(key, fixed, moving)
+        folder.mkdir(parents=True, exist_ok=True)
+        images = fixed.image.resolve(), moving.image.resolve()
+        command = PROGRAMS[key].command(*images, folder, (self.out / "environments").resolve(), self.threads)
+        return measured(command, self.threads, folder / "log.txt")
+
+    def displacement(self, key: str, fixed: Person, moving: Person) -> np.ndarray:
+        """What a program has found, in RAS mm on the grid of the fixed labels."""
+        transforms = PROGRAMS[key].transforms(self.folder(key, fixed, moving))
+        return displacement_of(read_transforms(transforms, fixed.grid, moving.grid), fixed.grid)
+
+    def folder(self, key: str, fixed: Person, moving: Person) -> Path:
+        """The folder of a pair's results by a program."""
+        names = (person.scored.name + person.change for person in (fixed, moving))
+        return (self.out / "registrations" / key / "_".join(names)).resolve()
+
+    def pose_consistency(self, key: str, fixed: Person, moving: Person, degrees: float) -> float:
+        """How far apart, on the mean over the fixed brain in mm, a program sends it for the head as it lies and turned.
+
+        The moving image is turned by ``degrees`` about an oblique axis, onto a grid with room for that.
+        """
+        turned, back = turned_by(moving, degrees, self.out / "images")
+        self.register(key, fixed, turned)
+        brain = np.argwhere(fixed.scored.labels > 0)
+        start = apply_affine(fixed.scored.affine, brain)
+        places = [start + self.displacement(key, fixed, one)[tuple(brain.T)] for one in (moving, turned)]
+        return float(np.linalg.norm(places[0] - apply_affine(back, places[1]), axis=1).mean())
+
+
+def turned_by(person: Person, degrees: float, out: Path) -> tuple[Person, np.ndarray]:
+    """A person whose image is turned about its middle, and the map that undoes it, ``(4, 4)`` in the world's RAS mm."""
+    change, volume = f"-turned-{degrees:g}", to_canonical(read_image(person.image))
+    path, ends = out / f"{person.scored.name}{change}.nii.gz", [(0, n - 1) for n in volume.data.shape]
+    corners = apply_affine(volume.affine, list(product(*ends)))
+    turn = Rotation.from_rotvec(np.radians(degrees) * np.array(AXIS) / np.linalg.norm(AXIS)).as_matrix()
+    there = from_matvec(turn, corners.mean(0) - turn @ corners.mean(0))
+    back, step = np.linalg.inv(there), volume.spacing.min()
+    moved = apply_affine(there, corners)
+    affine = from_matvec(step * np.eye(3), moved.min(0))
+    if not path.exists():
+        shape = tuple(np.ceil(np.ptp(moved, axis=0) / step).astype(int) + 1)
+        dark = background_level(volume.data)
+        write_volume(path, resample(volume, back @ affine, shape, order=1, fill=dark), affine)
+    return replace(person, image=path, change=change), back
+
+
+def run(bench: Bench, programs: Sequence[str], people: dict[str, Person], degrees: float = 0) -> pd.DataFrame:
     """Register and score what is not in ``rows.csv`` yet, pair by pair, every program in turn."""
-    kept = out / "rows.csv"
+    kept = bench.out / "rows.csv"
     rows = pd.read_csv(kept).to_dict("records") if kept.exists() else []
     done = {(row["program"], row["fixed"], row["moving"]) for row in rows}
     for fixed, moving in ring(people):
         for key in programs:
             if (key, fixed, moving) in done:
                 continue
-            folder = (out / "registrations" / key / f"{fixed}_{moving}").resolve()
-            folder.mkdir(parents=True, exist_ok=True)
-            images = people[fixed].image.resolve(), people[moving].image.resolve()
-            command = PROGRAMS[key].command(*images, folder, (out / "environments").resolve(), threads)
-            found = measured(command, threads, folder / "log.txt")
-            grids = people[fixed].grid, people[moving].grid
-            read = read_transforms(PROGRAMS[key].transforms(folder), *grids)
-            found |= scored(displacement_of(read, grids[0]), people[fixed], people[moving])
+            pair = people[fixed], people[moving]
+            found = bench.register(key, *pair)
+            found |= scored(bench.displacement(key, *pair), *pair)
+            if degrees:
+                found["pose_consistency_mm"] = bench.pose_consistency(key, *pair, degrees)
             rows.append({"program": key, "fixed": fixed, "moving": moving, **found})
             print(f"{key}: {moving} to {fixed}: Dice {found['dice']:.4f}, {found['cpu_s']:.1f} CPU s", flush=True)
             pd.DataFrame(rows).to_csv(kept, index=False, quoting=csv.QUOTE_MINIMAL)
@@ -228,6 +209,7 @@ def table_of(rows: pd.DataFrame) -> str:
     columns = {"dice": ("Dice", 4), "worst": ("worst pair", 3)}
     columns |= {f"dice_{group}": (group, 3) for group in GROUPS}
     columns |= {"parcels_dice": ("parcels", 3), "endpoint_error_mm": ("EPE (mm)", 2), "hd95_mm": ("HD95 (mm)", 2)}
+    columns |= {"pose_consistency_mm": ("pose (mm)", 2)}
     columns |= {"folds_percent": ("folds (%)", 4), "ndv_percent": ("NDV (%)", 4)}
     columns |= {"cpu_s": ("CPU s", 0), "wall_s": ("s", 0), "memory_mib": ("MiB", 0)}
     means = rows.groupby("program", sort=False).mean(numeric_only=True)
@@ -269,6 +251,7 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=[*PROGRAMS])
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--turned", type=float, default=0, metavar="DEGREES", help="register turned heads too")
     parser.add_argument("--voxels", type=float, nargs=3, metavar="MM", help="resample the images first, not the labels")
     arguments = parser.parse_args()
     people = read_people(arguments.participants, arguments.split)
@@ -276,7 +259,7 @@ def main() -> None:
         people = resampled(people, arguments.voxels, arguments.out)
     pairs = ring(people)
     print(f"{len(people)} people, {len(pairs)} pairs, {len(arguments.programs)} programs, on {hardware()}", flush=True)
-    rows = run(arguments.programs, people, arguments.out, arguments.threads)
+    rows = run(Bench(arguments.out, arguments.threads), arguments.programs, people, arguments.turned)
     table = table_of(rows)
     (arguments.out / "table.md").write_text(table + "\n")
     draw(rows, arguments.out / "dice-against-time")

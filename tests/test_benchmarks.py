@@ -4,8 +4,10 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from nibabel.affines import apply_affine
 
-from benchmarks.registration import measured, read_people, resampled, ring, scored, table_of
+from benchmarks.programs import measured
+from benchmarks.registration import Bench, read_people, resampled, ring, scored, table_of, turned_by
 from benchmarks.stages import forms
 from smgicnet.config.qualities import qualities
 
@@ -61,6 +63,32 @@ def test_images_of_other_voxels_show_the_same_in_the_same_place(table, tmp_path)
     middle = [(a.sum((1, 2)) * np.arange(20)).sum() / a.sum() for a in (inside, whole)]
     assert middle[0] == pytest.approx(middle[1], abs=0.01)
     assert seen.affine[2, 3] == 2.5  # the first slice is as thick as six, from -0.5 to 5.5 mm
+
+
+def test_a_turned_image_is_led_back_to_where_it_lay(table, tmp_path):
+    person = read_people(table, "test")["person-0"]
+    turned, back = turned_by(person, 60, tmp_path / "turned")
+    middles = []
+    for path, world in ((person.image, np.eye(4)), (turned.image, back)):
+        image = nib.load(path)
+        data = np.asarray(image.dataobj)
+        middle = np.argwhere(data > 0).T @ data[data > 0] / data.sum()
+        middles.append(apply_affine(world @ image.affine, middle))
+    np.testing.assert_allclose(*middles, atol=0.05)
+    assert np.trace(back[:3, :3]) == pytest.approx(1 + 2 * np.cos(np.pi / 3))
+
+
+def test_a_program_that_turns_with_the_head_is_consistent(table, tmp_path, monkeypatch):
+    """What stands in for a program knows the turn: the distance is 0 with it, and not without."""
+    fixed, moving = (read_people(table, "test")[f"person-{n}"] for n in (0, 1))
+    there = np.linalg.inv(turned_by(moving, 40, tmp_path / "images")[1])
+    places = apply_affine(fixed.scored.affine, np.stack(np.indices(SHAPE), -1))
+    found = {"": np.zeros((*SHAPE, 3)), "-turned-40": apply_affine(there, places) - places}
+    monkeypatch.setattr(Bench, "register", lambda *_: {})
+    monkeypatch.setattr(Bench, "displacement", lambda _self, _key, _fixed, moving: found[moving.change])
+    assert Bench(tmp_path, 1).pose_consistency("any", fixed, moving, 40) == pytest.approx(0, abs=1e-6)
+    found["-turned-40"] = found[""]
+    assert Bench(tmp_path, 1).pose_consistency("any", fixed, moving, 40) > 3
 
 
 def test_a_command_is_measured_and_one_that_fails_ends_the_run(tmp_path):
