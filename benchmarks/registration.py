@@ -93,17 +93,10 @@ def ring(people: dict[str, Person]) -> list[tuple[str, str]]:
     return [pair for names in groups.values() for pair in zip(names, names[1:] + names[:1]) if len(names) > 1]
 
 
-def scored(
-    displacement: np.ndarray, fixed: Person, moving: Person, inverse: np.ndarray | None = None
-) -> dict[str, float]:
-    """The scores of a pair, with the mean Dice of each of `GROUPS`.
-
-    ``displacement`` and ``inverse`` are in RAS mm, on the grids of the fixed and of the moving labels.
-    """
-    affines = fixed.scored.affine, moving.scored.affine
-    there = torch.from_numpy(to_voxels(displacement, *affines))[None]
-    back = None if inverse is None else torch.from_numpy(to_voxels(inverse, *affines[::-1]))[None]
-    registration = Registration(there, back, float("nan"))
+def scored(displacement: np.ndarray, fixed: Person, moving: Person) -> dict[str, float]:
+    """The scores of a ``displacement`` in RAS mm on the fixed labels' grid, with the mean Dice of each of `GROUPS`."""
+    voxels = to_voxels(displacement, fixed.scored.affine, moving.scored.affine)
+    registration = Registration(torch.from_numpy(voxels)[None], None, float("nan"))
     rows = score_pair(fixed.scored, moving.scored, registration, None, roi_names(), only=SCORES)
     found = {row["metric"]: row["value"] for row in rows if row["roi"] in ("mean", "")}
     regions = {row["roi"]: row["value"] for row in rows if row["metric"] == "dice" and row["roi"] != "mean"}
