@@ -15,7 +15,7 @@ from scipy.io import loadmat
 
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import require_distinct, require_writable
-from smgicnet.imaging.displacements import AS_FIELD, ENDINGS, LONGEST, apply_field, grid_points, read_itk
+from smgicnet.imaging.displacements import AS_FIELD, ENDINGS, apply_field, grid_points, read_itk
 from smgicnet.imaging.field_formats import (
     FNIRT_FIELD,
     SPLINES,
@@ -29,6 +29,7 @@ from smgicnet.imaging.field_formats import (
 from smgicnet.imaging.headers import open_image
 from smgicnet.imaging.images import Volume
 from smgicnet.imaging.itk_affine import LPS, read_itk_affine
+from smgicnet.imaging.transform_files import read_flirt, read_itk_composite, read_itk_text, read_lta, usable
 
 log = logging.getLogger(__name__)
 Transform = Callable[[np.ndarray], np.ndarray]  # points (..., 3) in RAS mm to points, from fixed towards moving
@@ -40,8 +41,6 @@ _CONVERTERS = {
     ".m3z": "Make a field of it: `mri_warp_convert --inm3z THIS --outitk field.nii.gz`",
     ".mgz": "Make a NIfTI field of it: `mri_warp_convert --help` has the kinds",
     ".mgh": "Make a NIfTI field of it: `mri_warp_convert --help` has the kinds",
-    ".lta": "Make an ITK transform of it: `lta_convert --inlta THIS --outitk affine.txt`, and then a field: "
-    "`antsApplyTransforms -d 3 -r FIXED -t affine.txt -o [field.nii.gz,1]`",
 }
 
 
@@ -63,7 +62,8 @@ def read_transforms(
 ) -> list[Transform]:
     """Read each transform by what its file is.
 
-    A file holds an ITK affine (``.mat``, or ``[FILE,1]`` for its inverse), an ITK field or FSL's warp.
+    A file holds ITK's affine (``.mat``, ``.txt``, ``.tfm``), composite (``.h5``) or field, FSL's warp, FLIRT's matrix
+    (``.mat``, alone), or FreeSurfer's ``.lta``. ``[FILE,1]`` is the inverse of one without a field.
 
     Parameters
     ----------
@@ -73,25 +73,45 @@ def read_transforms(
 
     Raises `InputError` for a file that is none of these.
     """
-    found = []
+    found: list[Transform] = []
     for number, file in enumerate(map(str, files)):
         inverted = None if os.path.isfile(file) else _INVERTED.fullmatch(file)
         path, inverse = (Path(inverted[1]), inverted[2] == "1") if inverted else (Path(file), False)
         if not os.path.isfile(path):
             raise InputError(path, "no such file", "Correct its path or restore the file")
-        if path.suffix == ".mat":
-            matrix = read_affine(path)
-            found.append(affine_transform(np.linalg.inv(matrix) if inverse else matrix))
-        elif inverse:
+        ends = (moving, fixed) if inverse else (fixed, moving)
+        parts = _read_parts(path, *ends, alone=len(files) == 1)
+        if parts is None:
+            parts = [_read_field(path, meaning, fixed, moving, last=number + 1 == len(files))]
+        if inverse and not all(isinstance(part, np.ndarray) for part in parts):
             raise InputError(path, "only affine transforms are inverted here", "Give the inverse field: 1InverseWarp")
-        elif not str(path).endswith(ENDINGS):
-            remedy = _CONVERTERS.get(path.suffix.lower(), AS_FIELD)
-            raise InputError(path, "neither a field (.nii.gz) nor an ITK affine (.mat)", remedy)
-        else:
-            found.append(
-                field_transform(path, _read_field(path, meaning, fixed, moving, last=number + 1 == len(files)))
-            )
+        for part in parts[::-1] if inverse else parts:
+            if isinstance(part, Volume):
+                found.append(field_transform(path, part))
+            else:
+                found.append(affine_transform(np.linalg.inv(part) if inverse else part))
     return found
+
+
+def _read_parts(path: Path, fixed: Geometry, moving: Geometry, *, alone: bool) -> list[np.ndarray | Volume] | None:
+    """Return the matrices and fields of a file in points' order, None for a field in NIfTI."""
+    name = path.name.lower()
+    if name.endswith(ENDINGS):
+        return None
+    if name.endswith((".txt", ".tfm")):
+        return [*read_itk_text(path)]
+    if name.endswith((".h5", ".hdf5")):
+        return read_itk_composite(path)
+    if name.endswith(".lta"):
+        return [read_lta(path)]
+    if name.endswith(".mat"):
+        of_flirt = read_flirt(path, fixed, moving)
+        if of_flirt is not None and not alone:
+            problem = "FLIRT's matrix depends on the grids of its two images, and stands beside other transforms"
+            raise InputError(path, problem, "Convert it to ITK's first: `c3d_affine_tool -ref F -src M THIS -fsl2ras`")
+        return [read_affine(path) if of_flirt is None else of_flirt]
+    remedy = _CONVERTERS.get(path.suffix.lower(), AS_FIELD)
+    raise InputError(path, "neither a field (.nii.gz) nor a transform (.mat, .txt, .tfm, .h5, .lta)", remedy)
 
 
 def _read_field(path: Path, meaning: str | None, fixed: Geometry, moving: Geometry, *, last: bool) -> Volume:
@@ -150,10 +170,7 @@ def read_affine(path: str | Path) -> np.ndarray:
     if len(kinds) != 1 or not _AFFINES.fullmatch(kinds[0]) or sizes != [12, 3]:
         raise InputError(path, f"it holds {' and '.join(kinds) or 'nothing'}, not one affine transform in 3D", AS_FIELD)
     matrix = LPS @ read_itk_affine(path) @ LPS
-    usable = np.isfinite(matrix).all() and np.abs(matrix).max() < LONGEST
-    if not usable or abs(np.linalg.det(matrix[:3, :3])) < 1e-6:
-        raise InputError(path, "its matrix is not finite and invertible", "Register the pair again")
-    return matrix
+    return usable(Path(path), matrix)
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,7 @@ def matlab(**content):
 @pytest.mark.parametrize(
     ("name", "write", "problem"),
     [
-        ("flirt.mat", lambda path: path.write_text("1 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1\n"), "not an ITK transform"),
+        ("flirt.mat", lambda path: path.write_text("1 0 0 0\n0 1 0 0\n0 0 1 0\n"), "not an ITK transform"),
         ("empty.mat", lambda path: path.write_bytes(b""), "not an ITK transform"),
         ("a.mat", matlab(x=np.ones(12)), "it holds x, not one affine"),
         ("a.mat", matlab(AffineTransform_float_2_2=np.ones(6), fixed=np.ones(2)), "AffineTransform_float_2_2, not one"),
@@ -215,7 +215,7 @@ def matlab(**content):
             matlab(AffineTransform_double_3_3=np.full(12, np.nan), fixed=np.ones(3)),
             "not finite and invertible",
         ),
-        ("a.h5", lambda path: path.write_bytes(b"\x89HDF"), r"neither a field.*antsApplyTransforms -d 3 -r FIXED"),
+        ("a.h5", lambda path: path.write_bytes(b"\x89HDF"), "not an ITK composite.*antsApplyTransforms -d 3 -r FIXED"),
         ("a.m3z", lambda path: path.write_bytes(b"\0"), "neither a field"),
         ("a.nii.gz", lambda path: path.write_bytes(b"\0"), "not a readable image"),
         ("a.nii.gz", lambda path: save(path, np.zeros((4, 4, 4)), np.eye(4)), r"this one \(4, 4, 4\)"),

@@ -1,0 +1,98 @@
+"""The values of an image between its voxels, by the interpolations of antsApplyTransforms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+import numpy as np
+from scipy import ndimage
+
+POINTS = 1 << 20  # that are interpolated at a time
+RADIUS = 3  # of Lanczos' window, in voxels, as in ANTs
+
+Values = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of what was prepared of an image, at indices (3, N)
+
+
+def interpolated(data: np.ndarray, index: np.ndarray, kind: str, fill: float = 0) -> np.ndarray:
+    """Return an image ``(X, Y, Z)`` at voxel indices ``(3, N)``.
+
+    Parameters
+    ----------
+    kind : ``linear``; ``cubic``, by B-splines; ``lanczos``, a windowed sinc over six voxels along each axis; and for
+        label maps ``nearest``, or ``label``, the label with the largest share of the voxels around, whose borders are
+        smoother
+    fill : the value beyond the image; a voxel reaches half a voxel out from its centre, at the border as well
+
+    Returns ``(N,)``, of ``data``'s type for label maps and float32 for images.
+    """
+    of_labels = kind in OF_LABELS
+    found = np.empty(index.shape[1], data.dtype if of_labels else np.float32)
+    prepared = ndimage.spline_filter(data, order=3, mode="mirror") if kind == "cubic" else data
+    size = np.array(data.shape)[:, None]
+    for first in range(0, index.shape[1], POINTS):
+        part = index[:, first : first + POINTS]
+        values = _KINDS[kind](prepared, part)
+        values[((part < -0.5) | (part >= size - 0.5)).any(axis=0)] = fill
+        found[first : first + POINTS] = values
+    return found
+
+
+def _spline(order: int, mode: str) -> Values:
+    def values(coefficients: np.ndarray, index: np.ndarray) -> np.ndarray:
+        found: np.ndarray = ndimage.map_coordinates(
+            coefficients, index, output=np.float32, order=order, mode=mode, prefilter=False
+        )
+        return found
+
+    return values
+
+
+def _nearest(data: np.ndarray, index: np.ndarray) -> np.ndarray:
+    voxels = np.floor(index + 0.5).astype(np.intp)
+    return _at(data, voxels)
+
+
+def _largest_share(data: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Return the label to which the weights of linear interpolation add up to most; of two alike the smaller one."""
+    low = np.floor(index)
+    fraction = index - low
+    corners = list(product((0, 1), repeat=3))
+    labels = np.stack([_at(data, low.astype(np.intp) + np.array(corner)[:, None]) for corner in corners])
+    sides = np.stack([1 - fraction, fraction])
+    weights = np.stack([np.prod([sides[side, axis] for axis, side in enumerate(corner)], axis=0) for corner in corners])
+    shares = np.stack([np.where(labels == one, weights, 0).sum(axis=0) for one in labels])
+    best = shares >= shares.max(axis=0) - 1e-9
+    found: np.ndarray = np.min(labels, axis=0, where=best, initial=data.max())
+    return found
+
+
+def _lanczos(data: np.ndarray, index: np.ndarray) -> np.ndarray:
+    low = np.floor(index).astype(np.intp)
+    reach = np.arange(1 - RADIUS, RADIUS + 1)
+    away = (index - low)[..., None] - reach
+    taps = np.sinc(away) * np.sinc(away / RADIUS)
+    taps /= taps.sum(axis=-1, keepdims=True)
+    found = np.zeros(index.shape[1])
+    for steps in product(range(2 * RADIUS), repeat=3):
+        weight = np.prod([taps[axis, :, step] for axis, step in enumerate(steps)], axis=0)
+        found += weight * _at(data, low + reach[list(steps)][:, None])
+    return found
+
+
+def _at(data: np.ndarray, voxels: np.ndarray) -> np.ndarray:
+    """Return the values at voxels ``(3, N)``; beyond the border its value holds."""
+    limited = np.clip(voxels, 0, np.array(data.shape)[:, None] - 1)
+    values: np.ndarray = data[tuple(limited)]
+    return values
+
+
+_KINDS: dict[str, Values] = {
+    "linear": _spline(1, "nearest"),
+    "cubic": _spline(3, "mirror"),
+    "lanczos": _lanczos,
+    "nearest": _nearest,
+    "label": _largest_share,
+}
+OF_LABELS = ("nearest", "label")
+INTERPOLATIONS = tuple(_KINDS)
