@@ -29,7 +29,7 @@ def write_flow(path: Path, flow: PosedFlow) -> None:
 
 def flow_facts(flow: PosedFlow) -> dict[str, Any]:
     """What the record of a registration says of its map beside the velocity."""
-    return {"to_fixed": flow.to_fixed.tolist(), "to_moving": flow.to_moving.tolist(), "squarings": flow.steps}
+    return {"to_fixed": flow.to_fixed.tolist(), "to_moving": flow.to_moving.tolist(), "factor": flow.factor}
 
 
 def read_flow(folder: str | Path) -> PosedFlow:
@@ -42,10 +42,10 @@ def read_flow(folder: str | Path) -> PosedFlow:
     try:
         facts = json.loads(record.read_text(encoding="utf-8"))["velocity"]
         matrices = [torch.tensor(facts[name], dtype=torch.float64) for name in ("to_fixed", "to_moving")]
-        steps = int(facts["squarings"])
+        factor = int(facts.get("factor", 1))  # not said before there was one
     except (OSError, ValueError, KeyError) as error:
         remedy = "Give the folder of a registration by a method that has a velocity"
         raise InputError(record, f"it says nothing of a velocity ({type(error).__name__})", remedy) from error
     volume, _, _ = read_vectors(path, anywhere=True)
     velocity = torch.from_numpy(volume.data.reshape(*volume.data.shape[:3], 3)).movedim(-1, 0)[None]
-    return PosedFlow(velocity.contiguous(), *matrices, steps)
+    return PosedFlow(velocity.contiguous(), *matrices, factor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +141,9 @@ def _identity(*_: np.ndarray) -> np.ndarray:
     return np.concatenate([np.eye(3).ravel(), np.zeros(3)])
 
 
-_ROWS = {  # the twelve parameters of an affine transform that does the same
+_ROWS: dict[
+    str, Callable[[np.ndarray, np.ndarray], np.ndarray | None]
+] = {  # the twelve parameters of an affine transform that does the same
     "AffineTransform": _affine,
     "MatrixOffsetTransformBase": _affine,
     "Euler3DTransform": _euler,

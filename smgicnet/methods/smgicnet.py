@@ -32,6 +32,7 @@ from smgicnet.registration.views import Views, mean_velocity
 Arrangement = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # a pair's images become moving and fixed ones
 
 AVERAGED = 16  # training images, at most, whose mean is the frame in which a network sees every pair
+COARSE = 1.5  # a velocity's voxels, in those of the images, whose map is integrated on a grid of half its spacing
 SEARCH_STEPS = 5  # squarings while a pair's velocity is refined; its field is then made with all of them
 
 
@@ -129,11 +130,13 @@ class SMGICNet(FlowMethod):
         meeting, velocity = self._met(fixed, moving)
         pose, shape = meeting.pose, fixed.shape[2:]
         maps = (pose.to_fixed, pose.to_moving) if pose else (torch.eye(4, dtype=torch.float64),) * 2
-        stages = self._detail(max(source.spacing(self.spacing) for source in sources))
+        spacing = max(source.spacing(self.spacing) for source in sources)
+        stages = self._detail(spacing)
         frame = Frame(shape, maps, self.spacing)
         velocity = refine_detail(velocity, frame, sources, stages, shipped_tissues, report)
         into = cells(velocity.shape[2:], shape)
-        return PosedFlow(velocity, maps[0] @ into, maps[1] @ into, self.config.integration_steps), pose
+        coarse = (stages[-1].velocity if stages else self.spacing) > COARSE * spacing
+        return PosedFlow(velocity, maps[0] @ into, maps[1] @ into, 2 if coarse else 1), pose
 
     def _detail(self, spacing: float) -> list[DetailStage]:
         """Return the stages of refinement for images of this ``spacing`` in mm, beside those on the network's grid."""

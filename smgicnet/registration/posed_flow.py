@@ -10,9 +10,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from smgicnet.registration.fields import exp, sample
+from smgicnet.registration.fields import compose, resize, sample, warp
 
 POINTS = 1 << 21  # that are moved at a time
+SQUARINGS = 3  # after a step by the midpoint, nearer to the map than seven after a plain one
 
 
 @dataclass(frozen=True)
@@ -23,26 +24,37 @@ class PosedFlow:
     ----------
     velocity : ``(1, 3, d, h, w)`` in voxels of its grid, which lies in the frame in which the two images meet
     to_fixed, to_moving : ``(4, 4)`` float64, from the voxels of that grid to places in either image
-    steps : squarings of `exp`
+    factor : how many voxels of the grid on which the map is integrated there are along one of the velocity's. Linear
+        interpolation between voxels of 2 mm makes there and back miss by 0.2 mm, between those of 1 mm by 0.07.
     """
 
     velocity: Tensor
     to_fixed: Tensor
     to_moving: Tensor
-    steps: int
+    factor: int = 1
+
+    @cached_property
+    def _fine(self) -> PosedFlow:
+        """The same map with its velocity on the grid on which it is integrated."""
+        if self.factor == 1:
+            return self
+        shape = self.velocity.shape[2:]
+        fine = [n * self.factor for n in shape]
+        onto = cells(fine, shape)
+        return PosedFlow(resize(self.velocity, fine), self.to_fixed @ onto, self.to_moving @ onto)
 
     @cached_property
     def _forward(self) -> Tensor:
-        return exp(self.velocity, self.steps)
+        return integrated(self.velocity)
 
     @property
     def inverse(self) -> PosedFlow:
         """The map the other way round."""
-        return PosedFlow(-self.velocity, self.to_moving, self.to_fixed, self.steps)
+        return PosedFlow(-self.velocity, self.to_moving, self.to_fixed, self.factor)
 
     def within(self, fixed: Tensor, moving: Tensor) -> PosedFlow:
         """Return this map between other places, to which ``fixed`` and ``moving (4, 4)`` bring those of the images."""
-        return PosedFlow(self.velocity, fixed @ self.to_fixed, moving @ self.to_moving, self.steps)
+        return PosedFlow(self.velocity, fixed @ self.to_fixed, moving @ self.to_moving, self.factor)
 
     def displacement(self, to_places: Tensor, shape: Sequence[int]) -> Tensor:
         """Return the displacement ``(3, *shape)`` of the voxels of a grid, in units of the places.
@@ -50,16 +62,29 @@ class PosedFlow:
         ``to_places (4, 4)`` brings the grid's voxels to places in the fixed image. Beyond the velocity's grid the
         displacement of its border holds.
         """
-        device = self.velocity.device
-        into = torch.linalg.inv(self.to_fixed) @ to_places
-        straight = self.to_moving @ into - to_places  # what the global map alone does, exact however far it leads
+        fine, device = self._fine, self.velocity.device
+        into = torch.linalg.inv(fine.to_fixed) @ to_places
+        straight = fine.to_moving @ into - to_places  # what the global map alone does, exact however far it leads
         found = torch.empty(3, *shape, device=device)
         for rows in slabs(shape):
-            moved = sample(self._forward, places_of(into, rows, shape, device), padding="border")
+            moved = sample(fine._forward, places_of(into, rows, shape, device), padding="border")
             led = places_of(straight, rows, shape, device)
-            led += torch.einsum("ij,njp->nip", self.to_moving[:3, :3].to(moved), moved)
+            led += torch.einsum("ij,njp->nip", fine.to_moving[:3, :3].to(moved), moved)
             found[:, rows] = led.view_as(found[:, rows])
         return found
+
+
+def integrated(velocity: Tensor) -> Tensor:
+    """Return the displacement of ``exp(v)``, ``(1, 3, D, H, W)`` as the velocity is, by scaling and squaring.
+
+    The small step that is squared goes by the velocity at its middle, so that few squarings are exact. With more of
+    them, as `fields.exp` has, each adds an error of interpolation and none is smaller.
+    """
+    step = velocity * 0.5**SQUARINGS
+    displacement = warp(step, step / 2, padding="border")
+    for _ in range(SQUARINGS):
+        displacement = compose(displacement, displacement)
+    return displacement
 
 
 def cells(shape: Sequence[int], other: Sequence[int]) -> Tensor:
