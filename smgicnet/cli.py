@@ -34,6 +34,22 @@ def _register(arguments: argparse.Namespace) -> None:
         print(f"{name.replace('_', ' ')}: {path}")
 
 
+def _apply(arguments: argparse.Namespace) -> None:
+    from smgicnet.commands.apply import apply_transforms
+
+    files = apply_transforms(
+        arguments.input,
+        arguments.transform,
+        arguments.to,
+        arguments.out,
+        interpolation=arguments.interpolation,
+        moving=arguments.moving,
+        meaning=arguments.meaning,
+        form=arguments.header,
+    )
+    print("\n".join(map(str, files)))
+
+
 def _convert(arguments: argparse.Namespace) -> None:
     from smgicnet.imaging.transform_chain import Declaration, convert_field
 
@@ -128,6 +144,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 RUN: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "register": _register,
+    "apply": _apply,
     "convert": _convert,
     "score": _score,
     "train": _train,

@@ -13,6 +13,7 @@ from smgicnet.imaging.headers import MEANINGS
 from smgicnet.imaging.placement import FORMS
 
 FORMATS = ("itk", "fsl", "learn2reg")
+INTERPOLATIONS = ("linear", "cubic", "lanczos", "nearest", "label")
 QUALITIES = ("fast", "default", "best")
 _of_quality = (
     "how exact, and how long for two brains at 1 mm: fast, the network alone (8 CPU seconds in all); default, refined "
@@ -27,7 +28,15 @@ _of_meaning = (
     "FSL's relative or absolute mm, voxels (Learn2Reg)"
 )
 _of_landmarks = "points of {}, for the target registration error: a CSV with x,y,z in RAS mm, or Slicer's .fcsv"
-_of_transforms = "in the order of antsApplyTransforms: an ITK or FSL warp, ANTs' 0GenericAffine.mat, [FILE.mat,1]"
+_of_transforms = (
+    "in the order of antsApplyTransforms: an ITK or FSL warp, ITK's .mat, .txt, .tfm or composite .h5, FLIRT's .mat, "
+    "FreeSurfer's .lta; [FILE.mat,1] is the inverse of an affine"
+)
+_of_interpolation = (
+    "linear, by default; cubic; lanczos; for label maps nearest, or label, the label with the largest share of the "
+    "voxels around"
+)
+_of_moving = "the image that a transform of FSL or Learn2Reg was made for; by default the first image among the inputs"
 
 
 Commands = Any  # argparse's own type of subparsers is private
@@ -59,6 +68,28 @@ def _add_register(commands: Commands) -> None:
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     command.add_argument("--format", action="extend", nargs="+", choices=FORMATS, metavar="F", help=_of_fields)
     command.add_argument("--stripped", action="store_true", help="both are brains, even where one looks like a head")
+    _add_header(command)
+
+
+def _add_apply(commands: Commands) -> None:
+    command = commands.add_parser(
+        "apply",
+        help="bring images, label maps, series and points along with transforms",
+        description="Pull images onto the fixed image's grid, in one interpolation, by transforms of any tool "
+        "(docs/transforms.md). Points go the other way: those of the fixed image (CSV, .fcsv, GIfTI surface) to the "
+        "moving one; for the way back give the inverse transforms.",
+    )
+    command.add_argument("input", nargs="+", type=Path, metavar="INPUT", help="images of one volume or more, or points")
+    command.add_argument(
+        "-t", "--transform", action="extend", nargs="+", required=True, metavar="T", help=_of_transforms
+    )
+    command.add_argument("--to", type=Path, required=True, metavar="F.nii.gz", help="the fixed image: its grid counts")
+    command.add_argument("--out", type=Path, required=True, metavar="OUT", help="the result, or a folder for several")
+    command.add_argument(
+        "-n", "--interpolation", choices=INTERPOLATIONS, default="linear", metavar="K", help=_of_interpolation
+    )
+    command.add_argument("--moving", type=Path, metavar="M.nii.gz", help=_of_moving)
+    command.add_argument("--as", dest="meaning", choices=MEANINGS, help=_of_meaning)
     _add_header(command)
 
 
@@ -200,6 +231,6 @@ def _add_header(command: argparse.ArgumentParser) -> None:
 
 
 _COMMANDS = (
-    *(_add_register, _add_convert, _add_score, _add_train, _add_train_tissues, _add_import, _add_export),
+    *(_add_register, _add_apply, _add_convert, _add_score, _add_train, _add_train_tissues, _add_import, _add_export),
     *(_add_check, _add_plan, _add_verify),
 )

@@ -39,6 +39,9 @@ _OTHERS = {
 _CONVERT = "Convert it to NIfTI, for instance with `mri_convert IN OUT.nii.gz` or `dcm2niix`"
 
 
+_TIMES = {8: 1.0, 16: 1e-3, 24: 1e-6}  # NIfTI's codes of seconds, milliseconds and microseconds
+
+
 @dataclass(frozen=True)
 class OpenedImage:
     """An image file whose header has been read and checked.
@@ -54,6 +57,7 @@ class OpenedImage:
     intent : NIfTI's intent code, 0 for none
     placed : whether the header says where the voxels lie
     voxels : what gives the real values as an array
+    step : the time from one volume of a series to the next in seconds, 0 where the header does not say
     """
 
     path: Path
@@ -65,6 +69,7 @@ class OpenedImage:
     intent: int
     placed: bool
     voxels: ArrayLike
+    step: float = 0.0
 
 
 def open_image(path: str | Path, form: str | None = None, *, anywhere: bool = False) -> OpenedImage:
@@ -103,12 +108,18 @@ def open_image(path: str | Path, form: str | None = None, *, anywhere: bool = Fa
     if issubclass(kind, nib.Nifti1Pair):
         place = nifti_placement(path, header, shape, form, anywhere=anywhere)
         slope = float(header["scl_slope"]) if np.isfinite(header["scl_slope"]) and header["scl_slope"] else 1.0
-        intent = int(header["intent_code"])
+        intent, step = int(header["intent_code"]), float(header["pixdim"][4]) * _seconds(header)
     elif issubclass(kind, nib.AnalyzeImage):
         raise InputError(path, "an Analyze header does not say which side is left", _CONVERT)
     else:
         place, slope, intent = own_placement(path, np.asarray(affine, dtype=np.float64)), 1.0, 0
-    return OpenedImage(path, shape, dtype, slope, place.affine, place.pixdim, intent, place.placed, voxels)
+        step = float(header["tr"]) / 1000
+    return OpenedImage(path, shape, dtype, slope, place.affine, place.pixdim, intent, place.placed, voxels, step)
+
+
+def _seconds(header: Nifti1Header) -> float:
+    """Return the header's unit of time in seconds, 0 where it does not say one."""
+    return _TIMES.get(int(header["xyzt_units"]) & 0x38, 0.0)
 
 
 def _check_kind(path: Path) -> None:

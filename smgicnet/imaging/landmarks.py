@@ -8,6 +8,7 @@ have, or in a column coords. In older files of Slicer's 0 is RAS and 1 is LPS.
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 
 from smgicnet.core.errors import InputError
+from smgicnet.core.provenance import write_text
 
 MAX_BYTES = 10 * 2**20  # a hundred thousand landmarks
 _WORLDS = {"RAS": (1, 1, 1), "0": (1, 1, 1), "LPS": (-1, -1, 1), "1": (-1, -1, 1)}
@@ -65,6 +67,21 @@ def read_landmarks(path: str | Path) -> Landmarks:
     names = [fields[places["label"]].strip() for _, fields in rows] if "label" in places else []
     world = np.array(_WORLDS[_world(path, said, rows, places)])
     return Landmarks(path, np.array(points) * world, _labels(path, names))
+
+
+def write_moved(source: Landmarks, points: np.ndarray, out: Path) -> None:
+    """Write a file of landmarks again with other ``points (N, 3)`` in RAS mm, in the world and form of the file."""
+    said, rows = _rows(source.path)
+    places = _places(source.path, said, rows)
+    moved = points * np.array(_WORLDS[_world(source.path, said, rows, places)])
+    lines = source.path.read_text(encoding="utf-8-sig").splitlines()
+    for (number, fields), point in zip(rows, moved, strict=True):
+        for axis, value in zip("xyz", point, strict=True):
+            fields[places[axis]] = f"{value:.6f}"
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(fields)
+        lines[number - 1] = line.getvalue()
+    write_text(out, "\n".join(lines) + "\n")
 
 
 def corresponding(fixed: Landmarks, moving: Landmarks) -> tuple[np.ndarray, np.ndarray]:

@@ -29,7 +29,7 @@ from smgicnet.imaging.field_formats import (
 from smgicnet.imaging.headers import open_image
 from smgicnet.imaging.images import Volume
 from smgicnet.imaging.itk_affine import LPS, read_itk_affine
-from smgicnet.imaging.transform_files import read_flirt, read_itk_composite, read_itk_text, read_lta, usable
+from smgicnet.imaging.transform_files import is_flirt, read_flirt, read_itk_composite, read_itk_text, read_lta, usable
 
 log = logging.getLogger(__name__)
 Transform = Callable[[np.ndarray], np.ndarray]  # points (..., 3) in RAS mm to points, from fixed towards moving
@@ -58,7 +58,7 @@ def displacement_of(transforms: Sequence[Transform], fixed: Geometry) -> np.ndar
 
 
 def read_transforms(
-    files: Sequence[str | Path], fixed: Geometry, moving: Geometry, meaning: str | None = None
+    files: Sequence[str | Path], fixed: Geometry, moving: Geometry | None, meaning: str | None = None
 ) -> list[Transform]:
     """Read each transform by what its file is.
 
@@ -68,7 +68,8 @@ def read_transforms(
     Parameters
     ----------
     fixed : the fixed image's grid, on which FSL's warp lies where its header does not say
-    moving : the grid of the image that FSL's warp was made for; its coordinates need it, and it can only be the last
+    moving : the grid of the image that the transforms of FSL or Learn2Reg were made for, whose coordinates need it;
+        such a field can only be the last. None where it is not known.
     meaning : one of `smgicnet.imaging.headers.MEANINGS`, for fields that do not say what their vectors are
 
     Raises `InputError` for a file that is none of these.
@@ -93,7 +94,9 @@ def read_transforms(
     return found
 
 
-def _read_parts(path: Path, fixed: Geometry, moving: Geometry, *, alone: bool) -> list[np.ndarray | Volume] | None:
+def _read_parts(
+    path: Path, fixed: Geometry | None, moving: Geometry | None, *, alone: bool
+) -> list[np.ndarray | Volume] | None:
     """Return the matrices and fields of a file in points' order, None for a field in NIfTI."""
     name = path.name.lower()
     if name.endswith(ENDINGS):
@@ -105,16 +108,23 @@ def _read_parts(path: Path, fixed: Geometry, moving: Geometry, *, alone: bool) -
     if name.endswith(".lta"):
         return [read_lta(path)]
     if name.endswith(".mat"):
-        of_flirt = read_flirt(path, fixed, moving)
-        if of_flirt is not None and not alone:
+        if not is_flirt(path):
+            return [read_affine(path)]
+        if not alone:
             problem = "FLIRT's matrix depends on the grids of its two images, and stands beside other transforms"
             raise InputError(path, problem, "Convert it to ITK's first: `c3d_affine_tool -ref F -src M THIS -fsl2ras`")
-        return [read_affine(path) if of_flirt is None else of_flirt]
+        return [read_flirt(path, _known(path, fixed), _known(path, moving))]
     remedy = _CONVERTERS.get(path.suffix.lower(), AS_FIELD)
     raise InputError(path, "neither a field (.nii.gz) nor a transform (.mat, .txt, .tfm, .h5, .lta)", remedy)
 
 
-def _read_field(path: Path, meaning: str | None, fixed: Geometry, moving: Geometry, *, last: bool) -> Volume:
+def _known(path: Path, moving: Geometry | None) -> Geometry:
+    if moving is None:
+        raise InputError(path, "it depends on the grid of the moving image", "Name that image with --moving")
+    return moving
+
+
+def _read_field(path: Path, meaning: str | None, fixed: Geometry, moving: Geometry | None, *, last: bool) -> Volume:
     """Read a field by what its header says, or else by ``meaning``."""
     opened = open_image(path, anywhere=True)
     if len(opened.shape) == 5 or (opened.intent != FNIRT_FIELD and opened.intent not in SPLINES and meaning in _WORLDS):
@@ -126,8 +136,8 @@ def _read_field(path: Path, meaning: str | None, fixed: Geometry, moving: Geomet
         kind = "Learn2Reg's field" if meaning == "voxels" and not told else "FSL's warp"
         raise InputError(path, f"{kind} leads to the moving image, and another follows it", "Give it as the last")
     if meaning == "voxels" and not told:
-        return read_learn2reg(opened, fixed, moving)
-    return read_fsl(opened, moving, reference=fixed, absolute=ABSOLUTE.get(meaning or ""))
+        return read_learn2reg(opened, fixed, _known(path, moving))
+    return read_fsl(opened, _known(path, moving), reference=fixed, absolute=ABSOLUTE.get(meaning or ""))
 
 
 def affine_transform(matrix: np.ndarray) -> Transform:

@@ -167,21 +167,31 @@ def _field(path: Path, parameters: np.ndarray, fixed: np.ndarray) -> Volume:
     return Volume(data.astype(np.float32), usable(path, LPS @ place))
 
 
-def read_flirt(path: Path, fixed: Geometry, moving: Geometry) -> np.ndarray | None:
-    """Read FLIRT's matrix from the moving (``-in``) to the fixed image (``-ref``), None for another file.
+def is_flirt(path: Path) -> bool:
+    """Return whether a file is a matrix of four rows in text, as FLIRT's is."""
+    return _rows_of(path) is not None
+
+
+def read_flirt(path: Path, fixed: Geometry, moving: Geometry) -> np.ndarray:
+    """Read FLIRT's matrix from the moving (``-in``) to the fixed image (``-ref``).
 
     Returns the matrix ``(4, 4)`` from the fixed to the moving world, RAS mm, by which images are pulled. Raises
-    `InputError` where FSL and the images' affines disagree, see `fsl_matrix`.
+    `InputError` for another file, and where FSL and the images' affines disagree, see `fsl_matrix`.
     """
+    matrix = _rows_of(path)
+    if matrix is None:
+        raise InputError(path, "it is not FLIRT's matrix", "Give the file of FLIRT's -omat")
+    to_fsl = fsl_matrix(fixed) @ np.linalg.inv(fixed.affine)
+    return moving.affine @ np.linalg.inv(fsl_matrix(moving)) @ np.linalg.inv(usable(path, matrix)) @ to_fsl
+
+
+def _rows_of(path: Path) -> np.ndarray | None:
     try:
         rows = [_numbers(line) for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
     except (OSError, ValueError):
         return None
-    if [len(row) for row in rows] != [4] * 4 or rows[3] != [0, 0, 0, 1]:
-        return None
-    matrix = np.array(rows)
-    to_fsl = fsl_matrix(fixed) @ np.linalg.inv(fixed.affine)
-    return moving.affine @ np.linalg.inv(fsl_matrix(moving)) @ np.linalg.inv(usable(path, matrix)) @ to_fsl
+    whole = [len(row) for row in rows] == [4] * 4 and rows[3] == [0, 0, 0, 1]
+    return np.array(rows) if whole else None
 
 
 def read_lta(path: Path) -> np.ndarray:

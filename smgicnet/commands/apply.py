@@ -1,0 +1,163 @@
+"""The command that brings images, label maps, series and points along with transforms of any tool."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from nibabel.affines import apply_affine
+
+from smgicnet.core.errors import InputError
+from smgicnet.core.files import require_distinct, require_writable
+from smgicnet.imaging.displacements import ENDINGS, grid_points
+from smgicnet.imaging.field_formats import Geometry, read_geometry, written_geometry
+from smgicnet.imaging.foreground import background_level
+from smgicnet.imaging.headers import OpenedImage, open_image
+from smgicnet.imaging.images import read_label_scan, write_volume
+from smgicnet.imaging.landmarks import read_landmarks, write_moved
+from smgicnet.imaging.resampling import OF_LABELS, interpolated
+from smgicnet.imaging.series import volume_count, volumes, write_series
+from smgicnet.imaging.surfaces import read_surface, write_surface
+from smgicnet.imaging.transform_chain import Transform, read_transforms
+
+log = logging.getLogger(__name__)
+_POINTS, _SURFACE = (".csv", ".fcsv"), ".gii"
+_NAMES = re.compile(r"(\.nii|\.mgz|\.mgh)(\.gz)?$")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where results lie: the grid of the fixed image, and the places of its voxels in the moving world.
+
+    Attributes
+    ----------
+    grid : the fixed image's, or `smgicnet.imaging.affine_geometry.writable_grid` of a sheared one
+    places : ``(N, 3)`` in RAS mm, for the voxels in the order of the array
+    """
+
+    grid: Geometry
+    places: np.ndarray
+
+    def pulled(self, data: np.ndarray, affine: np.ndarray, kind: str, fill: float) -> np.ndarray:
+        """Return a volume ``(X, Y, Z)`` on this grid."""
+        index = np.ascontiguousarray(apply_affine(np.linalg.inv(affine), self.places).T)
+        return interpolated(data, index, kind, fill).reshape(self.grid.shape)
+
+
+def apply_transforms(
+    inputs: Sequence[Path],
+    transforms: Sequence[str | Path],
+    to: Path,
+    out: Path,
+    *,
+    interpolation: str = "linear",
+    moving: Path | None = None,
+    meaning: str | None = None,
+    form: str | None = None,
+) -> list[Path]:
+    """Bring images onto the grid of ``to``, and points the other way, by transforms in antsApplyTransforms' order.
+
+    Parameters
+    ----------
+    inputs : images of one volume or several (NIfTI, MGH), which are pulled onto the fixed grid in one interpolation;
+        and points of the fixed image (a CSV or ``.fcsv`` of `smgicnet.imaging.landmarks`, a GIfTI surface), which go
+        to the moving image
+    transforms : those of `smgicnet.imaging.transform_chain.read_transforms`
+    to : the fixed image, of which the header is read
+    out : the result of one input, or a folder for those of several, under the inputs' names
+    interpolation : one of `smgicnet.imaging.resampling.INTERPOLATIONS`
+    moving : the image that transforms of FSL or Learn2Reg were made for; by default the first image among ``inputs``
+    meaning : one of `smgicnet.imaging.headers.MEANINGS`, for fields that do not say what their vectors are
+    form : which place a header that names two stands for, see `open_image`
+
+    Beyond an image is its background. Returns the files that were written. Raises `InputError` for files that cannot
+    be used or written; nothing is written then.
+    """
+    files = _result_files(inputs, out)
+    named = [Path(str(one).strip("[] ").split(",")[0]) for one in transforms]
+    require_distinct(files, [*inputs, *named, to])
+    for path in files:
+        require_writable(path)
+    images = {path: open_image(path, form) for path in inputs if _is_image(path)}
+    for opened in images.values():
+        volume_count(opened)
+    fixed = read_geometry(to, form)
+    source = read_geometry(moving, form) if moving else _grid_of(next(iter(images.values()), None))
+    chain = read_transforms(transforms, fixed, source, meaning)
+    points = {path: _points_of(path) for path in inputs if path not in images}
+    target = _target(chain, written_geometry(fixed)) if images else None
+    for path, result in zip(inputs, files, strict=True):
+        if path in points:
+            _write_points(path, _through(chain, points[path]), result)
+        elif target is not None:
+            _write_image(images[path], target, interpolation, form, result)
+        log.info("%s: %s", result, interpolation if path in images else "points, from the fixed to the moving image")
+    return files
+
+
+def _result_files(inputs: Sequence[Path], out: Path) -> list[Path]:
+    """Return the file of each result; those of MGH images are NIfTI."""
+    for path in inputs:
+        if not path.is_file():
+            raise InputError(path, "no such file", "Correct its path or restore the file")
+    into_one = len(inputs) == 1 and not out.is_dir() and out.suffix != ""
+    files = [out] if into_one else [out / _NAMES.sub(".nii.gz", path.name) for path in inputs]
+    if len(set(files)) < len(files):
+        raise InputError(out, "two of the inputs have the same name, and so would their results", "Rename one of them")
+    for path, result in zip(inputs, files, strict=True):
+        endings = ENDINGS if _is_image(path) else (path.suffix,)
+        if not result.name.endswith(endings):
+            problem = f"the result of {path.name} has another form"
+            raise InputError(result, problem, f"Let its name end in {' or '.join(endings)}")
+    return files
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() not in (*_POINTS, _SURFACE)
+
+
+def _grid_of(opened: OpenedImage | None) -> Geometry | None:
+    """Return the grid of an image or of the volumes of a series."""
+    return None if opened is None else Geometry(opened.path, opened.shape[:3], opened.affine, opened.pixdim)
+
+
+def _points_of(path: Path) -> np.ndarray:
+    return read_surface(path) if path.suffix.lower() == _SURFACE else read_landmarks(path).points
+
+
+def _target(chain: Sequence[Transform], grid: Geometry) -> Target:
+    return Target(grid, _through(chain, grid_points(grid.shape, grid.affine)).reshape(-1, 3))
+
+
+def _through(chain: Sequence[Transform], points: np.ndarray) -> np.ndarray:
+    for transform in chain:
+        points = transform(points)
+    return points
+
+
+def _write_points(path: Path, points: np.ndarray, result: Path) -> None:
+    if path.suffix.lower() == _SURFACE:
+        write_surface(path, points, result)
+    else:
+        write_moved(read_landmarks(path), points, result)
+
+
+def _write_image(opened: OpenedImage, target: Target, kind: str, form: str | None, result: Path) -> None:
+    """Write an image or a series on the grid of the target."""
+    affine, count = target.grid.affine, volume_count(opened)
+    if kind in OF_LABELS:
+        labels = read_label_scan(opened.path, form).volume.data
+        sizes = {one: np.iinfo(one) for one in (np.uint8, np.int16, np.int32)}
+        low, high = labels.min(), labels.max()
+        stored = next(one for one, size in sizes.items() if size.min <= low and high <= size.max)
+        write_volume(result, target.pulled(labels, opened.affine, kind, 0).astype(stored), affine, fast=True)
+        return
+    pulled = (target.pulled(data, opened.affine, kind, background_level(data)) for data in volumes(opened))
+    if count == 1:
+        write_volume(result, next(pulled), affine, fast=True)
+    else:
+        write_series(result, pulled, count, affine, opened.step)
