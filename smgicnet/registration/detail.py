@@ -164,7 +164,7 @@ def refine_detail(
         pull = partial(half_way, fixed, moving, factor=stage.factor, window=stage.window, floor=floor)
         pulls: list[Pull] = [pull, tissues.pull(stage, velocity.shape[2:])] if stage.tissues else [pull]
         velocity = _descend(velocity, pulls, stage, tell)
-    return unfolded(velocity, STEPS) if stages else velocity
+    return unfolded(velocity) if stages else velocity
 
 
 class _Tissues:

@@ -8,19 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smgicnet.registration.fields import exp
 from smgicnet.registration.filters import binomial
+from smgicnet.registration.posed_flow import integrated
 
-ROUNDS = 2  # at most; what they leave is a voxel or two in a million, or nothing
+ROUNDS = 3  # at most; what they leave is less than a voxel in a million
 
 
-def unfolded(velocity: Tensor, steps: int) -> Tensor:
-    """Return a velocity ``(1, 3, D, H, W)`` in voxels, blurred where it folds the grid in either direction.
-
-    ``steps`` are the squarings by which folds are looked for.
-    """
+def unfolded(velocity: Tensor) -> Tensor:
+    """Return a velocity ``(1, 3, D, H, W)`` in voxels, blurred where it folds the grid in either direction."""
     for _ in range(ROUNDS):
-        folds = folded(exp(velocity, steps)) | folded(exp(-velocity, steps))
+        folds = folded(integrated(velocity)) | folded(integrated(-velocity))
         if not folds.any():
             break
         around = binomial(F.max_pool3d(folds.to(velocity), 3, stride=1, padding=1))
