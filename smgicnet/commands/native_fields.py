@@ -24,6 +24,10 @@ from smgicnet.registration.fields import jacobian_determinant, sample
 from smgicnet.registration.pose import Pose
 from smgicnet.registration.posed_flow import PosedFlow, places_of, slabs
 
+# From indices (z, y, x), in whose order voxels lie in a file, to (x, y, z)
+REVERSED = np.eye(4)[[2, 1, 0, 3]]
+PLANES = 32  # whose folds are looked for at a time
+
 
 class Pair(NamedTuple):
     """Two scans on the network's grid."""
@@ -72,17 +76,14 @@ def _by_flow(
     with Progress() as progress, torch.no_grad():
         (flow, pose), seconds = method.timed(partial(method.flow, *images, sources, progress))
         flow = flow.within(*(torch.from_numpy(one.affine) for one in pair))
-        there, back = (
-            _as_in_files(one.displacement(torch.from_numpy(target.affine), target.shape))
-            for one, target in zip((flow, flow.inverse), targets, strict=True)
-        )
+        there, back = (_as_in_files(*ends) for ends in zip((flow, flow.inverse), targets, strict=True))
     return NativeResult((there, back), seconds, pose, flow)
 
 
-def _as_in_files(field: torch.Tensor) -> np.ndarray:
-    """Return a field ``(3, X, Y, Z)`` as ``(X, Y, Z, 3)``, in memory as it will be in a file."""
-    ordered: np.ndarray = field.cpu().permute(0, 3, 2, 1).contiguous().numpy()
-    return ordered.T
+def _as_in_files(flow: PosedFlow, grid: Geometry) -> np.ndarray:
+    """Return the displacement ``(X, Y, Z, 3)`` of a grid's voxels, in memory by planes of z, as in a file."""
+    found: np.ndarray = flow.displacement(torch.from_numpy(grid.affine @ REVERSED), grid.shape[::-1]).cpu().numpy()
+    return found.T
 
 
 class Progress:
@@ -110,9 +111,15 @@ def source_of(prepared: Prepared, device: torch.device) -> Source:
 
 def folded_percent(displacement: Volume) -> float:
     """Return the percentage of voxels at which a displacement ``(X, Y, Z, 3)`` in mm of its own grid folds."""
-    to_voxels = torch.from_numpy(np.linalg.inv(displacement.affine)[:3, :3].astype(np.float32))
-    moved = torch.einsum("ij,xyzj->ixyz", to_voxels, torch.from_numpy(displacement.data))
-    return 100 * float((jacobian_determinant(moved[None]) <= 0).double().mean())
+    to_voxels = torch.from_numpy(np.linalg.inv(displacement.affine)[2::-1, :3].astype(np.float32))
+    moves = torch.from_numpy(displacement.data.T)  # the components (x, y, z) at the voxels (z, y, x)
+    size, folds = moves.shape[1], 0
+    for first in range(0, size, PLANES):
+        begin, end = max(first - 1, 0), min(first + PLANES + 1, size)
+        moved = torch.einsum("ij,jzyx->izyx", to_voxels, moves[:, begin:end])
+        determinant = jacobian_determinant(moved[None])[0]
+        folds += int((determinant[first - begin :][:PLANES] <= 0).sum())
+    return 100 * folds / moves[0].numel()
 
 
 def pulled(volume: Volume, displacement: Volume) -> np.ndarray:
@@ -121,17 +128,17 @@ def pulled(volume: Volume, displacement: Volume) -> np.ndarray:
     It is what `smgicnet.imaging.displacements.sample` returns, by linear interpolation with the volume's background
     around it, in less time and memory.
     """
-    to_volume = torch.from_numpy(np.linalg.inv(volume.affine))
-    into, dark = to_volume @ torch.from_numpy(displacement.affine), background_level(volume.data)
-    image = image_tensor(volume.data, torch.device("cpu"))
-    low, high, size = image.min(), image.max(), torch.tensor(volume.data.shape).view(1, 3, 1)
-    shape = displacement.data.shape[:3]
+    to_volume = torch.from_numpy(REVERSED @ np.linalg.inv(volume.affine))  # whose voxels are (z, y, x) as well
+    into, dark = to_volume @ torch.from_numpy(displacement.affine @ REVERSED), background_level(volume.data)
+    image = image_tensor(volume.data.T, torch.device("cpu"))
+    low, high, size = image.min(), image.max(), torch.tensor(image.shape[2:]).view(1, 3, 1)
+    moves = torch.from_numpy(displacement.data.T)
+    shape = moves.shape[1:]
     found = np.empty(shape, np.float32)
     for rows in slabs(shape):
-        moves = torch.from_numpy(displacement.data[rows]).movedim(-1, 0).reshape(1, 3, -1)
         places = places_of(into, rows, shape)
-        places += torch.einsum("ij,njp->nip", to_volume[:3, :3].to(moves), moves)
+        places += torch.einsum("ij,njp->nip", to_volume[:3, :3].to(moves), moves[:, rows].reshape(1, 3, -1))
         values = sample(image, places, padding="border").clamp_(low, high)  # whatever was rounded
         values[((places < -0.5) | (places >= size - 0.5)).any(1, keepdim=True)] = dark
         found[rows] = values.view(found[rows].shape).numpy()
-    return found
+    return found.T

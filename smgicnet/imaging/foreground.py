@@ -51,9 +51,12 @@ def _foreground(data: np.ndarray) -> np.ndarray:
         mask = (components != components[0, 0, 0])[1:-1, 1:-1, 1:-1]
     else:
         mask = above > FOREGROUND_FRACTION * np.percentile(above, 99.9)
-    components, count = ndimage.label(mask)
+    if not mask.any():
+        return mask
+    box = tuple(slice(low, high + 1) for low, high in bounding_box(mask))
+    components, count = ndimage.label(mask[box])
     if count > 1:
-        mask = components == 1 + np.argmax(np.bincount(components.ravel())[1:])
+        mask[box] = components == 1 + np.argmax(np.bincount(components.ravel())[1:])
     return mask
 
 
