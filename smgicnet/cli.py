@@ -29,6 +29,7 @@ def _register(arguments: argparse.Namespace) -> None:
         refine=arguments.refine,
         form=arguments.header,
         stripped=arguments.stripped,
+        jacobian=arguments.jacobian,
     )
     for name, path in files.items():
         print(f"{name.replace('_', ' ')}: {path}")

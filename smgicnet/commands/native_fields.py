@@ -26,7 +26,7 @@ from smgicnet.registration.posed_flow import PosedFlow, places_of, slabs
 
 # From indices (z, y, x), in whose order voxels lie in a file, to (x, y, z)
 REVERSED = np.eye(4)[[2, 1, 0, 3]]
-PLANES = 32  # whose folds are looked for at a time
+PLANES = 32  # whose determinants are computed at a time
 
 
 class Pair(NamedTuple):
@@ -109,17 +109,19 @@ def source_of(prepared: Prepared, device: torch.device) -> Source:
     return Source(image_tensor(scaled, device), torch.from_numpy(to_voxels))
 
 
-def folded_percent(displacement: Volume) -> float:
-    """Return the percentage of voxels at which a displacement ``(X, Y, Z, 3)`` in mm of its own grid folds."""
+def volume_change(displacement: Volume) -> np.ndarray:
+    """Return the Jacobian determinant ``(X, Y, Z)``, float32, of a displacement ``(X, Y, Z, 3)`` in mm of its own grid.
+
+    It is the volume in the moving image of what is one in the fixed image, negative where the map folds.
+    """
     to_voxels = torch.from_numpy(np.linalg.inv(displacement.affine)[2::-1, :3].astype(np.float32))
     moves = torch.from_numpy(displacement.data.T)  # the components (x, y, z) at the voxels (z, y, x)
-    size, folds = moves.shape[1], 0
-    for first in range(0, size, PLANES):
-        begin, end = max(first - 1, 0), min(first + PLANES + 1, size)
+    found = np.empty(moves.shape[1:], np.float32)
+    for first in range(0, len(found), PLANES):
+        begin, end = max(first - 1, 0), min(first + PLANES + 1, len(found))
         moved = torch.einsum("ij,jzyx->izyx", to_voxels, moves[:, begin:end])
-        determinant = jacobian_determinant(moved[None])[0]
-        folds += int((determinant[first - begin :][:PLANES] <= 0).sum())
-    return 100 * folds / moves[0].numel()
+        found[first : first + PLANES] = jacobian_determinant(moved[None])[0, first - begin :][:PLANES].numpy()
+    return found.T
 
 
 def pulled(volume: Volume, displacement: Volume) -> np.ndarray:

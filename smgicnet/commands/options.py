@@ -20,6 +20,10 @@ _of_quality = (
     "on this pair with images of 2 and 1 mm (about 35); best, with a velocity of 1 mm too (about 100)"
 )
 _of_refining = "iterations on this pair on the network's grid, before those on finer images; by default the quality's"
+_of_jacobian = (
+    "write the Jacobian determinant on the fixed image's grid too, and its logarithm: above 1 (0) where the moving "
+    "brain is the larger one, and shrinks to fit the fixed one; below where it is the smaller one, and grows"
+)
 _of_weights = f"weights.pt of the last level, or the name of weights that come with the package; by default {DEFAULT}"
 _of_fields = f"of the displacement fields: one or more of {', '.join(FORMATS)}; itk by default"
 _of_header = "where an image lies whose NIfTI header names two places; without it such an image is refused"
@@ -67,6 +71,7 @@ def _add_register(commands: Commands) -> None:
     command.add_argument("--refine", type=int, metavar="N", help=_of_refining)
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     command.add_argument("--format", action="extend", nargs="+", choices=FORMATS, metavar="F", help=_of_fields)
+    command.add_argument("--jacobian", action="store_true", help=_of_jacobian)
     command.add_argument("--stripped", action="store_true", help="both are brains, even where one looks like a head")
     _add_header(command)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from smgicnet.commands.native_fields import Pair, folded_percent, pulled, register_pair
+from smgicnet.commands.native_fields import Pair, pulled, register_pair, volume_change
 from smgicnet.commands.saved_flow import flow_facts, write_flow
 from smgicnet.config.qualities import DEFAULT_QUALITY, qualities
 from smgicnet.core.errors import InputError
@@ -38,6 +38,7 @@ from smgicnet.registration.pose import Pose
 
 log = logging.getLogger(__name__)
 SCREEN_DPI = 200  # of a picture that is looked at, and not printed
+LEAST = 1e-3  # the smallest determinant whose logarithm is taken
 FASTEST = "fast"  # the quality that is the network alone
 
 
@@ -52,6 +53,7 @@ def register_images(
     refine: int | None = None,
     form: str | None = None,
     stripped: bool = False,
+    jacobian: bool = False,
 ) -> dict[str, Path]:
     """Register two skull-stripped scans in any orientation, spacing and field of view; results in native space.
 
@@ -67,6 +69,8 @@ def register_images(
     refine : iterations of instance optimisation on the network's grid, instead of the quality's
     form : which place a header that names two stands for, see `smgicnet.imaging.headers.open_image`
     stripped : whether both are brains, whatever they look like
+    jacobian : whether the determinant of the displacement is written too, ``jacobian.nii.gz``, on the fixed image's
+        grid, and its natural logarithm, ``log_jacobian.nii.gz``, of at least `LEAST`
 
     Returns the files' paths. Raises `InputError` for unusable images or weights, for an image with its skull, and for
     results that cannot be written or would replace an input; nothing has been computed then.
@@ -76,7 +80,8 @@ def register_images(
     trained = weights_of(content, weights)
     registering = _refining(trained, weights, quality, refine)
     with_flow = issubclass(METHODS[trained.block["type"]], FlowMethod)
-    files = _result_files(out, formats, inputs, with_flow=with_flow)
+    more = [*["velocity"] * with_flow, *["jacobian", "log_jacobian"] * jacobian]
+    files = _result_files(out, formats, inputs, more)
     require_distinct(files.values(), [*inputs, weights])
     scans = [read_scan(path, form) for path in inputs]
     _require_usable(scans, formats, stripped)
@@ -90,6 +95,10 @@ def register_images(
         _write_fields(kind, [files[name] for name in _field_names(kind, inputs)], result.displacements, targets)
     if result.flow:
         write_flow(files["velocity"], result.flow)
+    change = volume_change(there)
+    if jacobian:
+        write_volume(files["jacobian"], change, there.affine, fast=True)
+        write_volume(files["log_jacobian"], np.log(np.maximum(change, LEAST)), there.affine, fast=True)
     save(_picture(pair, there), [files["overview"]], dpi=SCREEN_DPI)
     write_record(
         files["record"],
@@ -100,7 +109,7 @@ def register_images(
         **registering,
         weights_digest=contents_digest([content]),
         seconds=round(result.seconds, 3),
-        folded_percent=folded_percent(there),
+        folded_percent=100 * float((change <= 0).mean()),
         **({"velocity": flow_facts(result.flow)} if result.flow else {}),
         **_pose_facts(result.pose, pair, files["overview"]),
     )
@@ -139,11 +148,10 @@ def _picture(pair: Pair, displacement: Volume) -> Figure:
     return overview_figure(shown[0], shown[1], displacement, np.array(pair.fixed.report["bounding_box"]))
 
 
-def _result_files(out: Path, formats: Sequence[str], inputs: Sequence[Path], *, with_flow: bool) -> dict[str, Path]:
-    """Return the file of each result in the folder ``out``, by the result's name."""
+def _result_files(out: Path, formats: Sequence[str], inputs: Sequence[Path], more: Sequence[str]) -> dict[str, Path]:
+    """Return the file of each result in the folder ``out``, by the result's name; ``more`` are names of images."""
     fields = [name for kind in formats for name in _field_names(kind, inputs)]
-    volumes = ("warped", *fields, "velocity") if with_flow else ("warped", *fields)
-    files = {name: out / f"{name}.nii.gz" for name in volumes}
+    files = {name: out / f"{name}.nii.gz" for name in ("warped", *fields, *more)}
     return files | {"overview": out / "overview.png", "record": out / "registration.json"}
 
 

@@ -194,9 +194,12 @@ def test_refinement_on_the_command_line(arguments, tmp_path, capsys):
 
 def test_the_velocity_makes_both_displacements_again(arguments, tmp_path):
     files, given = arguments
-    assert cli.main(["register", *given, "--refine", "3", "--out", str(tmp_path)]) == 0
+    assert cli.main(["register", *given, "--refine", "3", "--jacobian", "--out", str(tmp_path)]) == 0
     record = json.loads((tmp_path / "registration.json").read_text())
-    assert record["folded_percent"] >= 0
+    change, logarithm = (read_image(tmp_path / f"{name}.nii.gz").data for name in ("jacobian", "log_jacobian"))
+    assert record["folded_percent"] == 100 * (change <= 0).mean()
+    np.testing.assert_allclose(logarithm, np.log(np.maximum(change, 1e-3)), atol=1e-6)
+    assert 0.02 < change.std() < 2
     assert record["refinement"]["detail"]
     flow = read_flow(tmp_path)
     for one, file, name in zip((flow, flow.inverse), files, ("", "inverse_"), strict=True):
