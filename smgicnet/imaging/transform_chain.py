@@ -157,7 +157,9 @@ def field_transform(path: str | Path, field: Volume) -> Transform:
         inside = ((index >= -0.5) & (index <= np.array(field.data.shape[:3]) - 0.5)).all(axis=-1)
         if not inside.any():
             raise InputError(
-                path, "it covers nothing of the fixed image", "Give the field of this pair, and their order"
+                path,
+                "it covers nothing of the fixed image, or of the points",
+                "Give the field of this pair, and their order",
             )
         if not inside.all():
             log.info("%s covers %.1f %% of the points; the others do not move by it", path, 100 * inside.mean())
