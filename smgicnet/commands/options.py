@@ -16,9 +16,9 @@ FORMATS = ("itk", "fsl", "learn2reg")
 INTERPOLATIONS = ("linear", "cubic", "lanczos", "nearest", "label")
 QUALITIES = ("fast", "default", "best")
 _of_quality = (
-    "how exact, and how long, for two brains at 1 mm; Dice is of four pairs of people of which greedy has 0.752 in 170 CPU "
-    "seconds (docs/registration.md): fast, the network alone (0.61, 10 CPU seconds in all); default, refined on this "
-    "pair with images of 2 and 1 mm (0.771, 50); best, with a velocity of 1 mm too (0.774, 130)"
+    "how exact, and how long, for two brains at 1 mm; Dice is of four pairs of people of which greedy has 0.752 in 170 "
+    "CPU seconds (docs/registration.md): fast, the network alone (0.61, 10 CPU seconds in all); default, refined on "
+    "this pair with images of 2 and 1 mm (0.771, 50); best, with a velocity of 1 mm too (0.774, 130)"
 )
 _of_refining = "iterations on this pair on the network's grid, before those on finer images; by default the quality's"
 _of_jacobian = (
