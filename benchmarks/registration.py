@@ -48,7 +48,6 @@ SCORES = (
     "endpoint_error_mm",
     "folds_percent",
     "ndv_percent",
-    "integration_error_mm",
 )
 GROUPS = {
     "ventricles": ("Lateral-Ventricle", "Inf-Lat-Vent", "3rd-Ventricle", "4th-Ventricle", "CSF"),

@@ -22,7 +22,7 @@ from smgicnet.imaging.landmarks import read_landmarks, write_moved
 from smgicnet.imaging.resampling import OF_LABELS, interpolated
 from smgicnet.imaging.series import volume_count, volumes, write_series
 from smgicnet.imaging.surfaces import read_surface, write_surface
-from smgicnet.imaging.transform_chain import Transform, read_transforms
+from smgicnet.imaging.transform_chain import named_files, read_transforms, through
 
 log = logging.getLogger(__name__)
 _POINTS, _SURFACE = (".csv", ".fcsv"), ".gii"
@@ -75,11 +75,10 @@ def apply_transforms(
     form : which place a header that names two stands for, see `open_image`
 
     Beyond an image is its background. Returns the files that were written. Raises `InputError` for files that cannot
-    be used or written; nothing is written then.
+    be used or written: before anything is written, but for voxels, which are looked at image by image.
     """
     files = _result_files(inputs, out)
-    named = [Path(str(one).strip("[] ").split(",")[0]) for one in transforms]
-    require_distinct(files, [*inputs, *named, to])
+    require_distinct(files, [*inputs, *named_files(transforms), to])
     for path in files:
         require_writable(path)
     images = {path: open_image(path, form) for path in inputs if _is_image(path)}
@@ -89,10 +88,11 @@ def apply_transforms(
     source = read_geometry(moving, form) if moving else _grid_of(next(iter(images.values()), None))
     chain = read_transforms(transforms, fixed, source, meaning)
     points = {path: _points_of(path) for path in inputs if path not in images}
-    target = _target(chain, written_geometry(fixed)) if images else None
+    grid = written_geometry(fixed)
+    target = Target(grid, through(chain, grid_points(grid.shape, grid.affine)).reshape(-1, 3)) if images else None
     for path, result in zip(inputs, files, strict=True):
         if path in points:
-            _write_points(path, _through(chain, points[path]), result)
+            _write_points(path, through(chain, points[path]), result)
         elif target is not None:
             _write_image(images[path], target, interpolation, form, result)
         log.info("%s: %s", result, interpolation if path in images else "points, from the fixed to the moving image")
@@ -127,16 +127,6 @@ def _grid_of(opened: OpenedImage | None) -> Geometry | None:
 
 def _points_of(path: Path) -> np.ndarray:
     return read_surface(path) if path.suffix.lower() == _SURFACE else read_landmarks(path).points
-
-
-def _target(chain: Sequence[Transform], grid: Geometry) -> Target:
-    return Target(grid, _through(chain, grid_points(grid.shape, grid.affine)).reshape(-1, 3))
-
-
-def _through(chain: Sequence[Transform], points: np.ndarray) -> np.ndarray:
-    for transform in chain:
-        points = transform(points)
-    return points
 
 
 def _write_points(path: Path, points: np.ndarray, result: Path) -> None:

@@ -17,7 +17,7 @@ from smgicnet.imaging.displacements import to_voxels
 from smgicnet.imaging.field_formats import Geometry, header_geometry, read_geometry
 from smgicnet.imaging.images import read_label_scan
 from smgicnet.imaging.landmarks import read_landmarks, require_inside
-from smgicnet.imaging.transform_chain import displacement_of, read_transforms
+from smgicnet.imaging.transform_chain import displacement_of, named_files, read_transforms
 from smgicnet.methods.contract import Registration
 from smgicnet.preparation.label_protocols import label_file, map_labels, roi_names, unknown_labels, unknown_sentence
 from smgicnet.preparation.parcels import map_parcels
@@ -106,9 +106,8 @@ def as_text(rows: pd.DataFrame) -> str:
 def main(fixed_labels: Path, moving_labels: Path, transforms: Sequence[str], out: Path | None, **options: Any) -> None:
     """Print `score_transforms`, and write its rows to a CSV ``out`` if there is one."""
     if out is not None:
-        files = [str(one).strip("[] ").split(",")[0] for one in transforms]
         landmarks = [path for path in options.get("landmarks", ()) if path]
-        require_distinct([out], [fixed_labels, moving_labels, *files, *landmarks])
+        require_distinct([out], [fixed_labels, moving_labels, *named_files(transforms), *landmarks])
         require_writable(out)
     rows = score_transforms(fixed_labels, moving_labels, transforms, **options)
     print(as_text(rows))

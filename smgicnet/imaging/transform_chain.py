@@ -51,10 +51,20 @@ def displacement_of(transforms: Sequence[Transform], fixed: Geometry) -> np.ndar
     ``t2(t1(p))`` in the moving one, so that the affine stands after the warp. No transform is the identity.
     """
     start = grid_points(fixed.shape, fixed.affine)
-    points = start
+    return (through(transforms, start) - start).astype(np.float32)
+
+
+def through(transforms: Sequence[Transform], points: np.ndarray) -> np.ndarray:
+    """Return where points ``(..., 3)`` of the fixed image lie in the moving one, in RAS mm, by all ``transforms``."""
     for transform in transforms:
         points = transform(points)
-    return (points - start).astype(np.float32)
+    return points
+
+
+def named_files(transforms: Sequence[str | Path]) -> list[Path]:
+    """Return the file of each transform as `read_transforms` takes it, by itself or as ``[FILE,1]``."""
+    found = [(str(one), None if os.path.isfile(one) else _INVERTED.fullmatch(str(one))) for one in transforms]
+    return [Path(inverted[1] if inverted else name) for name, inverted in found]
 
 
 def read_transforms(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nibabel.affines import apply_affine, from_matvec
+from nibabel.affines import from_matvec
 from scipy.spatial.transform import Rotation
 
 from smgicnet.core.errors import InputError
@@ -231,8 +231,7 @@ def _volumes(path: Path, lines: list[str]) -> Iterator[np.ndarray]:
         if start < 0 or sizes != [1, 3, 3, 3, 3, 3, 3] or said["valid"] != [1]:
             raise InputError(path, "it does not say where the voxels of its volumes lie", "Write it again")
         axes = np.array([said["xras"], said["yras"], said["zras"]]).T * said["voxelsize"]
-        middle = np.array(said["volume"]) / 2
-        yield usable(path, from_matvec(axes, np.array(said["cras"]) - apply_affine(from_matvec(axes, [0] * 3), middle)))
+        yield usable(path, from_matvec(axes, np.array(said["cras"]) - axes @ said["volume"] / 2))
 
 
 def _numbers(text: str) -> list[float]:
