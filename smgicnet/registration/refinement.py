@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from smgicnet.registration.detail import DetailStage
+from smgicnet.registration.detail import BETAS, DetailStage
 from smgicnet.registration.fields import resize
 
 
@@ -80,12 +80,19 @@ def refine(velocity: Tensor, loss: Loss, config: Refinement, shape: Sequence[int
 
 
 def _descend(start: Tensor, loss: Callable[[Tensor], Tensor], rate: float, steps: int) -> Tensor:
-    """Return what ``steps`` of Adam make of a tensor, which itself stays."""
-    with torch.enable_grad():
-        found = start.detach().clone().requires_grad_()
-        optimizer = torch.optim.Adam([found], lr=rate)
-        for _ in range(steps):
-            optimizer.zero_grad(set_to_none=True)
-            loss(found).backward()
-            optimizer.step()
-    return found.detach()
+    """Return what ``steps`` of Adam (Kingma and Ba 2015) make of a tensor, which itself stays.
+
+    They are those of ``torch.optim.Adam``, which imports a compiler for 1.6 s when it is made.
+    """
+    found = start.detach().clone()
+    mean, square = torch.zeros_like(found), torch.zeros_like(found)
+    for step in range(1, steps + 1):
+        with torch.enable_grad():
+            at = found.requires_grad_()
+            [gradient] = torch.autograd.grad(loss(at), at)
+        found = at.detach()
+        mean.lerp_(gradient, 1 - BETAS[0])
+        square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+        size = (square.sqrt() / (1 - BETAS[1] ** step) ** 0.5).add_(1e-8)
+        found.addcdiv_(mean, size, value=-rate / (1 - BETAS[0] ** step))
+    return found

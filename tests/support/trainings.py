@@ -5,8 +5,13 @@ import signal
 import time
 from dataclasses import replace
 
+from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.core.interruption import watch
+from smgicnet.core.logs import job_log
+from smgicnet.imaging.grids import Grid
+from smgicnet.jobs.train import StageOutputs, StageSubjects, StageTask, train_stage
 from smgicnet.methods.stage import Stage
+from smgicnet.training.distributed import run
 from smgicnet.training.loop import TrainingConfig
 from smgicnet.training.sampling import Augmentation
 from tests.support.methods import block
@@ -46,6 +51,41 @@ def short_stages():
     part["stages"] = [{**stage, "iterations": 60, "epochs": None, "frozen_iterations": 8} for stage in part["stages"]]
     part["training"] |= {"checkpoint_every": 2, "validate_every": 1000}
     return part
+
+
+def train_short(folder, images, levels):
+    """Train the first ``levels`` on the images in a folder, from where an earlier process stopped."""
+    subjects = [SubjectFiles(path.stem, path) for path in sorted(images.glob("*.nii"))]
+    with job_log(folder / "log"):
+        for level in range(1, levels + 1):
+            out = folder / f"level-{level}"
+            if (out / "training.json").exists():
+                continue
+            earlier = folder / f"level-{level - 1}/weights.pt" if level > 1 else None
+            train_stage(
+                StageTask(short_stages(), level, 1, "x", earlier),
+                StageSubjects(Grid((16, 32, 16), 4.0), subjects, []),
+                StageOutputs(out / "weights.pt", out / "history.csv", out / "training.json"),
+            )
+
+
+def train_last_stage(folder, images, kind, processes, iterations, batch):
+    """Train `last_stage` in some processes, on the images and label maps in a folder."""
+    block = last_stage(kind, iterations, batch)
+    paths = sorted(images.glob("*.nii"))
+    subjects = [SubjectFiles(path.stem, path, path.parent / "labels" / path.name) for path in paths]
+    with job_log(folder / "log"):
+        run(
+            train_stage, processes, folder / "log", StageTask(block, len(block["stages"]), 1, "x", threads=2),
+            StageSubjects(Grid((16, 32, 16), 4.0), subjects, []),
+            StageOutputs(folder / "weights.pt", folder / "history.csv", folder / "training.json"),
+        )  # fmt: skip
+
+
+def two_together(function, folder, *arguments):
+    """Run a function in two processes."""
+    with job_log(folder / "log"):
+        run(function, 2, folder / "log", *arguments)
 
 
 def last_stage(kind, iterations, batch):

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,30 +15,10 @@ from smgicnet.core.interruption import REQUEUE
 from smgicnet.imaging.images import write_volume
 from smgicnet.methods.weights import read_weights
 from smgicnet.training.distributed import joined
+from tests.support.children import Child
 from tests.support.images import blobs
 from tests.support.methods import LEARNED
-
-CHILD = """
-import sys
-from pathlib import Path
-from smgicnet.cohort.subjects import SubjectFiles
-from smgicnet.training.distributed import run
-from smgicnet.imaging.grids import Grid
-from smgicnet.core.logs import job_log
-from smgicnet.jobs.train import StageOutputs, StageSubjects, StageTask, train_stage
-from tests.support.trainings import last_stage
-
-folder, images, kind = Path(sys.argv[1]), sorted(Path(sys.argv[2]).glob("*.nii")), sys.argv[3]
-processes, iterations, batch = map(int, sys.argv[4:])
-block = last_stage(kind, iterations, batch)
-with job_log(folder / "log"):
-    subjects = [SubjectFiles(p.stem, p, p.parent / "labels" / p.name) for p in images]
-    run(
-        train_stage, processes, folder / "log", StageTask(block, len(block["stages"]), 1, "x", threads=2),
-        StageSubjects(Grid((16, 32, 16), 4.0), subjects, []),
-        StageOutputs(folder / "weights.pt", folder / "history.csv", folder / "training.json"),
-    )
-"""
+from tests.support.trainings import killed_without_a_word, slow_to_end, train_last_stage, two_together
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +35,12 @@ def images(tmp_path_factory):
 
 def start(folder, images, processes, kind="smgicnet", iterations=8, batch=2):
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-c", CHILD, *map(str, (folder, images, kind, processes, iterations, batch))]
-    return subprocess.Popen(
-        command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    return Child(train_last_stage, folder, images, kind, processes, iterations, batch, said=folder / "said")
 
 
 def finish(child, code=0):
-    said = child.communicate(timeout=300)[0]
-    assert child.returncode == code, said
+    ended, said = child.end()
+    assert ended == code, said
     return said
 
 
@@ -136,25 +111,9 @@ def wait_for_checkpoint(folder, seconds=120):
     return folder / "checkpoint.pt"
 
 
-def run_together(name, folder, *arguments):
-    given = ", ".join([name, "2", "folder / 'log'", *arguments])
-    code = (
-        "from pathlib import Path\n"
-        "from smgicnet.core.logs import job_log\n"
-        "from smgicnet.training.distributed import run\n"
-        f"from tests.support.trainings import {name}\n"
-        f"folder = Path({str(folder)!r})\n"
-        f"with job_log(folder / 'log'):\n    run({given})"
-    )
-    root = Path(__file__).parents[2]
-    return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
 def test_who_is_done_when_it_is_asked_to_stop_is_done(tmp_path):
     """Otherwise its results would be taken for those of a failed job, and removed."""
-    child = run_together("slow_to_end", tmp_path, "folder")
+    child = Child(two_together, slow_to_end, tmp_path, tmp_path, said=tmp_path / "said")
     limit = time.monotonic() + 60
     while len(list(tmp_path.glob("started-*"))) < 2 and time.monotonic() < limit:
         time.sleep(0.01)
@@ -163,7 +122,7 @@ def test_who_is_done_when_it_is_asked_to_stop_is_done(tmp_path):
 
 
 def test_a_process_that_is_killed_is_named(tmp_path):
-    said = finish(run_together("killed_without_a_word", tmp_path), code=1)
+    said = finish(Child(two_together, killed_without_a_word, tmp_path, said=tmp_path / "said"), code=1)
     assert "was ended by SIGKILL: out of memory?" in said
     assert "was ended by SIGKILL" in (tmp_path / "log").read_text()
     assert "Traceback" not in said
@@ -185,7 +144,7 @@ def test_processes_do_not_outlive_the_one_that_started_them(images, tmp_path):
     processes = children_of(child.pid)
     assert len(processes) >= 2
     child.send_signal(signal.SIGKILL)
-    child.communicate(timeout=60)
+    child.end(timeout=60)
     limit = time.monotonic() + 60
     while any(Path(f"/proc/{one}").exists() for one in processes) and time.monotonic() < limit:
         time.sleep(0.05)
