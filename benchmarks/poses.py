@@ -16,6 +16,7 @@ from nibabel.affines import from_matvec
 from scipy.spatial.transform import Rotation
 
 from smgicnet.commands.register import register_images
+from smgicnet.commands.registering import Settings
 from smgicnet.commands.score import score_transforms
 from smgicnet.core.shipped import DEFAULT, find_weights
 from smgicnet.imaging.displacements import grid_points, sample
@@ -84,7 +85,7 @@ def main() -> None:
             values = [judged(None)]
             for iterations in arguments.refine:
                 out = folder / str(iterations)
-                register_images(arguments.fixed, moving, weights, out, refine=iterations)
+                register_images(arguments.fixed, moving, weights, out, Settings(refine=iterations))
                 values.append(judged(out))
             print(f"| {axis} | {degrees:g} | {' | '.join(f'{value:.3f}' for value in values)} |", flush=True)
 

@@ -12,24 +12,32 @@ from smgicnet.core.errors import InputError, printable
 from smgicnet.core.interruption import REQUEUE, Interrupted
 from smgicnet.core.process import keep_waiting_short
 from smgicnet.core.shipped import find_weights
+from smgicnet.imaging.templates import TemplateFile, find_template
 
 
 def _register(arguments: argparse.Namespace) -> None:
     from smgicnet.commands.register import register_images  # torch costs seconds: not for --help
+    from smgicnet.commands.registering import Settings
 
-    formats = dict.fromkeys(arguments.format or ["itk"])  # each once, in the order given
-    weights = find_weights(arguments.weights)
-    files = register_images(
-        arguments.fixed,
-        arguments.moving,
-        weights,
-        arguments.out,
-        tuple(formats),
-        arguments.quality,
+    template = find_template(arguments.to) if arguments.to else TemplateFile(arguments.fixed, "")
+    settings = Settings(
+        quality=arguments.quality,
         refine=arguments.refine,
+        transform=arguments.transform,
+        skull_strip="none" if arguments.stripped else arguments.skull_strip,
+        left_out=(arguments.mask_fixed, arguments.mask_moving),
         form=arguments.header,
-        stripped=arguments.stripped,
+    )
+    files = register_images(
+        template.path,
+        arguments.moving,
+        find_weights(arguments.weights),
+        arguments.out,
+        settings,
+        formats=arguments.format and tuple(dict.fromkeys(arguments.format)),  # each once, in the order given
+        also=arguments.also,
         jacobian=arguments.jacobian,
+        space=template.space,
     )
     for name, path in files.items():
         print(f"{name.replace('_', ' ')}: {path}")

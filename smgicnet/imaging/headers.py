@@ -24,6 +24,7 @@ from smgicnet.imaging.placement import FORMS, nifti_placement, own_placement
 if TYPE_CHECKING:
     from nibabel.arrayproxy import ArrayLike
     from nibabel.nifti1 import Nifti1Header, Nifti1Pair
+    from nibabel.spatialimages import SpatialImage
 
 log = logging.getLogger(__name__)
 MEANINGS = ("lps", "ras", "fsl-rel", "fsl-abs", "voxels")  # the kinds of vectors that a field may hold
@@ -105,6 +106,26 @@ def open_image(path: str | Path, form: str | None = None, *, anywhere: bool = Fa
         ) from error
     _check_numbers(path, dtype)
     _check_size(path, shape, dtype, voxels)
+    return _placed(path, kind, header, voxels, affine, form, anywhere)
+
+
+def opened_in_memory(image: SpatialImage, name: str, form: str | None = None) -> OpenedImage:
+    """Return an image of nibabel's as `open_image` returns that of a file; ``name`` is for messages.
+
+    Raises `InputError` as that does.
+    """
+    path = Path(image.get_filename() or name)
+    _check_numbers(path, np.dtype(image.get_data_dtype()))
+    return _placed(path, type(image), image.header, image.dataobj, image.affine, form, False)
+
+
+def _placed(
+    path: Path, kind: type, header: Any, voxels: ArrayLike, affine: Any, form: str | None, anywhere: bool
+) -> OpenedImage:
+    """Return an image whose header has been read, with the place where its voxels lie."""
+    import nibabel as nib
+
+    shape, dtype = tuple(map(int, voxels.shape)), np.dtype(header.get_data_dtype())
     if issubclass(kind, nib.Nifti1Pair):
         place = nifti_placement(path, header, shape, form, anywhere=anywhere)
         slope = float(header["scl_slope"]) if np.isfinite(header["scl_slope"]) and header["scl_slope"] else 1.0

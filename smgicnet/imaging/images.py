@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,10 @@ from smgicnet.core.errors import InputError
 from smgicnet.core.files import atomic_path
 from smgicnet.imaging.affine_geometry import agree, shear_free
 from smgicnet.imaging.foreground import foreground
-from smgicnet.imaging.headers import OpenedImage, open_image, read_voxels
+from smgicnet.imaging.headers import OpenedImage, open_image, opened_in_memory, read_voxels
+
+if TYPE_CHECKING:
+    from nibabel.spatialimages import SpatialImage
 
 MAX_AFFINE_DIFFERENCE_MM = 1e-2
 MIN_VOXELS = 3  # along each axis of an image
@@ -69,7 +72,10 @@ class Scan:
 
 def _load(path: str | Path, dtype: type, form: str | None = None) -> Scan:
     """Read a 3D volume of finite values. Raises `InputError` for another file."""
-    opened = open_image(path, form)
+    return _loaded(path, open_image(path, form), dtype)
+
+
+def _loaded(path: str | Path, opened: OpenedImage, dtype: type) -> Scan:
     shape = spatial_shape(opened)
     data = read_voxels(opened).reshape(shape)
     if not np.isfinite(data).all():
@@ -114,9 +120,18 @@ def read_scan(path: str | Path, form: str | None = None) -> Scan:
 
     ``form`` is that of `smgicnet.imaging.headers.open_image`.
     """
-    scan = _load(path, np.float32, form)
+    return _with_contrast(_load(path, np.float32, form))
+
+
+def scan_of(image: SpatialImage, name: str, form: str | None = None) -> Scan:
+    """Return an image of nibabel's as `read_scan` reads it from a file; ``name`` is for messages."""
+    opened = opened_in_memory(image, name, form)
+    return _with_contrast(_loaded(opened.path, opened, np.float32))
+
+
+def _with_contrast(scan: Scan) -> Scan:
     if scan.volume.data.min() == scan.volume.data.max():
-        raise InputError(path, "all voxels have the same intensity", "Check that this is the image and not a mask")
+        raise InputError(scan.path, "all voxels have the same intensity", "Check that this is the image and not a mask")
     return scan
 
 

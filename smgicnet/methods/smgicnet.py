@@ -19,7 +19,7 @@ from smgicnet.config.building import build
 from smgicnet.methods.contract import Displacements, FlowMethod
 from smgicnet.methods.tissues import shipped_tissues
 from smgicnet.registration import losses
-from smgicnet.registration.detail import DetailStage, Frame, Report, Source, refine_detail, wanted
+from smgicnet.registration.detail import DetailStage, Frame, Report, Source, left_out_of, refine_detail, wanted
 from smgicnet.registration.fields import exp, resize, warp
 from smgicnet.registration.mean_image import CELLS, mean_image, place_in_mean
 from smgicnet.registration.meeting import Meeting
@@ -127,8 +127,9 @@ class SMGICNet(FlowMethod):
     def flow(
         self, fixed: Tensor, moving: Tensor, sources: Sequence[Source], report: Report = lambda *_: None
     ) -> tuple[PosedFlow, Pose | None]:
-        meeting, velocity = self._met(fixed, moving)
-        pose, shape = meeting.pose, fixed.shape[2:]
+        shape = fixed.shape[2:]
+        meeting, velocity = self._met(fixed, moving, left_out_of(sources, shape))
+        pose = meeting.pose
         maps = (pose.to_fixed, pose.to_moving) if pose else (torch.eye(4, dtype=torch.float64),) * 2
         spacing = max(source.spacing(self.spacing) for source in sources)
         stages = self._detail(spacing)
@@ -142,11 +143,14 @@ class SMGICNet(FlowMethod):
         """Return the stages of refinement for images of this ``spacing`` in mm, beside those on the network's grid."""
         return wanted(self.refinement.detail, spacing)
 
-    def _met(self, fixed: Tensor, moving: Tensor) -> tuple[Meeting, Tensor]:
-        """Return a pair where its images meet, and the velocity there, ``(1, 3, ...)`` in voxels of its grid."""
+    def _met(self, fixed: Tensor, moving: Tensor, left_out: Sequence[Tensor] | None = None) -> tuple[Meeting, Tensor]:
+        """Return a pair where its images meet, and the velocity there, ``(1, 3, ...)`` in voxels of its grid.
+
+        ``left_out`` is how much of each voxel of either image is left out, by default nothing.
+        """
         rotations = self.pose.rotations
-        pose = find_pose(fixed, moving, rotations, self.mean_image) if rotations else None
-        meeting = Meeting(fixed, moving, pose)
+        pose = find_pose(fixed, moving, rotations, self.mean_image, left_out=left_out) if rotations else None
+        meeting = Meeting(fixed, moving, pose, left_out)
         velocity = mean_velocity(self._predicted, *meeting.images[::-1], self.views)
         return meeting, refine(velocity, partial(self._pair_loss, meeting), self.refinement, fixed.shape[2:])
 
@@ -160,6 +164,8 @@ class SMGICNet(FlowMethod):
         """Return what is lowered on one pair: similarity in both directions, and smoothness of the velocity."""
         displacement = exp(torch.cat([velocity, -velocity]), min(self.config.integration_steps, SEARCH_STEPS))
         warped = meeting.moved(resize(displacement, meeting.given.shape[2:]))
+        if meeting.left_out is not None:  # which is as alike as can be, whatever the velocity
+            warped = torch.lerp(warped, meeting.given, meeting.left_out)
         similarities = [losses.local_ncc(warped, meeting.given, window) for window in stage.windows]
         similarity = sum(similarities, start=warped.new_zeros(())) / len(similarities)
         return similarity + self.refinement.smoothness * losses.diffusion(velocity)

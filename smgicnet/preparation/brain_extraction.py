@@ -15,7 +15,7 @@ import numpy as np
 
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.foreground import background_level, foreground
-from smgicnet.imaging.images import Scan, Volume, axcodes, on_grid_of, read_image, read_labels, reoriented, write_volume
+from smgicnet.imaging.images import Scan, Volume, axcodes, on_grid_of, read_labels, read_scan, reoriented, write_volume
 from smgicnet.preparation.tools import program, run_tool
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def require_stripped(scan: Scan) -> None:
 
 
 def extract_brain(
-    image_path: str | Path,
+    image: str | Path | Scan,
     tool: str,
     *,
     mask_path: str | Path | None = None,
@@ -78,6 +78,7 @@ def extract_brain(
 
     Parameters
     ----------
+    image : a file, or what has been read from it
     tool : ``auto`` (an image with a constant background stays as it is, another goes to deepbet), ``deepbet``
         (Fisch et al. 2024), ``bet`` (Smith 2002), ``synthstrip`` (Hoopes et al. 2022), or ``mask``
     mask_path : the mask for ``mask``, on the scan's grid, in any axis order
@@ -87,19 +88,20 @@ def extract_brain(
     scan or mask, a tool that is missing or fails, or an empty result.
     """
     start = time.perf_counter()
-    volume = read_image(image_path, form)
+    scan = image if isinstance(image, Scan) else read_scan(image, form)
+    volume, image_path = scan.volume, scan.path
     ran = tool
     if tool == "auto":
-        ran = "none" if is_stripped(volume) else "deepbet"
+        ran = "none" if is_stripped(volume, scan.brain) else "deepbet"
     if ran == "none":
-        mask = foreground(volume.data)
-        image = volume.data
+        mask = scan.brain
+        brain = volume.data
     else:
         if ran == "mask" and mask_path is not None:
             mask = _by_mask(volume, image_path, mask_path, form)
         else:
             mask = MASKS[ran](volume, image_path, threads)
-        image = np.where(mask, volume.data, min(float(volume.data.min()), 0.0)).astype(np.float32)
+        brain = np.where(mask, volume.data, min(float(volume.data.min()), 0.0)).astype(np.float32)
     if not mask.any():
         raise InputError(image_path, f"{ran} finds no brain in it", "Look at the scan, or choose another skull_strip")
     brain_ml = float(mask.sum() * abs(np.linalg.det(volume.affine[:3, :3])) / 1000)
@@ -112,7 +114,7 @@ def extract_brain(
         "seconds": round(time.perf_counter() - start, 2),
     }
     log.info("%s: %.0f ml of brain by %s", image_path, brain_ml, ran)
-    return Extraction(Volume(image, volume.affine), Volume(mask.astype(np.uint8), volume.affine), record)
+    return Extraction(Volume(brain, volume.affine), Volume(mask.astype(np.uint8), volume.affine), record)
 
 
 def _by_deepbet(volume: Volume, image_path: str | Path, threads: int) -> np.ndarray:

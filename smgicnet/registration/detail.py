@@ -75,10 +75,12 @@ class Source:
     ----------
     image : ``(1, 1, X, Y, Z)`` on a background of 0, on any grid
     to_voxels : ``(4, 4)`` float64, from voxels of the grid on which a network sees the image to the image's own
+    left_out : how much of each voxel is left out, from 0 to 1, as the image is; by default None, for nothing
     """
 
     image: Tensor
     to_voxels: Tensor
+    left_out: Tensor | None = None
 
     def spacing(self, unit: float) -> float:
         """Return the size of its smallest voxels, where those of the network's grid have the size ``unit``."""
@@ -104,15 +106,34 @@ class Frame:
 
     def images(self, sources: Sequence[Source], shape: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return both images on a grid of the frame, ``(1, 1, *shape)``; each voxel is a mean over its volume."""
-        into = cells(shape, self.shape)
-        fixed, moving = (
-            _averaged(source.image, source.to_voxels @ one @ into, shape)
-            for source, one in zip(sources, self.maps, strict=True)
-        )
+        fixed, moving = self._on_grid([one.image for one in sources], sources, shape)
         return fixed, moving
 
+    def left_out(self, sources: Sequence[Source], shape: Sequence[int]) -> list[Tensor] | None:
+        """Return how much of each voxel of such a grid is left out of both images, None where nothing is."""
+        masks = masks_of(sources)
+        return masks and self._on_grid(masks, sources, shape)
 
-def _averaged(image: Tensor, matrix: Tensor, shape: Sequence[int]) -> Tensor:
+    def _on_grid(self, images: Sequence[Tensor], sources: Sequence[Source], shape: Sequence[int]) -> list[Tensor]:
+        into = cells(shape, self.shape)
+        maps = (source.to_voxels @ one @ into for source, one in zip(sources, self.maps, strict=True))
+        return [averaged(image, one, shape) for image, one in zip(images, maps, strict=True)]
+
+
+def masks_of(sources: Sequence[Source]) -> list[Tensor] | None:
+    """Return what is left out of each of the images, None where nothing is of any."""
+    if all(one.left_out is None for one in sources):
+        return None
+    return [torch.zeros_like(one.image) if one.left_out is None else one.left_out for one in sources]
+
+
+def left_out_of(sources: Sequence[Source], shape: Sequence[int]) -> list[Tensor] | None:
+    """Return how much of each voxel of the network's grid, of this ``shape``, is left out of either image."""
+    masks = masks_of(sources)
+    return masks and [averaged(one, source.to_voxels, shape) for one, source in zip(masks, sources, strict=True)]
+
+
+def averaged(image: Tensor, matrix: Tensor, shape: Sequence[int]) -> Tensor:
     """Return an image on a grid of ``shape`` that ``matrix`` brings to its voxels, the mean over each of the grid's."""
     over = max(1, round(float(matrix[:3, :3].norm(dim=0).min())))
     fine = [n * over for n in shape]
@@ -161,7 +182,8 @@ def refine_detail(
         velocity = resize(velocity, [n // stage.factor for n in shape])
         fixed, moving = frame.images(sources, shape)
         floor = EPS + NOISE * math.prod(spread_of_noise(image, stage.window) for image in (fixed, moving))
-        pull = partial(half_way, fixed, moving, factor=stage.factor, window=stage.window, floor=floor)
+        out = frame.left_out(sources, shape)
+        pull = partial(half_way, fixed, moving, factor=stage.factor, window=stage.window, floor=floor, left_out=out)
         pulls: list[Pull] = [pull, tissues.pull(stage, velocity.shape[2:])] if stage.tissues else [pull]
         velocity = _descend(velocity, pulls, stage, tell)
     return unfolded(velocity) if stages else velocity
@@ -176,8 +198,10 @@ class _Tissues:
     def pull(self, stage: DetailStage, shape: Sequence[int]) -> Pull:
         """Return the force between the maps on a velocity of this ``shape``."""
         factor = max(1, round(stage.velocity / SPACING))
-        fixed, moving = (resample(one, [n * factor for n in shape]) for one in self._maps)
-        return partial(like_to_like, fixed, moving, factor=factor, weight=stage.tissues)
+        size = [n * factor for n in shape]
+        fixed, moving = (resample(one, size) for one in self._maps)
+        out = self.frame.left_out(self.sources, size)
+        return partial(like_to_like, fixed, moving, factor=factor, weight=stage.tissues, left_out=out)
 
     @cached_property
     def _maps(self) -> list[Tensor]:

@@ -6,6 +6,7 @@ around. All is done for a few slices at a time, which stay in a processor's cach
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -20,7 +21,13 @@ QUIET = 0.25  # the share of a brain's windows that are thought to show little b
 
 
 def half_way(
-    fixed: Tensor, moving: Tensor, halves: Tensor, factor: int, window: int, floor: float = EPS
+    fixed: Tensor,
+    moving: Tensor,
+    halves: Tensor,
+    factor: int,
+    window: int,
+    floor: float = EPS,
+    left_out: Sequence[Tensor] | None = None,
 ) -> tuple[float, Tensor]:
     """Return minus the mean squared local NCC (`losses.local_ncc`) of two images half-way, and the force of it.
 
@@ -32,6 +39,8 @@ def half_way(
     window : the side of the NCC's window in voxels of the images, an odd number
     floor : is added to the product of a window's two sums of squares, so that windows of little but noise count
         little; see `spread_of_noise`
+    left_out : how much of each voxel of the fixed and of the moving image is left out, from 0 to 1, as the images are;
+        a window counts as its middle does in both. By default nothing.
 
     The force, ``(1, 3, d, h, w)``, is the gradient by the velocity, in voxels of its grid, of minus the squared NCC,
     summed over the images' voxels and divided by how many there are in one of the velocity's. It is half of the
@@ -45,6 +54,9 @@ def half_way(
         pair = warped(moving, fixed, halves, factor, images)
         sums = box_sum(torch.cat([pair, pair * pair, pair[:, :1] * pair[:, 1:]], dim=1), window)
         squared, maps = _derivatives(_part(sums, windows, images), window**3, floor)
+        if left_out:
+            share = counted(left_out, halves, factor, windows)
+            squared, maps = squared * share, maps * share
         total += float(_part(squared, here, windows).sum(dtype=torch.float64))
         pulls = _pulls(_part(pair, here, images), _part(box_sum(maps, window), here, windows))
         forces.append(F.avg_pool3d(_force(pulls, pair, here, images), factor) * factor)
@@ -96,6 +108,11 @@ def warped(moving: Tensor, fixed: Tensor, halves: Tensor, factor: int, slices: r
         grid[..., 2 - axis].mul_(2 / max(size - 1, 1)).sub_(1)
     pull = partial(F.grid_sample, mode="bilinear", padding_mode="zeros", align_corners=True)
     return torch.cat([sampled(pull, image, at) for image, at in zip((moving, fixed), grid.split(1), strict=True)], 1)
+
+
+def counted(left_out: Sequence[Tensor], halves: Tensor, factor: int, slices: range) -> Tensor:
+    """Return how much slices half-way count, ``(1, 1, n, H, W)``, less what is ``left_out`` of either image."""
+    return (1 - warped(left_out[1], left_out[0], halves, factor, slices)).prod(1, keepdim=True)
 
 
 def box_sum(maps: Tensor, window: int) -> Tensor:

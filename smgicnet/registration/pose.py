@@ -7,8 +7,9 @@ A map's determinant stays positive, so that no reflection is found.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ DISTINCT = math.radians(30)  # poses whose rotations differ by less are the same
 OBJECT = 0.25  # of the largest value: what is brighter belongs to the object that a mean image shows
 FILLED = 15 / 16  # of the grid in which a network sees images, along each axis, by the box around that object
 ALIKE = 0.65  # the correlation below which two images may not show the same thing; two brains have 0.8 or more
+LEAST = 1e-3  # that a point counts
 MARGIN = 0.06  # between the correlations of two poses, below which one of them is not known to be the right one
 
 
@@ -89,7 +91,15 @@ class Pose:
         return None
 
 
-def find_pose(fixed: Tensor, moving: Tensor, rotations: int, mean: Tensor | None = None) -> Pose:
+def find_pose(
+    fixed: Tensor,
+    moving: Tensor,
+    rotations: int,
+    mean: Tensor | None = None,
+    *,
+    rigid: bool = False,
+    left_out: Sequence[Tensor] | None = None,
+) -> Pose:
     """Return the global map between two images of brains ``(1, 1, D, H, W)`` in any pose, on a background of 0.
 
     Parameters
@@ -97,27 +107,56 @@ def find_pose(fixed: Tensor, moving: Tensor, rotations: int, mean: Tensor | None
     rotations : how many are searched
     mean : ``(1, 1, N, N, N)``, an image of `mean_image`, to whose frame both images are brought; without it they
         meet half-way as they lie
+    rigid : whether the map only turns and moves
+    left_out : how much of each voxel of either image is left out, from 0 to 1, as the images are; by default nothing.
+        The search, which only finds where to start, does not look at it.
     """
     with torch.autocast(fixed.device.type, enabled=False):  # a map keeps its precision
-        return _found(fixed, moving, rotations, mean)
+        frame = Frame(fixed.shape[2:])
+        counted = _Counted(Pair(*(frame.volume(one, MIDDLE) for one in left_out)) if left_out else None)
+        return _found(frame, fixed, moving, rotations, mean, partial(improve, rigid=rigid), counted)
 
 
-def _found(fixed: Tensor, moving: Tensor, rotations: int, mean: Tensor | None) -> Pose:
-    frame, device = Frame(fixed.shape[2:]), fixed.device
+class _Counted:
+    """How much points of the common frame count, by where they lie in both images."""
+
+    def __init__(self, left_out: Pair | None):
+        self.left_out = left_out
+
+    def __call__(self, maps: Maps, points: Tensor, weights: Tensor | None = None) -> Tensor | None:
+        """Return ``weights (K, P)``, by default the same for all points, less what does not count."""
+        if self.left_out is None:
+            return weights
+        fixed, moving = (1 - one.at(by, points)[:, 0] for one, by in zip(self.left_out, maps, strict=True))
+        here = (fixed * moving).clamp(min=LEAST)
+        return here if weights is None else here * weights
+
+
+def _found(
+    frame: Frame,
+    fixed: Tensor,
+    moving: Tensor,
+    rotations: int,
+    mean: Tensor | None,
+    better: Callable[..., tuple[Maps, Tensor]],
+    counted: _Counted,
+) -> Pose:
+    """Return the pose; ``better`` is `improve`."""
+    device = fixed.device
     search, coarse, middle, fine = (
         Pair(frame.volume(fixed, count), frame.volume(moving, count)) for count in (SEARCH, COARSE, MIDDLE, FINE)
     )
     maps = _rigid_maps(search, coarse, rotations, SEARCHED, KEPT)
-    maps, _ = _distinct(*improve(middle, maps, ball(MIDDLE, device), STEPS[1]), 2)
     local, points = locally_normalised(middle), ball(MIDDLE, device)
-    maps, scores = _distinct(*improve(local, maps, points, DECIDING), 2)
+    maps, _ = _distinct(*better(middle, maps, points, STEPS[1], weights=counted(maps, points)), 2)
+    maps, scores = _distinct(*better(local, maps, points, DECIDING, weights=counted(maps, points)), 2)
     best = maps.chosen(torch.tensor([0]))
     for _ in range(TRUSTING):
-        best, _ = improve(local, best, points, DECIDING, weights=trust(local, best, points))
+        best, _ = better(local, best, points, DECIDING, weights=counted(best, points, trust(local, best, points)))
     if mean is not None:
         best = best.after(_turn_upright(mean, middle, best, rotations) @ filling(mean, frame.shape))
     local, points = locally_normalised(fine), ball(FINE, device)
-    best, _ = improve(local, best, points, STEPS[2], weights=trust(local, best, points))
+    best, _ = better(local, best, points, STEPS[2], weights=counted(best, points, trust(local, best, points)))
     to_fixed, to_moving = (frame.voxels(one)[0] for one in best)
     return Pose(to_fixed, to_moving, float(scores[0]), float(scores[1]) if len(scores) > 1 else -1.0)
 

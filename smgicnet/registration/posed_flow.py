@@ -74,6 +74,11 @@ class PosedFlow:
         return found
 
 
+def straight(to_fixed: Tensor, to_moving: Tensor) -> PosedFlow:
+    """Return a global map alone, by way of a frame from whose voxels matrices ``(4, 4)`` lead to either image."""
+    return PosedFlow(torch.zeros(1, 3, 2, 2, 2), to_fixed, to_moving)
+
+
 def integrated(velocity: Tensor) -> Tensor:
     """Return the displacement of ``exp(v)``, ``(1, 3, D, H, W)`` as the velocity is, by scaling and squaring.
 

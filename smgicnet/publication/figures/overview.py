@@ -18,6 +18,7 @@ from smgicnet.publication.figures.page import DOUBLE_COLUMN_MM, MM
 PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
 TITLES = ("Fixed", "Moving, as it lies", "Warped", "|Fixed − moving|", "|Fixed − warped|")
 MARGIN_MM = 8.0
+OUTLINE = "#ffb000"  # of a brain that was stripped
 
 
 @dataclass(frozen=True)
@@ -28,22 +29,31 @@ class Shown:
     ----------
     volume : the scan in RAS axes, ``(X, Y, Z)``
     low, high : the intensities that are shown black and white
+    brain : the mask ``(X, Y, Z)`` of a brain that was stripped, in RAS axes; None for an image that is one
     """
 
     volume: Volume
     low: float
     high: float
+    brain: Volume | None = None
 
     def at(self, points: np.ndarray) -> np.ndarray:
         """Return what is seen at points ``(..., 3)`` in RAS mm, from 0 to 1."""
         return scale_intensity(sample(self.volume, points, fill=self.low), self.low, self.high)
+
+    def inside(self, points: np.ndarray) -> np.ndarray:
+        """Return how much of what is seen at points ``(..., 3)`` in RAS mm is compared, from 0 to 1."""
+        if self.brain is None:
+            return np.ones(points.shape[:-1], np.float32)
+        return sample(Volume(self.brain.data.astype(np.float32), self.brain.affine), points)
 
 
 def overview_figure(fixed: Shown, moving: Shown, displacement: Volume, box: np.ndarray) -> Figure:
     """Rows are the planes through the middle of the fixed brain, columns are in ``TITLES``.
 
     ``displacement (X, Y, Z, 3)`` in RAS mm brings the fixed scan's points to the moving one's, ``box (3, 2)`` has the
-    first and the last voxel of the fixed brain. Anterior and superior are up, the subject's left is on the left.
+    first and the last voxel of the fixed brain. Anterior and superior are up, the subject's left is on the left. A head
+    is shown as it came, with the outline of its brain, and the differences are those of the brains.
     """
     volume = fixed.volume
     middle = box.mean(axis=1).round().astype(int)
@@ -65,8 +75,10 @@ def overview_figure(fixed: Shown, moving: Shown, displacement: Volume, box: np.n
             bottom -= tall
             spans = [middle[a : a + 1] if a == axis else np.arange(low[a], high[a] + 1) for a in range(3)]
             points = apply_affine(volume.affine, np.stack(np.meshgrid(*spans, indexing="ij"), axis=-1).squeeze(axis))
-            images = [fixed.at(points), moving.at(points), moving.at(apply_field(displacement, points))]
-            images += [np.abs(images[0] - images[1]), np.abs(images[0] - images[2])]
+            led = apply_field(displacement, points)
+            images = [fixed.at(points), moving.at(points), moving.at(led)]
+            brains = [fixed.inside(points), moving.inside(points), moving.inside(led)]
+            images += [np.abs(brains[0] * images[0] - brains[n] * images[n]) for n in (1, 2)]
             for column, (image, label) in enumerate(zip(images, TITLES)):
                 left = side + column * (panel + gap)
                 box_mm = (left / DOUBLE_COLUMN_MM, bottom / height, panel / DOUBLE_COLUMN_MM, tall / height)
@@ -74,6 +86,8 @@ def overview_figure(fixed: Shown, moving: Shown, displacement: Volume, box: np.n
                 aspect = volume.spacing[across[name][1]] / volume.spacing[across[name][0]]
                 colours = "gray" if column < 3 else DIFFERENCE_COLOURS
                 panel_axes.imshow(image.T, origin="lower", cmap=colours, vmin=0, vmax=1, aspect=aspect)
+                if column < len(brains) and np.ptp(brains[column]):
+                    panel_axes.contour(brains[column].T, [0.5], colors=OUTLINE, linewidths=0.4)
                 panel_axes.set(xticks=[], yticks=[])
                 panel_axes.spines[:].set_visible(False)
                 if column == 0:

@@ -1,0 +1,168 @@
+"""Registration from Python: nothing is written unless it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from nibabel.affines import apply_affine
+
+from smgicnet.commands.registering import Registered, Settings, register_scans
+from smgicnet.core.errors import InputError
+from smgicnet.core.files import require_writable
+from smgicnet.core.shipped import DEFAULT, find_weights
+from smgicnet.imaging.displacements import apply_field, write_itk
+from smgicnet.imaging.foreground import background_level
+from smgicnet.imaging.images import Scan, Volume, as_nifti, read_scan, scan_of
+from smgicnet.imaging.itk_files import write_itk_affine, write_itk_composite
+from smgicnet.imaging.resampling import INTERPOLATIONS, OF_LABELS, interpolated
+from smgicnet.imaging.templates import find_template
+from smgicnet.methods.weights import weights_content, weights_of
+
+if TYPE_CHECKING:
+    from nibabel.nifti1 import Nifti1Image
+    from nibabel.spatialimages import SpatialImage
+
+ROWS = 16  # of an image's first axis, that are interpolated at a time
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A map from the world of one image, RAS mm, to that of another, from which images are pulled.
+
+    Attributes
+    ----------
+    displacement : of the voxels of the first image, ``(X, Y, Z, 3)`` in RAS mm
+    matrix : ``(4, 4)``, its affine part, which holds beyond that grid; None for a map without one
+    """
+
+    displacement: Volume
+    matrix: np.ndarray | None
+
+    def points(self, points: np.ndarray) -> np.ndarray:
+        """Return where points ``(..., 3)`` of the first image lie in the other one, both in RAS mm."""
+        points = np.asarray(points, dtype=np.float64)
+        index = apply_affine(np.linalg.inv(self.displacement.affine), points)
+        size = np.array(self.displacement.data.shape[:3])
+        inside = ((index >= -0.5) & (index < size - 0.5)).all(axis=-1, keepdims=True)
+        beyond = points if self.matrix is None else apply_affine(self.matrix, points)
+        return np.where(inside, apply_field(self.displacement, points), beyond)
+
+    def apply(self, image: str | Path | SpatialImage, interpolation: str = "linear") -> Nifti1Image:
+        """Return an image of the second world on the grid of the first image.
+
+        ``interpolation`` is one of `smgicnet.imaging.resampling.INTERPOLATIONS`; ``nearest`` and ``label`` are for
+        label maps. Raises `InputError` for another one, and for an unusable image.
+        """
+        if interpolation not in INTERPOLATIONS:
+            raise InputError("interpolation", repr(interpolation), f"Give one of {', '.join(INTERPOLATIONS)}")
+        scan = _read(image, "image")
+        of_labels = interpolation in OF_LABELS
+        data = np.rint(scan.volume.data).astype(np.int32) if of_labels else scan.volume.data
+        fill = 0.0 if of_labels else background_level(data)
+        field, back = self.displacement, np.linalg.inv(scan.volume.affine)
+        found = np.empty(field.data.shape[:3], data.dtype)
+        for first in range(0, len(found), ROWS):
+            rows = field.data[first : first + ROWS]
+            voxels = np.indices(rows.shape[:3]).transpose(1, 2, 3, 0) + np.array([first, 0, 0])
+            places = apply_affine(field.affine, voxels) + rows
+            index = apply_affine(back, places).reshape(-1, 3).T
+            found[first : first + ROWS] = interpolated(data, index, interpolation, fill).reshape(rows.shape[:3])
+        return as_nifti(found, field.affine)
+
+    def save(self, path: str | Path) -> None:
+        """Write the map for ANTs: a field (``.nii.gz``), ITK's composite (``.h5``), or its affine part (``.mat``).
+
+        Raises `InputError` for another ending, and for the affine part of a map without one.
+        """
+        path = Path(path)
+        require_writable(path)
+        if path.name.endswith((".nii", ".nii.gz")):
+            write_itk(path, self.displacement.data, self.displacement.affine, fast=True)
+        elif path.suffix == ".h5":
+            write_itk_composite(path, self.displacement, self.matrix)
+        elif path.suffix == ".mat" and self.matrix is not None:
+            write_itk_affine(path, self.matrix)
+        else:
+            raise InputError(path, "a transform is not written so", "Let the name end in .nii.gz, .h5 or .mat")
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A pair that was registered.
+
+    Attributes
+    ----------
+    found : all that is known of it
+    """
+
+    found: Registered
+
+    @property
+    def transform(self) -> Transform:
+        """The map from the fixed to the moving image, by which images are pulled onto the fixed grid."""
+        return Transform(self.found.displacement, self.found.matrix)
+
+    @property
+    def inverse(self) -> Transform:
+        """The map from the moving to the fixed image."""
+        matrix = self.found.matrix
+        return Transform(self.found.inverse, None if matrix is None else np.linalg.inv(matrix))
+
+    @cached_property
+    def warped(self) -> Nifti1Image:
+        """The moving image, as it came, on the fixed image's grid."""
+        return as_nifti(self.found.warped(), self.found.displacement.affine)
+
+    @property
+    def jacobian(self) -> np.ndarray:
+        """The Jacobian determinant ``(X, Y, Z)`` on the fixed image's grid, above 1 where the moving one is larger."""
+        return self.found.change
+
+    @property
+    def doubt(self) -> str | None:
+        """Why the pose may be wrong; None where nothing speaks against it."""
+        return self.found.doubt
+
+    def picture(self) -> Any:
+        """Return a figure of matplotlib's with both images and the warped one in three planes."""
+        return self.found.picture()
+
+
+def register(
+    fixed: str | Path | SpatialImage,
+    moving: str | Path | SpatialImage,
+    *,
+    quality: str | None = None,
+    transform: str = "deformable",
+    skull_strip: str = "auto",
+    mask_fixed: str | Path | None = None,
+    mask_moving: str | Path | None = None,
+    weights: str | Path = DEFAULT,
+) -> Registration:
+    """Register two scans of heads or brains, in any orientation, spacing and pose.
+
+    Parameters
+    ----------
+    fixed, moving : files, or images of nibabel's; ``fixed`` may also be the name of a template, as ``"mni"``
+    quality : ``"fast"``, ``"default"`` or ``"best"``
+    transform : ``"rigid"``, ``"affine"`` or ``"deformable"``, where the registration ends
+    skull_strip : ``"auto"``, ``"deepbet"``, ``"bet"``, ``"synthstrip"`` or ``"none"``
+    mask_fixed, mask_moving : masks on the images' grids of what does not count, as lesions and cavities
+    weights : a weights file, or the name of weights that come with the package
+
+    Raises `smgicnet.core.errors.InputError` for what cannot be used, with what to do about it.
+    """
+    path = find_weights(weights)
+    masks = (mask_fixed and Path(mask_fixed), mask_moving and Path(mask_moving))
+    settings = Settings(quality=quality, transform=transform, skull_strip=skull_strip, left_out=masks)
+    stays = find_template(fixed).path if isinstance(fixed, str | Path) else fixed
+    scans = [_read(stays, "the fixed image"), _read(moving, "the moving image")]
+    return Registration(register_scans(scans, weights_of(weights_content(path), path), path, settings))
+
+
+def _read(image: str | Path | SpatialImage, name: str) -> Scan:
+    return read_scan(image) if isinstance(image, str | Path) else scan_of(image, name)

@@ -1,0 +1,164 @@
+"""Two scans registered in memory, for the command line and for Python alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from smgicnet.commands.inputs import Input, make_input
+from smgicnet.commands.native_fields import DEFORMABLE, NativeResult, Pair, pulled, register_pair, volume_change
+from smgicnet.config.qualities import DEFAULT_QUALITY, qualities
+from smgicnet.core.errors import InputError
+from smgicnet.imaging.field_formats import Geometry, header_geometry, written_geometry
+from smgicnet.imaging.images import Scan, Volume
+from smgicnet.methods.device import to_device
+from smgicnet.methods.weights import Weights
+from smgicnet.preparation.alignments import world_matrix
+from smgicnet.preparation.preprocessing import Prepared, prepare, to_canonical
+from smgicnet.publication.figures.overview import Shown, overview_figure
+
+FASTEST = "fast"  # the quality that is the network alone
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a pair is registered.
+
+    Attributes
+    ----------
+    quality : one of `smgicnet.config.qualities.qualities`; by default ``"default"``, or the network alone of a method
+        without a refinement
+    refine : iterations of instance optimisation on the network's grid, instead of the quality's
+    transform : one of `smgicnet.commands.native_fields.TRANSFORMS`, where the registration ends
+    skull_strip : one of `smgicnet.commands.inputs.STRIPPING`
+    left_out : masks, on the grids of the fixed and of the moving scan, of what does not count
+    form : which place a header that names two stands for, see `smgicnet.imaging.headers.open_image`
+    """
+
+    quality: str | None = None
+    refine: int | None = None
+    transform: str = DEFORMABLE
+    skull_strip: str = "auto"
+    left_out: tuple[Path | None, Path | None] = (None, None)
+    form: str | None = None
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What was found for a pair.
+
+    Attributes
+    ----------
+    inputs : the fixed and the moving scan, with their brains
+    pair : both brains on the network's grid
+    targets : where the displacements lie, the scans' own grids, or `writable_grid` of sheared ones
+    result : the displacements, and what they were made from
+    """
+
+    inputs: tuple[Input, Input]
+    pair: Pair
+    targets: tuple[Geometry, Geometry]
+    result: NativeResult
+
+    @property
+    def displacement(self) -> Volume:
+        """The displacement of the fixed scan's voxels to the moving scan, ``(X, Y, Z, 3)`` in RAS mm."""
+        return Volume(self.result.displacements[0], self.targets[0].affine)
+
+    @property
+    def inverse(self) -> Volume:
+        """The displacement of the moving scan's voxels to the fixed scan, ``(X, Y, Z, 3)`` in RAS mm."""
+        return Volume(self.result.displacements[1], self.targets[1].affine)
+
+    @cached_property
+    def change(self) -> np.ndarray:
+        """The Jacobian determinant of the displacement, ``(X, Y, Z)``."""
+        return volume_change(self.displacement)
+
+    @property
+    def matrix(self) -> np.ndarray | None:
+        """The affine part, ``(4, 4)`` from the fixed to the moving world, RAS mm; None of a method without one."""
+        pose = self.result.pose
+        return pose and world_matrix(pose.matrix.numpy(), self.pair.fixed.affine, self.pair.moving.affine)
+
+    @property
+    def doubt(self) -> str | None:
+        """Why the pose may be wrong; None where nothing speaks against it."""
+        doubt = self.result.pose and self.result.pose.doubt
+        return f"{doubt}: an image may be cut, or show something else" if doubt else None
+
+    def warped(self, volume: Volume | None = None) -> np.ndarray:
+        """Return an image of the moving person, by default the moving scan, on the fixed scan's grid."""
+        return pulled(volume or self.inputs[1].scan.volume, self.displacement)
+
+    def picture(self) -> Figure:
+        """Return both scans and the warped one in three planes, with their differences."""
+        shown = [_shown(*one) for one in zip(self.inputs, self.pair, strict=True)]
+        box = np.array(self.pair.fixed.report["bounding_box"])
+        return overview_figure(shown[0], shown[1], self.displacement, box)
+
+
+def register_scans(scans: Sequence[Scan], trained: Weights, path: Path, settings: Settings) -> Registered:
+    """Register the second of two scans to the first.
+
+    Parameters
+    ----------
+    trained : the weights, which were read from ``path``
+
+    Raises `InputError` for scans, masks or settings that cannot be used; nothing has been computed then, but for the
+    skull strip.
+    """
+    registering = refining(trained, path, settings)
+    targets = [written_geometry(header_geometry(scan.header)) for scan in scans]
+    fixed, moving = (
+        make_input(scan, settings.skull_strip, mask, settings.form)
+        for scan, mask in zip(scans, settings.left_out, strict=True)
+    )
+    pair = Pair(*(prepare(one.brain, None, trained.grid) for one in (fixed, moving)))
+    left_out = [_canonical(one) for one in (fixed, moving)]
+    method = to_device(trained.build(registering))
+    result = register_pair(method, pair, targets, left_out, settings.transform)
+    return Registered((fixed, moving), pair, (targets[0], targets[1]), result)
+
+
+def refining(trained: Weights, path: Path, settings: Settings) -> dict[str, Any]:
+    """Return the parts of the method's block that differ from those of its weights file.
+
+    Raises `InputError` for a quality or iterations that the method does not have.
+    """
+    quality, iterations = settings.quality, settings.refine
+    if iterations is not None and iterations < 0:
+        raise InputError("--refine", f"{iterations} iterations", "Give 0 or more")
+    if settings.transform != DEFORMABLE:
+        if iterations is None and quality is None:
+            return {}
+        beside = "quality" if iterations is None else "refinement"
+        raise InputError("--transform", f"a {settings.transform} one has no {beside}", f"Leave the {beside} out")
+    if "refinement" not in trained.block:
+        if iterations is None and quality in (None, FASTEST):
+            return {}
+        beside = "quality" if iterations is None else "refinement"
+        raise InputError(path, f"a {trained.block['type']} has no instance optimisation", f"Leave the {beside} out")
+    refinement = qualities()[quality or DEFAULT_QUALITY]
+    return {"refinement": refinement if iterations is None else {**refinement, "iterations": iterations}}
+
+
+def _canonical(one: Input) -> np.ndarray | None:
+    """Return what is left out of a scan in the axis order of `Prepared.native`."""
+    if one.left_out is None:
+        return None
+    return to_canonical(Volume(one.left_out.astype(np.uint8), one.scan.volume.affine)).data
+
+
+def _shown(one: Input, prepared: Prepared) -> Shown:
+    """Return a scan as it is shown: as it came, with the outline of a brain that was stripped."""
+    low, high = prepared.report["intensity_range"]
+    if one.mask is None:
+        return Shown(prepared.native, low, high)
+    return Shown(to_canonical(one.scan.volume), low, high, to_canonical(one.mask))
