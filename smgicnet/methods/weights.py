@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def write_weights(weights: Weights, path: str | Path, dtype: torch.dtype = torch
     """Write a weights file that `read_weights` reads, with floating point tensors as ``dtype``."""
     network = {name: _stored(tensor, dtype) for name, tensor in weights.network.items()}
     grid = {"shape": list(weights.grid.shape), "spacing": weights.grid.spacing}
-    block = asdict(replace(weights, network={}))["block"]  # a copy, as plain as it can be
+    block = json.loads(json.dumps(weights.block))  # the same bytes whatever the config's YAML shares by anchors
     save({"method": block, "stage": weights.stage, "grid": grid, "network": network}, path)
 
 

@@ -84,3 +84,13 @@ def test_weights_of_which_a_byte_is_another(tmp_path):
     torch.load(path, weights_only=True)
     with pytest.raises(InputError, match="not a weights file"):
         read_weights(path)
+
+
+def test_the_same_settings_are_the_same_bytes_whatever_a_config_shares(tmp_path):
+    """YAML's anchors make one object of what is written once; a file must not tell."""
+    shared = "".join(["ra", "w"])
+    blocks = {"one": {"a": [shared, shared], "b": shared}, "other": {"a": ["".join("raw"), "".join("raw")], "b": "raw"}}
+    for name, more in blocks.items():
+        weights = Weights({**block(), "more": more}, 4, Grid(SHAPE, 8.0), {"x": torch.zeros(3)})
+        write_weights(weights, tmp_path / f"{name}.pt")
+    assert (tmp_path / "one.pt").read_bytes() == (tmp_path / "other.pt").read_bytes()
