@@ -43,6 +43,22 @@ def _register(arguments: argparse.Namespace) -> None:
         print(f"{name.replace('_', ' ')}: {path}")
 
 
+def _bids(arguments: argparse.Namespace) -> int:
+    from smgicnet.commands.bids import run_app
+    from smgicnet.commands.registering import Settings
+
+    settings = Settings(
+        quality=arguments.quality,
+        transform=arguments.transform,
+        skull_strip=arguments.skull_strip,
+        form=arguments.header,
+    )
+    weights = find_weights(arguments.weights)
+    labels = arguments.participant_label
+    failed = run_app(arguments.bids_dir, arguments.out, arguments.level, arguments.to, settings, weights, labels)
+    return 1 if failed else 0
+
+
 def _apply(arguments: argparse.Namespace) -> None:
     from smgicnet.commands.apply import apply_transforms
 
@@ -154,6 +170,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 RUN: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "register": _register,
     "apply": _apply,
+    "bids": _bids,
     "convert": _convert,
     "score": _score,
     "train": _train,
@@ -169,8 +186,9 @@ RUN: dict[str, Callable[[argparse.Namespace], int | None]] = {
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit status.
 
-    It is 1 for problems that `check` or `verify` found, 2 for a problem that the user can mend and that is told in one
-    line, and 75 (`REQUEUE`) for a training that was asked to stop and goes on when it is started again.
+    It is 1 for problems that `check` or `verify` found and for images that `bids` could not register, 2 for a problem
+    that the user can mend and that is told in one line, and 75 (`REQUEUE`) for a training that was asked to stop and
+    goes on when it is started again.
     """
     keep_waiting_short()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

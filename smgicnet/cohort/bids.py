@@ -42,24 +42,24 @@ def read_bids(source: Mapping) -> pd.DataFrame:
         raise InputError(
             root, "the Python package ancpbids, which reads BIDS, is not installed", "pip install ancpbids"
         )
-    folders = _subject_folders(root)
+    folders = subject_folders(root)
     select = _entities(source["select"], f"{root}: source.select")
-    every = _find(root, {"suffix": "T1w"})
+    every = find_artifacts(root, {"suffix": "T1w"})
     select = _as_present(select, every, f"{root}: source.select")
-    images = _one_a_subject(_find(root, {"suffix": "T1w", **select}) if select else every, root)
+    images = _one_a_subject(find_artifacts(root, {"suffix": "T1w", **select}) if select else every, root)
     if not images:
         raise _without_images(root, select, every)
     without = [name for name in folders if name not in images]
     if without:
-        log.warning("%s: skipped without a T1w image: %s", root, _listed(without))
-    rows = [{"subject": name, "image": _path(image)} for name, image in images.items()]
+        log.warning("%s: skipped without a T1w image: %s", root, listed(without))
+    rows = [{"subject": name, "image": path_of(image)} for name, image in images.items()]
     table = pd.DataFrame(rows).assign(labels="", mask="")
     if source["derivatives"]:
         derivatives = Path(source["derivatives"])
         for column in ("labels", "mask"):
             if source[column]:
                 table[column] = _derived(derivatives, images, source[column], column)
-    _require_content([*table["image"], *table["labels"], *table["mask"]], root)
+    require_content([*table["image"], *table["labels"], *table["mask"]], root)
     return _with_splits(table, root / "participants.tsv")
 
 
@@ -68,12 +68,12 @@ def _without_images(root: Path, select: Mapping[str, str], every: list[Any]) -> 
     if not every or not select:
         remedy = "Name the files sub-01/anat/sub-01_T1w.nii.gz"
         return InputError(root, "no subject has a T1w image", remedy)
-    there = "; ".join(f"{name}: {_listed(_values(name, every)) or 'none'}" for name in select)
+    there = "; ".join(f"{name}: {listed(_values(name, every)) or 'none'}" for name in select)
     problem = f"no subject has a T1w image with {dict(select)}; there are {there}"
     return InputError(root, problem, "Correct source.select, values in quotes, as the files' names have them")
 
 
-def _subject_folders(root: Path) -> list[str]:
+def subject_folders(root: Path) -> list[str]:
     """Names of the ``sub-*`` folders of a BIDS dataset. Raises `InputError` for a folder that is none."""
     if not root.is_dir():
         raise InputError(root, "no such folder", "Give the root of a BIDS dataset")
@@ -111,7 +111,7 @@ def _load(root: Path, above: tuple[str, ...]) -> Any:
     return load_dataset(str(root), DatasetOptions(ignore_pickle_file=True), paths=files)
 
 
-def _find(root: Path, wanted: Mapping[str, Any], above: tuple[str, ...] = ("",)) -> list[Any]:
+def find_artifacts(root: Path, wanted: Mapping[str, Any], above: tuple[str, ...] = ("",)) -> list[Any]:
     """The artifacts with this suffix and these entities."""
     return _load(root, above).query(extension=IMAGE_ENDINGS, **wanted)
 
@@ -164,15 +164,15 @@ def can_be(text: str, number: int) -> bool:
 def _one_a_subject(artifacts: list[Any], root: Path) -> dict[str, Any]:
     """Subject with ``sub-`` to its one image, by name. Raises `InputError` for a second or a misplaced one."""
     images: dict[str, Any] = {}
-    for artifact in sorted(artifacts, key=_path):
+    for artifact in sorted(artifacts, key=path_of):
         subject = f"sub-{artifact.entities['sub']}" if "sub" in artifact.entities else "no subject"
-        relative = Path(_path(artifact)).relative_to(root)
+        relative = Path(path_of(artifact)).relative_to(root)
         if relative.parts[0] != subject:
             raise InputError(
-                _path(artifact), f"it is named as of {subject}", f"Rename it, or move it out of {relative.parts[0]}"
+                path_of(artifact), f"it is named as of {subject}", f"Rename it, or move it out of {relative.parts[0]}"
             )
         if subject in images:
-            both = f"{Path(_path(images[subject])).name} and {relative.name}"
+            both = f"{Path(path_of(images[subject])).name} and {relative.name}"
             raise InputError(
                 root, f"{subject} has several T1w images ({both})", 'Choose by source.select, such as {session: "01"}'
             )
@@ -187,9 +187,9 @@ def _derived(derivatives: Path, images: Mapping[str, Any], wanted: Mapping, colu
     where = f"{derivatives}: source.{column}"
     wanted = _entities(wanted, where)
     if not all(isinstance(value, str) for value in wanted.values()):
-        wanted = _as_present(wanted, _find(derivatives, {}, above=("", "*/")), where)
+        wanted = _as_present(wanted, find_artifacts(derivatives, {}, above=("", "*/")), where)
     found: dict[str, list[Any]] = {}
-    for artifact in _find(derivatives, wanted, above=("", "*/")):
+    for artifact in find_artifacts(derivatives, wanted, above=("", "*/")):
         found.setdefault(f"sub-{artifact.entities.get('sub')}", []).append(artifact)
     asked = {short for name, short in _short_names().items() if name in wanted}
     files = [_best(image, found.get(subject, []), asked, column) for subject, image in images.items()]
@@ -210,11 +210,11 @@ def _best(image: Any, candidates: list[Any], asked: set[str], column: str) -> st
     for candidate in candidates:
         further = {key: value for key, value in candidate.entities.items() if key not in asked}
         if further.items() <= own:
-            ranked.setdefault(len(further), []).append(_path(candidate))
+            ranked.setdefault(len(further), []).append(path_of(candidate))
     best = ranked[max(ranked)] if ranked else [""]
     if len(best) > 1:
         raise InputError(
-            _path(image), f"several files could be its {column} ({', '.join(best)})", f"Choose by source.{column}"
+            path_of(image), f"several files could be its {column} ({', '.join(best)})", f"Choose by source.{column}"
         )
     return best[0]
 
@@ -231,16 +231,16 @@ def _example(wanted: Mapping[str, str]) -> str:
     return f"sub-01/anat/{'_'.join(['sub-01', *parts, wanted.get('suffix', 'dseg')])}.nii.gz"
 
 
-def _path(artifact: Any) -> str:
+def path_of(artifact: Any) -> str:
     return str(Path(artifact.get_absolute_path()))
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more
 
 
-def _require_content(files: list[str], root: Path) -> None:
+def require_content(files: list[str], root: Path) -> None:
     """Raise `InputError` for links to nowhere: what git-annex leaves for content that has not been fetched."""
     absent = [file for file in files if file and not Path(file).exists()]
     if absent:
@@ -264,8 +264,8 @@ def _with_splits(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     unknown = sorted(set(people["participant_id"]) - set(table["subject"]))
     lacking = sorted(set(table["subject"]) - set(people["participant_id"]))
     if unknown:
-        log.warning("%s: rows without an image: %s", path, _listed(unknown))
+        log.warning("%s: rows without an image: %s", path, listed(unknown))
     if lacking:
-        log.warning("%s: subjects without a row, which are left out: %s", path, _listed(lacking))
+        log.warning("%s: subjects without a row, which are left out: %s", path, listed(lacking))
     splits = people.set_index("participant_id")["split"].replace(NO_VALUE, "")
     return table.assign(split=table["subject"].map(splits).fillna(""))

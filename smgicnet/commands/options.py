@@ -31,7 +31,7 @@ _of_weights = f"weights.pt of the last level, or the name of weights that come w
 _of_fields = f"of the displacement fields: one or more of {', '.join(FORMATS)}; itk by default"
 _of_h5 = "h5 is ITK's composite of the field and the affine map, and of the inverse; for rigid and affine none"
 _of_template = (
-    "the template that stays, instead of --fixed: mni (MNI152NLin6Asym, FSL's), MNI152NLin2009cAsym, or a file; the "
+    "the template that stays: mni (MNI152NLin6Asym, FSL's), MNI152NLin2009cAsym, or a file; the "
     "names of images on its grid say which"
 )
 _of_transform = (
@@ -125,6 +125,27 @@ def _add_apply(commands: Commands) -> None:
     )
     command.add_argument("--moving", type=Path, metavar="M.nii.gz", help=_of_moving)
     command.add_argument("--as", dest="meaning", choices=MEANINGS, help=_of_meaning)
+    _add_header(command)
+
+
+def _add_bids(commands: Commands) -> None:
+    command = commands.add_parser(
+        "bids",
+        help="a BIDS App: register every T1w image of a dataset to a template",
+        description="Register every T1w image of a BIDS dataset, of all sessions and runs, and write derivatives, a "
+        "page a subject and one of the group. What is done already stays; 1 where an image could not be registered.",
+    )
+    command.add_argument("bids_dir", type=Path, metavar="BIDS_DIR", help="the dataset's root")
+    command.add_argument("out", type=Path, metavar="OUT", help="a folder for the derivatives")
+    command.add_argument("level", choices=("participant", "group"), help="images, or the table and page of all")
+    command.add_argument("--to", default="mni", metavar="T", help=f"{_of_template}; or a subject of the dataset")
+    command.add_argument(
+        "--participant-label", action="extend", nargs="+", default=[], metavar="SUB", help="these alone, without sub-"
+    )
+    command.add_argument("--quality", choices=QUALITIES, metavar="Q", help=_of_quality)
+    command.add_argument("--transform", choices=TRANSFORMS, default="deformable", metavar="T", help=_of_transform)
+    command.add_argument("--skull-strip", choices=STRIPPING, default="auto", metavar="TOOL", help=_of_stripping)
+    command.add_argument("--weights", default=DEFAULT, metavar="W", help=_of_weights)
     _add_header(command)
 
 
@@ -266,6 +287,16 @@ def _add_header(command: argparse.ArgumentParser) -> None:
 
 
 _COMMANDS = (
-    *(_add_register, _add_apply, _add_convert, _add_score, _add_train, _add_train_tissues, _add_import, _add_export),
+    *(
+        _add_register,
+        _add_apply,
+        _add_bids,
+        _add_convert,
+        _add_score,
+        _add_train,
+        _add_train_tissues,
+        _add_import,
+        _add_export,
+    ),
     *(_add_check, _add_plan, _add_verify),
 )

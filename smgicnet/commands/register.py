@@ -174,31 +174,13 @@ def _write_images(found: Registered, files: dict[str, Path], also: dict[Path, Sc
 def _write_record(
     files: dict[str, Path], found: Registered, settings: Settings, facts: dict[str, Any], space: str
 ) -> None:
-    reports = [{**one.report, **source.record} for one, source in zip(found.pair, found.inputs, strict=True)]
-    write_record(
-        files["record"],
-        fixed=reports[0] | ({"space": space} if space else {}),
-        moving=reports[1],
-        header=settings.form or "agree",
-        transform=settings.transform,
-        **facts,
-        seconds=round(found.result.seconds, 3),
-        folded_percent=100 * float((found.change <= 0).mean()),
-        **({"velocity": flow_facts(found.result.flow)} if found.result.flow else {}),
-        **_pose_facts(found, files["overview"]),
-    )
-
-
-def _pose_facts(found: Registered, picture: Path) -> dict[str, Any]:
-    """Return what the record says of the global map, and warn where it is in doubt.
-
-    ``matrix`` leads from the fixed to the moving world, in RAS mm.
-    """
-    pose, matrix, doubt = found.result.pose, found.matrix, found.doubt
-    if pose is None or matrix is None:
-        return {}
-    if doubt:
-        doubt += f". Look at {picture}"
-        log.warning("The pose is in doubt: %s", doubt)
-    correlations = {"correlation": round(pose.score, 4), "runner_up": round(pose.runner_up, 4)}
-    return {"pose": {"matrix": matrix.tolist(), **correlations, "doubt": doubt}}
+    """Write the record, and warn where the pose is in doubt."""
+    of_pair = found.facts()
+    if space:
+        of_pair["fixed"]["space"] = space
+    if found.doubt:
+        of_pair["pose"]["doubt"] = f"{found.doubt}. Look at {files['overview']}"
+        log.warning("The pose is in doubt: %s", of_pair["pose"]["doubt"])
+    velocity = {"velocity": flow_facts(found.result.flow)} if found.result.flow else {}
+    settled = {"header": settings.form or "agree", "transform": settings.transform}
+    write_record(files["record"], **of_pair, **settled, **facts, **velocity)

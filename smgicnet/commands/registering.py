@@ -105,6 +105,17 @@ class Registered:
         """Return an image of the moving person, by default the moving scan, on the fixed scan's grid."""
         return pulled(volume or self.inputs[1].scan.volume, self.displacement)
 
+    def facts(self) -> dict[str, Any]:
+        """Return what a record says of the pair; ``matrix`` leads from the fixed to the moving world, RAS mm."""
+        fixed, moving = ({**one.report, **source.record} for one, source in zip(self.pair, self.inputs, strict=True))
+        found = {"fixed": fixed, "moving": moving, "seconds": round(self.result.seconds, 3)}
+        found["folded_percent"] = 100 * float((self.change <= 0).mean())
+        pose, matrix = self.result.pose, self.matrix
+        if pose is not None and matrix is not None:
+            correlations = {"correlation": round(pose.score, 4), "runner_up": round(pose.runner_up, 4)}
+            found["pose"] = {"matrix": matrix.tolist(), **correlations, "doubt": self.doubt}
+        return found
+
     def picture(self) -> Figure:
         """Return both scans and the warped one in three planes, with their differences."""
         shown = [_shown(*one) for one in zip(self.inputs, self.pair, strict=True)]

@@ -18,6 +18,8 @@ from smgicnet.publication.figures.page import DOUBLE_COLUMN_MM, MM
 PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
 TITLES = ("Fixed", "Moving, as it lies", "Warped", "|Fixed − moving|", "|Fixed − warped|")
 MARGIN_MM = 8.0
+GAP, TITLE, SIDE = 0.8, 5.0, 5.0  # between panels, above them and left of them, in mm of the page
+PANEL = (DOUBLE_COLUMN_MM - SIDE) / len(TITLES) - GAP  # the width of each
 OUTLINE = "#ffb000"  # of a brain that was stripped
 
 
@@ -48,6 +50,20 @@ class Shown:
         return sample(Volume(self.brain.data.astype(np.float32), self.brain.affine), points)
 
 
+def _left(column: int) -> float:
+    return SIDE + column * (PANEL + GAP)
+
+
+def column_places() -> tuple[float, float, float]:
+    """Return where CSS finds the columns of the fixed and the warped image, and how large it has to draw the picture.
+
+    They are percentages: two values of ``background-position`` and one of ``background-size``, for a box that shows one
+    column.
+    """
+    fixed, warped = (100 * _left(column) / (DOUBLE_COLUMN_MM - PANEL) for column in (0, 2))
+    return fixed, warped, 100 * DOUBLE_COLUMN_MM / PANEL
+
+
 def overview_figure(fixed: Shown, moving: Shown, displacement: Volume, box: np.ndarray) -> Figure:
     """Rows are the planes through the middle of the fixed brain, columns are in ``TITLES``.
 
@@ -62,15 +78,13 @@ def overview_figure(fixed: Shown, moving: Shown, displacement: Volume, box: np.n
     high = np.minimum(box[:, 1] + margin, np.array(volume.data.shape) - 1).astype(int)
     sizes = (high - low + 1) * volume.spacing
     across = {name: [a for a in range(3) if a != axis] for name, axis in PLANES.items()}
-    gap, title, side = 0.8, 5.0, 5.0
-    panel = (DOUBLE_COLUMN_MM - side) / len(TITLES) - gap
-    scale = panel / max(sizes[axes[0]] for axes in across.values())
+    scale = PANEL / max(sizes[axes[0]] for axes in across.values())
     heights = [sizes[axes[1]] * scale for axes in across.values()]
-    height = title + sum(heights) + gap * len(PLANES)
+    height = TITLE + sum(heights) + GAP * len(PLANES)
     with canvas():
         figure = Figure(figsize=(DOUBLE_COLUMN_MM * MM, height * MM), facecolor="white")
         FigureCanvasAgg(figure)
-        bottom = height - title
+        bottom = height - TITLE
         for (name, axis), tall in zip(PLANES.items(), heights):
             bottom -= tall
             spans = [middle[a : a + 1] if a == axis else np.arange(low[a], high[a] + 1) for a in range(3)]
@@ -80,8 +94,7 @@ def overview_figure(fixed: Shown, moving: Shown, displacement: Volume, box: np.n
             brains = [fixed.inside(points), moving.inside(points), moving.inside(led)]
             images += [np.abs(brains[0] * images[0] - brains[n] * images[n]) for n in (1, 2)]
             for column, (image, label) in enumerate(zip(images, TITLES)):
-                left = side + column * (panel + gap)
-                box_mm = (left / DOUBLE_COLUMN_MM, bottom / height, panel / DOUBLE_COLUMN_MM, tall / height)
+                box_mm = (_left(column) / DOUBLE_COLUMN_MM, bottom / height, PANEL / DOUBLE_COLUMN_MM, tall / height)
                 panel_axes = figure.add_axes(box_mm, facecolor="black")
                 aspect = volume.spacing[across[name][1]] / volume.spacing[across[name][0]]
                 colours = "gray" if column < 3 else DIFFERENCE_COLOURS
@@ -94,5 +107,5 @@ def overview_figure(fixed: Shown, moving: Shown, displacement: Volume, box: np.n
                     panel_axes.set_ylabel(name, labelpad=2)
                 if axis == PLANES["axial"]:
                     panel_axes.set_title(label, pad=2)
-            bottom -= gap
+            bottom -= GAP
     return figure

@@ -1,0 +1,232 @@
+"""A BIDS App: every T1w image of a dataset registered to a template, with derivatives by the standard's names."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from smgicnet import __version__
+from smgicnet.cohort.bids_images import BidsImage, bids_images, subjects_without
+from smgicnet.commands.registering import Registered, Settings, refining, register_scans
+from smgicnet.core.errors import InputError
+from smgicnet.core.files import require_distinct, require_room
+from smgicnet.core.provenance import contents_digest, write_record, write_text
+from smgicnet.imaging.images import Scan, Volume, read_scan, write_volume
+from smgicnet.imaging.itk_files import write_itk_affine, write_itk_composite
+from smgicnet.imaging.templates import TemplateFile, find_template
+from smgicnet.methods.weights import weights_content, weights_of
+from smgicnet.publication.figures.canvas import save
+from smgicnet.publication.report.bids_pages import Row, write_group_page, write_subject_page
+
+log = logging.getLogger(__name__)
+LEVELS = ("participant", "group")
+BIDS_VERSION = "1.10.0"
+SCREEN_DPI = 200
+IGNORED = "*.html\ngroup_*.tsv\nlogs/\n**/figures\n*_xfm.*\n"  # as of fMRIPrep: the standard has no transforms yet
+DONE, FAILED, MISSING = "registered", "failed", "not run"
+
+
+@dataclass(frozen=True)
+class App:
+    """What all images of a dataset share.
+
+    Attributes
+    ----------
+    root, out : the dataset, and the folder of the derivatives
+    template : what they are registered to; its space stands in the names
+    settings : how
+    weights : the weights file
+    """
+
+    root: Path
+    out: Path
+    template: TemplateFile
+    settings: Settings
+    weights: Path
+
+    def file(self, image: BidsImage, *more: str, suffix: str, ending: str) -> Path:
+        """Return the file of a derivative."""
+        return self.out / image.folder / image.name(*more, suffix=suffix, ending=ending)
+
+    def transform(self, image: BidsImage, ending: str = ".h5", *, inverse: bool = False) -> Path:
+        """Return the file of the transform, by which images are brought to the template or, ``inverse``, from it."""
+        ends = (self.template.space, "T1w") if inverse else ("T1w", self.template.space)
+        return self.file(image, f"from-{ends[0]}", f"to-{ends[1]}", "mode-image", suffix="xfm", ending=ending)
+
+    def record(self, image: BidsImage) -> Path:
+        """Return the record, which is written last: what has one is done."""
+        return self.transform(image, ".json")
+
+    def failure(self, image: BidsImage) -> Path:
+        """Return where it stands why an image could not be registered."""
+        return self.out / "logs" / f"{image.entities}.json"
+
+    def picture(self, image: BidsImage) -> Path:
+        """Return the picture for the reports."""
+        return self.out / image.subject / "figures" / image.name("desc-overview", suffix="T1w", ending=".png")
+
+
+def run_app(
+    root: Path,
+    out: Path,
+    level: str,
+    to: str,
+    settings: Settings,
+    weights: Path,
+    subjects: Sequence[str] = (),
+) -> int:
+    """Run one level of the app, and return how many images failed or, of the group, are not registered.
+
+    Parameters
+    ----------
+    level : ``participant`` registers images and writes a page a subject; ``group`` a table and a page of all
+    to : a template by name or file, or a subject of the dataset, whose first image is the template then
+    subjects : the only ones, with or without ``sub-``; by default all
+
+    An image whose record says that it was registered from the same files in the same way is left as it is. One that
+    cannot be registered is named, and the others go on. Raises `InputError` for a dataset or template that is unusable.
+    """
+    images = bids_images(root, subjects)
+    app = App(root, out, _template(root, to), settings, weights)
+    require_distinct([out], [root])
+    require_room(out, 0)
+    _describe(app)
+    if level == "group":
+        return _group(app, images)
+    trained = weights_of(weights_content(weights), weights)
+    refining(trained, weights, settings)
+    fixed = read_scan(app.template.path)
+    log.info("%d images of %d subjects, to %s", len(images), len({one.subject for one in images}), app.template.space)
+    failed = 0
+    for number, image in enumerate(images, start=1):
+        digest = _digest(app, image)
+        if _is_done(app, image, digest):
+            log.info("%d/%d %s: is there already", number, len(images), image.entities)
+            continue
+        try:
+            _register(app, image, fixed, trained, digest)
+            log.info("%d/%d %s: registered", number, len(images), image.entities)
+        except InputError as error:
+            failed += 1
+            write_text(app.failure(image), json.dumps({"error": str(error), "digest": digest}, indent=2) + "\n")
+            log.error("%d/%d %s: failed: %s", number, len(images), image.entities, error)
+    for subject in dict.fromkeys(image.subject for image in images):
+        rows = [_row(app, image) for image in images if image.subject == subject]
+        write_subject_page(out / f"{subject}.html", subject, app.template.space, rows)
+    for subject in [] if subjects else subjects_without(root, images):
+        log.warning("%s has no T1w image", subject)
+    return failed
+
+
+def _template(root: Path, to: str) -> TemplateFile:
+    """Return the template, with a name for its space of letters and digits, as BIDS wants it."""
+    folder = root / ("sub-" + to.removeprefix("sub-"))
+    if folder.is_dir():
+        return TemplateFile(bids_images(root, [to])[0].path, "sub" + "".join(filter(str.isalnum, folder.name[4:])))
+    found = find_template(to)
+    return replace(found, space=found.space or "".join(filter(str.isalnum, found.path.name.split(".")[0])))
+
+
+def _describe(app: App) -> None:
+    """Write what BIDS wants to know of the derivatives."""
+    description = {
+        "Name": f"Registration to {app.template.space}",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "smgicnet", "Version": __version__, "Description": _describe_settings(app)}],
+        "DatasetLinks": {"raw": app.root.resolve().as_uri()},
+    }
+    write_text(app.out / "dataset_description.json", json.dumps(description, indent=2) + "\n")
+    write_text(app.out / ".bidsignore", IGNORED)
+
+
+def _describe_settings(app: App) -> str:
+    quality = f", quality {app.settings.quality or 'default'}" if app.settings.transform == "deformable" else ""
+    return f"{app.settings.transform} registration{quality}, skull strip {app.settings.skull_strip}"
+
+
+def _digest(app: App, image: BidsImage) -> str:
+    """Return the digest of what a registration is made from."""
+    settings = json.dumps({**asdict(app.settings), "version": __version__, "space": app.template.space}, default=str)
+    files = (path.read_bytes() for path in (image.path, app.template.path, app.weights))
+    return contents_digest([*files, settings.encode()])
+
+
+def _is_done(app: App, image: BidsImage, digest: str) -> bool:
+    try:
+        done = json.loads(app.record(image).read_text(encoding="utf-8"))["digest"] == digest
+    except (OSError, ValueError, KeyError):
+        return False
+    return bool(done)
+
+
+def _register(app: App, image: BidsImage, fixed: Scan, trained: Any, digest: str) -> None:
+    """Register an image and write all that is made of it, the record last."""
+    found = register_scans([fixed, read_scan(image.path, app.settings.form)], trained, app.weights, app.settings)
+    app.record(image).unlink(missing_ok=True)
+    source = f"bids:raw:{image.path.relative_to(app.root).as_posix()}"
+    _write_transforms(app, image, found)
+    _write_images(app, image, found, source)
+    save(found.picture(), [app.picture(image)], dpi=SCREEN_DPI)
+    app.failure(image).unlink(missing_ok=True)
+    write_record(app.record(image), Sources=[source], digest=digest, **_asked(app), **found.facts())
+
+
+def _asked(app: App) -> dict[str, Any]:
+    return {"space": app.template.space, "settings": {key: str(value) for key, value in asdict(app.settings).items()}}
+
+
+def _write_transforms(app: App, image: BidsImage, found: Registered) -> None:
+    matrix = found.matrix
+    back = None if matrix is None else np.linalg.inv(matrix)
+    for displacement, linear, inverse in ((found.displacement, matrix, False), (found.inverse, back, True)):
+        if app.settings.transform == "deformable":
+            write_itk_composite(app.transform(image, inverse=inverse), displacement, linear)
+        elif linear is not None:
+            write_itk_affine(app.transform(image, ".mat", inverse=inverse), linear)
+
+
+def _write_images(app: App, image: BidsImage, found: Registered, source: str) -> None:
+    """Write the scan on the template's grid, the brain's mask on either grid, and what BIDS wants to know of them."""
+    moving = found.inputs[1]
+    mask = moving.mask or Volume(moving.scan.brain.astype(np.uint8), moving.scan.volume.affine)
+    there, space = found.displacement.affine, f"space-{app.template.space}"
+    in_template = found.warped(Volume(mask.data.astype(np.float32), mask.affine)) > 0.5
+    facts = {"Sources": [source]}
+    placed = {**facts, "SpatialReference": app.template.path.resolve().as_uri()}
+    results = (
+        ((space, "desc-preproc"), "T1w", found.warped(), there, {**placed, "SkullStripped": moving.mask is None}),
+        ((space, "desc-brain"), "mask", in_template.astype(np.uint8), there, {**placed, "Type": "Brain"}),
+        (("desc-brain",), "mask", mask.data, mask.affine, {**facts, "Type": "Brain"}),
+    )
+    for names, suffix, data, affine, told in results:
+        write_volume(app.file(image, *names, suffix=suffix, ending=".nii.gz"), data, affine, fast=True)
+        path = app.file(image, *names, suffix=suffix, ending=".json")
+        write_text(path, json.dumps(told, indent=2) + "\n")
+
+
+def _row(app: App, image: BidsImage) -> Row:
+    """Return what the pages say of an image."""
+    if app.record(image).is_file():
+        facts = json.loads(app.record(image).read_text(encoding="utf-8"))
+        return Row(image.entities, image.subject, DONE, "", facts, app.picture(image))
+    if app.failure(image).is_file():
+        error = json.loads(app.failure(image).read_text(encoding="utf-8"))["error"]
+        return Row(image.entities, image.subject, FAILED, error, {}, None)
+    return Row(image.entities, image.subject, MISSING, "", {}, None)
+
+
+def _group(app: App, images: Sequence[BidsImage]) -> int:
+    """Write the table and the page of all images; the number of those that are not registered."""
+    rows = [_row(app, image) for image in images]
+    without = subjects_without(app.root, images)
+    table, page = app.out / "group_registrations.tsv", app.out / "group.html"
+    write_group_page(page, table, app.template.space, rows, without)
+    log.info("%s, %s", page, table)
+    return sum(row.status != DONE for row in rows)
