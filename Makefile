@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-cluster test-conda test-reproducible bench lint browser screenshot env lock clean
+.PHONY: demo test pytest test-cluster test-conda test-reproducible bench lint browser screenshot env lock clean
 .DELETE_ON_ERROR:
 
 # without a GPU two networks at a time, of one thread each: the default profile has one at a time for the GPU's sake
@@ -26,7 +26,11 @@ demo: env  ## the default config from nothing to the tables, the figures and the
 	@echo
 	@echo "Open this page first: $(CURDIR)/results/embedded/report/index.html"
 
-test: env lint browser  ## every test and check
+test:  ## every test and check
+	$(MAKE) --no-print-directory --jobs 2 env browser
+	$(MAKE) --no-print-directory --jobs 2 lint pytest
+
+pytest: env browser
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 test-cluster: env  ## the workflow on a real Slurm of one node, and its faults; as root on Debian, writes /etc/slurm (docs/cluster.md)

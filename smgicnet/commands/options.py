@@ -29,7 +29,10 @@ _of_jacobian = (
 )
 _of_weights = f"weights.pt of the last level, or the name of weights that come with the package; by default {DEFAULT}"
 _of_fields = f"of the displacement fields: one or more of {', '.join(FORMATS)}; itk by default"
-_of_h5 = "h5 is ITK's composite of the field and the affine map, and of the inverse; for rigid and affine none"
+_of_h5 = (
+    "h5 is ITK's composite of the field and the affine map, and of the inverse, lta the affine part for FreeSurfer; "
+    "none by default for rigid and affine"
+)
 _of_template = (
     "the template that stays: mni (MNI152NLin6Asym, FSL's), MNI152NLin2009cAsym, or a file; the "
     "names of images on its grid say which"
@@ -94,7 +97,12 @@ def _add_register(commands: Commands) -> None:
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     command.add_argument("--transform", choices=TRANSFORMS, default="deformable", metavar="T", help=_of_transform)
     command.add_argument(
-        "--format", action="extend", nargs="+", choices=(*FORMATS, "h5"), metavar="F", help=f"{_of_fields}; {_of_h5}"
+        "--format",
+        action="extend",
+        nargs="+",
+        choices=(*FORMATS, "h5", "lta"),
+        metavar="F",
+        help=f"{_of_fields}; {_of_h5}",
     )
     command.add_argument("--jacobian", action="store_true", help=_of_jacobian)
     command.add_argument("--also", action="extend", nargs="+", default=[], type=Path, metavar="M2", help=_of_others)

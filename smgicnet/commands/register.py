@@ -19,6 +19,7 @@ from smgicnet.core.provenance import contents_digest, write_record
 from smgicnet.imaging.field_formats import fsl_matrix, header_geometry, learn2reg_name, write_field
 from smgicnet.imaging.images import Scan, read_scan, write_volume
 from smgicnet.imaging.itk_files import write_itk_affine, write_itk_composite
+from smgicnet.imaging.lta import write_lta
 from smgicnet.methods import METHODS
 from smgicnet.methods.contract import FlowMethod
 from smgicnet.methods.weights import Weights, weights_content, weights_of
@@ -28,6 +29,13 @@ log = logging.getLogger(__name__)
 SCREEN_DPI = 200  # of a picture that is looked at, and not printed
 LEAST = 1e-3  # the smallest determinant whose logarithm is taken
 COMPOSITE = "h5"  # the format of ITK's composite transforms
+LTA = "lta"  # that of FreeSurfer's linear ones
+_NO_IMAGES = {
+    "affine": "affine.mat",
+    "affine_lta": "affine.lta",
+    "transform": "transform.h5",
+    "inverse_transform": "inverse_transform.h5",
+}
 _ENDING = re.compile(r"(\.nii|\.mgz|\.mgh)(\.gz)?$")
 
 
@@ -53,8 +61,8 @@ def register_images(
         that were stripped, a picture, ``overview.png``, and ``registration.json``. For an image whose axes are sheared
         the grid is `smgicnet.imaging.affine_geometry.writable_grid`, which ITK can read.
     settings : how they are registered; by default as `Settings` says
-    formats : those of `smgicnet.imaging.field_formats.WRITERS`, and ``"h5"``, ITK's composite of field and affine map;
-        by default ``("itk",)``, and none for a transform that ends at a matrix
+    formats : those of `smgicnet.imaging.field_formats.WRITERS`; ``"h5"``, ITK's composite of field and affine map;
+        ``"lta"``, the affine part as FreeSurfer's; by default ``("itk",)``, none for a transform that ends at a matrix
     also : further images of the moving person, which are brought along
     jacobian : whether the determinant of the displacement is written too, ``jacobian.nii.gz``, on the fixed image's
         grid, and its natural logarithm, ``log_jacobian.nii.gz``, of at least `LEAST`
@@ -105,7 +113,11 @@ def _names(
     linear = settings.transform != DEFORMABLE
     names = ["warped", *(f"warped_{_ENDING.sub('', path.name)}" for path in also)]
     names += [name for one in formats for name in _field_names(one, pair)]
-    names += ["affine"] * (linear or bool(trained.block.get("pose", {}).get("rotations")))
+    with_affine = linear or bool(trained.block.get("pose", {}).get("rotations"))
+    if LTA in formats and not with_affine:
+        problem = f"the {trained.block['type']} of these weights finds no affine map apart"
+        raise InputError("--format lta", problem, "Leave lta out")
+    names += ["affine"] * with_affine
     names += ["velocity"] * (issubclass(kind, FlowMethod) and not linear)
     names += ["jacobian", "log_jacobian"] * jacobian
     if len(set(names)) < len(names):
@@ -115,25 +127,24 @@ def _names(
 
 def _result_files(out: Path, names: Sequence[str], space: str) -> dict[str, Path]:
     """Return the file of each result in the folder ``out``; images on a template's grid have its name."""
-    endings = {"affine": ".mat", "transform": ".h5", "inverse_transform": ".h5"}
     there = f"_space-{space}" if space else ""
     files = {}
     for name in names:
         lies = there if name.startswith(("warped", "jacobian", "log_jacobian", "fixed_mask")) else ""
-        files[name] = out / f"{name}{lies}{endings.get(name, '.nii.gz')}"
+        files[name] = out / _NO_IMAGES.get(name, f"{name}{lies}.nii.gz")
     return files | {"overview": out / "overview.png", "record": out / "registration.json"}
 
 
 def _field_names(kind: str, inputs: Sequence[Path]) -> list[str]:
     """Return the names of a pair's displacement and its inverse in one format; each format has its own.
 
-    ITK's is plain ``displacement``, its composite ``transform``. Learn2Reg's has the challenge's name and no inverse,
-    as a submission holds one field a pair.
+    ITK's is plain ``displacement``, its composite ``transform``; FreeSurfer's is the affine part alone. Learn2Reg's has
+    the challenge's name and no inverse, as a submission holds one field a pair.
     """
     if kind == "learn2reg":
         return [learn2reg_name(inputs[0], inputs[1]).removesuffix(".nii.gz")]
-    if kind == COMPOSITE:
-        return ["transform", "inverse_transform"]
+    if kind in (COMPOSITE, LTA):
+        return ["transform", "inverse_transform"] if kind == COMPOSITE else ["affine_lta"]
     suffix = "" if kind == "itk" else f"_{kind}"
     return [f"{name}{suffix}" for name in ("displacement", "inverse_displacement")]
 
@@ -148,6 +159,8 @@ def _write(found: Registered, files: dict[str, Path], formats: Sequence[str], pa
         for path, (displacement, linear, ends) in zip(paths, ways):
             if kind == COMPOSITE:
                 write_itk_composite(path, displacement, linear)
+            elif kind == LTA and linear is not None:
+                write_lta(path, linear, *ends)
             else:
                 write_field(kind, path, displacement.data, *ends)
     if "affine" in files and matrix is not None:

@@ -29,7 +29,8 @@ from smgicnet.imaging.field_formats import (
 from smgicnet.imaging.headers import open_image
 from smgicnet.imaging.images import Volume
 from smgicnet.imaging.itk_affine import LPS, read_itk_affine
-from smgicnet.imaging.transform_files import is_flirt, read_flirt, read_itk_composite, read_itk_text, read_lta, usable
+from smgicnet.imaging.lta import read_lta
+from smgicnet.imaging.transform_files import is_flirt, read_flirt, read_itk_composite, read_itk_text, usable
 
 log = logging.getLogger(__name__)
 Transform = Callable[[np.ndarray], np.ndarray]  # points (..., 3) in RAS mm to points, from fixed towards moving

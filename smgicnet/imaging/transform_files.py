@@ -1,9 +1,9 @@
-"""Transform files of other programs than images: ITK's text and HDF5, FLIRT's matrix, and FreeSurfer's LTA."""
+"""Transform files of other programs than images: ITK's text and HDF5, and FLIRT's matrix."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ _KIND = re.compile(r"(\w+?)_(?:double|float)_3_3")
 _TEXT = re.compile(r"^\s*(Transform|Parameters|FixedParameters)\s*:(.*)$", re.MULTILINE)
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 SINGULAR = 1e-6  # the smallest determinant of a matrix that is inverted
-_LTA_KINDS = (0, 1)  # from voxel to voxel, and from RAS to RAS
 
 
 def read_itk_text(path: Path) -> list[np.ndarray]:
@@ -187,54 +186,14 @@ def read_flirt(path: Path, fixed: Geometry, moving: Geometry) -> np.ndarray:
 
 def _rows_of(path: Path) -> np.ndarray | None:
     try:
-        rows = [_numbers(line) for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
+        rows = [numbers_of(line) for line in path.read_text(encoding="ascii").splitlines() if line.strip()]
     except (OSError, ValueError):
         return None
     whole = [len(row) for row in rows] == [4] * 4 and rows[3] == [0, 0, 0, 1]
     return np.array(rows) if whole else None
 
 
-def read_lta(path: Path) -> np.ndarray:
-    """Read FreeSurfer's linear transform from its ``src`` to its ``dst`` volume.
-
-    Returns the matrix ``(4, 4)`` from the world of ``dst`` to that of ``src``, scanner RAS mm, by which the moving
-    image, ``src``, is pulled onto the fixed one. Raises `InputError` for another file, for several transforms, and for
-    one between other coordinates than voxels or RAS.
-    """
-    try:
-        lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise InputError(path, f"not an LTA ({error})", AS_FIELD) from error
-    values = {key.strip(): value.strip() for key, sign, value in (line.partition("=") for line in lines) if sign}
-    kind, count = (values.get(key, "") for key in ("type", "nxforms"))
-    if count != "1" or kind not in map(str, _LTA_KINDS):
-        problem = f"it holds {count or 'no'} transforms, of type {kind or 'unknown'}; one of type 0 or 1 is read"
-        raise InputError(path, problem, "Convert it: `lta_convert --inlta THIS --outlta OUT --ltavox2vox`")
-    rows = [numbers for line in lines if len(numbers := _numbers(line)) == 4 and "=" not in line]
-    matrix = usable(path, np.array(rows[:4]).reshape(-1, 4)) if len(rows) == 4 else None
-    if matrix is None:
-        raise InputError(path, "it does not hold a matrix of four rows", AS_FIELD)
-    if kind == "0":
-        src, dst = _volumes(path, lines)
-        matrix = dst @ matrix @ np.linalg.inv(src)
-    return np.linalg.inv(matrix)
-
-
-def _volumes(path: Path, lines: list[str]) -> Iterator[np.ndarray]:
-    """Return the affines of an LTA's ``src`` and ``dst`` volumes, from voxels to scanner RAS mm."""
-    starts = [lines.index(f"{name} volume info") if f"{name} volume info" in lines else -1 for name in ("src", "dst")]
-    for start in starts:
-        said = {
-            key.strip(): _numbers(value) for key, _, value in (line.partition("=") for line in lines[start + 1 :][:8])
-        }
-        sizes = [len(said.get(key, ())) for key in ("valid", "volume", "voxelsize", "xras", "yras", "zras", "cras")]
-        if start < 0 or sizes != [1, 3, 3, 3, 3, 3, 3] or said["valid"] != [1]:
-            raise InputError(path, "it does not say where the voxels of its volumes lie", "Write it again")
-        axes = np.array([said["xras"], said["yras"], said["zras"]]).T * said["voxelsize"]
-        yield usable(path, from_matvec(axes, np.array(said["cras"]) - axes @ said["volume"] / 2))
-
-
-def _numbers(text: str) -> list[float]:
+def numbers_of(text: str) -> list[float]:
     """Return the numbers of a line of nothing else."""
     words = text.split()
     return [float(word) for word in words] if all(re.fullmatch(_NUMBER, word) for word in words) else []

@@ -81,6 +81,17 @@ def test_a_registration_ends_at_a_matrix(scans, tmp_path, kind):
     assert np.abs(theirs - ours)[inside].max() < 1e-3 * theirs.max()
 
 
+def test_freesurfers_matrix_is_read_back_and_does_the_same(scans, tmp_path):
+    run(scans, tmp_path, "brain", "moved-brain", "--transform", "affine", "--format", "lta")
+    given = ["-t", tmp_path / "affine.lta", "--to", scans / "brain.nii.gz", "--out", tmp_path / "applied.nii.gz"]
+    assert cli.main(["apply", str(scans / "moved-brain.nii.gz"), *map(str, given)]) == 0
+    one, other = (read_image(tmp_path / f"{name}.nii.gz").data for name in ("warped", "applied"))
+    np.testing.assert_allclose(one, other, atol=1e-2 * other.max())
+    lines = dict(line.split(" = ", 1) for line in (tmp_path / "affine.lta").read_text().splitlines() if " = " in line)
+    middle = apply_affine(real_brain().affine, np.array(real_brain().data.shape) / 2)
+    np.testing.assert_allclose([float(one) for one in lines["cras  "].split()], middle)  # of dst, the last: fixed
+
+
 def test_a_linear_map_has_no_quality(scans, tmp_path, capsys):
     run(scans, tmp_path, "brain", "moved-brain", "--transform", "rigid", "--quality", "best", status=2)
     assert "a rigid one has no quality" in capsys.readouterr().err

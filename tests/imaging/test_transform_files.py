@@ -10,8 +10,9 @@ from nibabel.affines import apply_affine
 
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.field_formats import read_geometry
+from smgicnet.imaging.lta import read_lta, write_lta
 from smgicnet.imaging.transform_chain import displacement_of, read_transforms
-from smgicnet.imaging.transform_files import read_itk_composite, read_itk_text, read_lta
+from smgicnet.imaging.transform_files import read_itk_composite, read_itk_text
 from tests.support.grids import PAIRS, affine, make_pair, save
 
 ants = pytest.importorskip("ants", reason="antspyx is not installed")
@@ -195,3 +196,29 @@ def test_composites_of_other_kinds_and_broken_fields_are_refused(tmp_path):
             group["TransformParameters"], group["TransformFixedParameters"] = parameters, fixed
         with pytest.raises(InputError, match=problem):
             read_itk_composite(path)
+
+
+@pytest.mark.parametrize("case", PAIRS)
+def test_an_lta_that_is_written_says_what_freesurfers_says(tmp_path, case):
+    """The same places of both volumes as the text above, and the same matrix."""
+    pair = make_pair(case, tmp_path)
+    grids = [read_geometry(path) for path in pair.files]
+    matrix = affine((1.1, 0.9, 1), (1, 1, 1), 20)
+    write_lta(tmp_path / "ours.lta", matrix, *grids)
+    np.testing.assert_allclose(read_lta(tmp_path / "ours.lta"), matrix, atol=1e-9)
+    (tmp_path / "theirs.lta").write_text(lta_of(1, np.linalg.inv(matrix), pair.files[1], pair.files[0]))
+    ours, theirs = (numbers(tmp_path / f"{name}.lta") for name in ("ours", "theirs"))
+    assert ours.keys() == theirs.keys()
+    for key in theirs:
+        np.testing.assert_allclose(ours[key], theirs[key], atol=1e-4, err_msg=str(key))
+
+
+def numbers(path):
+    """What an LTA says, by the volume that it says it of."""
+    found, of = {}, ""
+    for line in path.read_text().splitlines():
+        of = line.split()[0] if line.endswith("volume info") else of
+        key, sign, value = (one.strip() for one in line.split("#")[0].partition("="))
+        if sign and key not in ("filename", "created by", "subject", "fscale", "mean", "sigma"):
+            found[of, key] = [float(word) for word in value.split()]
+    return found
