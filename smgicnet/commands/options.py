@@ -57,7 +57,7 @@ _of_meaning = (
 _of_landmarks = "points of {}, for the target registration error: a CSV with x,y,z in RAS mm, or Slicer's .fcsv"
 _of_transforms = (
     "in the order of antsApplyTransforms: an ITK or FSL warp, ITK's .mat, .txt, .tfm or composite .h5, FLIRT's .mat, "
-    "FreeSurfer's .lta; [FILE.mat,1] is the inverse of an affine"
+    "FreeSurfer's .lta, nitransforms' .x5; [FILE.mat,1] is the inverse of an affine"
 )
 _of_interpolation = (
     "linear, by default; cubic; lanczos; for label maps nearest, or label, the label with the largest share of the "

@@ -31,6 +31,7 @@ from smgicnet.imaging.images import Volume
 from smgicnet.imaging.itk_affine import LPS, read_itk_affine
 from smgicnet.imaging.lta import read_lta
 from smgicnet.imaging.transform_files import is_flirt, read_flirt, read_itk_composite, read_itk_text, usable
+from smgicnet.imaging.x5 import read_x5
 
 log = logging.getLogger(__name__)
 Transform = Callable[[np.ndarray], np.ndarray]  # points (..., 3) in RAS mm to points, from fixed towards moving
@@ -74,7 +75,8 @@ def read_transforms(
     """Read each transform by what its file is.
 
     A file holds ITK's affine (``.mat``, ``.txt``, ``.tfm``), composite (``.h5``) or field, FSL's warp, FLIRT's matrix
-    (``.mat``, alone), or FreeSurfer's ``.lta``. ``[FILE,1]`` is the inverse of one without a field.
+    (``.mat``, alone), FreeSurfer's ``.lta``, or nitransforms' ``.x5``. ``[FILE,1]`` is the inverse of one without a
+    field.
 
     Parameters
     ----------
@@ -118,6 +120,8 @@ def _read_parts(
         return read_itk_composite(path)
     if name.endswith(".lta"):
         return [read_lta(path)]
+    if name.endswith(".x5"):
+        return read_x5(path)
     if name.endswith(".mat"):
         if not is_flirt(path):
             return [read_affine(path)]
@@ -126,7 +130,7 @@ def _read_parts(
             raise InputError(path, problem, "Convert it to ITK's first: `c3d_affine_tool -ref F -src M THIS -fsl2ras`")
         return [read_flirt(path, _known(path, fixed), _known(path, moving))]
     remedy = _CONVERTERS.get(path.suffix.lower(), AS_FIELD)
-    raise InputError(path, "neither a field (.nii.gz) nor a transform (.mat, .txt, .tfm, .h5, .lta)", remedy)
+    raise InputError(path, "neither a field (.nii.gz) nor a transform (.mat, .txt, .tfm, .h5, .lta, .x5)", remedy)
 
 
 def _known(path: Path, moving: Geometry | None) -> Geometry:
