@@ -12,7 +12,7 @@ import torch
 
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import Scan, Volume
-from smgicnet.preparation.brain_extraction import extract_brain, is_stripped
+from smgicnet.preparation.brain_extraction import LARGEST_ML, PLAUSIBLE_ML, extract_brain, is_stripped
 from smgicnet.preparation.left_out import filled, read_left_out
 
 STRIPPING = ("auto", "deepbet", "bet", "synthstrip", "none")
@@ -20,6 +20,10 @@ _REMEDY = (
     "Install deepbet (`pip install connected-components-3d fastremap fill-voids`, then `pip install --no-deps "
     "deepbet`), name another tool with --skull-strip, or strip the skull, for instance with `mri_synthstrip -i HEAD "
     "-o BRAIN.nii.gz`; where it is a brain all the same, say --stripped"
+)
+_OTHERWISE = (
+    "Look at where its header says that it lies, name another tool with --skull-strip, or strip the skull by hand and "
+    "say --stripped"
 )
 
 
@@ -70,6 +74,10 @@ def _stripped(scan: Scan, tool: str) -> Input:
     if tool == "deepbet" and importlib.util.find_spec("deepbet") is None:
         raise InputError(scan.path, "it seems to have its skull, and deepbet, which strips it, is not here", _REMEDY)
     extraction = extract_brain(scan, tool, threads=torch.get_num_threads())
+    found = extraction.record["brain_ml"]
+    if not PLAUSIBLE_ML[0] < found < LARGEST_ML:
+        problem = f"{tool} finds {found:.0f} ml of brain in it, which no brain has: it expects a head that is upright"
+        raise InputError(scan.path, problem, _OTHERWISE)
     return Input(
         scan, replace(scan, volume=extraction.image), extraction.mask, record={"skull_strip": extraction.record}
     )

@@ -13,6 +13,7 @@ from smgicnet import cli
 from smgicnet.cohort.phantom import make_phantom
 from smgicnet.imaging.displacements import apply_field, grid_points, read_itk
 from smgicnet.imaging.images import Volume, read_image, write_volume
+from smgicnet.preparation import brain_extraction
 from smgicnet.preparation.preprocessing import resample
 from tests.support.heads import distances, real_brain
 from tests.support.phantoms import phantom_config
@@ -62,6 +63,14 @@ def test_without_deepbet_a_head_is_refused_with_what_to_do(scans, tmp_path, caps
     for word in ("head.nii.gz: it seems to have its skull", "Install deepbet", "--skull-strip", "--stripped"):
         assert word in said
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_a_strip_that_cannot_be_right_is_refused(scans, tmp_path, capsys, monkeypatch):
+    """As that of a head which is turned by 60 degrees against its header, of which deepbet leaves 6 litres."""
+    monkeypatch.setitem(brain_extraction.MASKS, "bet", lambda volume, *_: np.ones(volume.data.shape, bool))
+    run(scans, tmp_path, "head", "moved-head", "--skull-strip", "bet", status=2)
+    assert re.search(r"head.nii.gz: bet finds \d{4,} ml of brain in it, which no brain has", capsys.readouterr().err)
+    assert not (tmp_path / "registration.json").exists()
 
 
 @pytest.mark.parametrize("kind", ["rigid", "affine"])
