@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from smgicnet.cohort.bids import find_artifacts, listed, path_of, require_content, subject_folders
+from smgicnet.cohort.bids import find_artifacts, listed, path_of, subject_folders
 from smgicnet.core.errors import InputError
 
 SUFFIX = "T1w"
@@ -38,7 +38,7 @@ def bids_images(root: Path, subjects: Sequence[str] = ()) -> list[BidsImage]:
     """Return the T1w images of a dataset, by name; ``subjects``, with or without ``sub-``, are the only ones.
 
     Raises `InputError` for what is no BIDS dataset, for named subjects that there are not or that have no image, where
-    no subject has one, and for links to content that is not there.
+    no subject has one, and for names that are of another subject, of a derivative, or of two files.
     """
     folders = subject_folders(root)
     wanted = ["sub-" + name.removeprefix("sub-") for name in subjects] or folders
@@ -50,12 +50,25 @@ def bids_images(root: Path, subjects: Sequence[str] = ()) -> list[BidsImage]:
         relative = path.relative_to(root)
         if relative.parts[0] in wanted:
             entities = path.name.split(".")[0].removesuffix(f"_{SUFFIX}")
-            found.append(BidsImage(path, relative.parent, relative.parts[0], entities))
+            image = BidsImage(path, relative.parent, relative.parts[0], entities)
+            _check_name(image, found)
+            found.append(image)
     without = [name for name in wanted if name not in {one.subject for one in found}]
     if without and (subjects or not found):
         raise InputError(root, f"no T1w image of {listed(without)}", "Name the files sub-01/anat/sub-01_T1w.nii.gz")
-    require_content([str(one.path) for one in found], root)
     return found
+
+
+def _check_name(image: BidsImage, others: Sequence[BidsImage]) -> None:
+    """Raise `InputError` for an image after which no derivative could be named."""
+    parts = image.entities.split("_")
+    if parts[0] != image.subject:
+        raise InputError(image.path, f"it is named as of {parts[0]}", f"Rename it, or move it out of {image.subject}")
+    derived = [part for part in parts if part.startswith(("space-", "desc-", "from-", "to-"))]
+    if derived:
+        raise InputError(image.path, f"{derived[0]} in its name is of a derivative", "Give the dataset of the scans")
+    if image.entities in {one.entities for one in others}:
+        raise InputError(image.path, "another file has the same name but for its ending", "Remove one of them")
 
 
 def subjects_without(root: Path, images: Sequence[BidsImage]) -> list[str]:

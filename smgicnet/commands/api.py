@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from nibabel.affines import apply_affine
 
+from smgicnet.commands.apply import Target
 from smgicnet.commands.registering import Registered, Settings, register_scans
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import require_writable
 from smgicnet.core.shipped import DEFAULT, find_weights
-from smgicnet.imaging.displacements import apply_field, write_itk
+from smgicnet.imaging.displacements import apply_field, grid_points, write_itk
+from smgicnet.imaging.field_formats import Geometry
 from smgicnet.imaging.foreground import background_level
-from smgicnet.imaging.images import Scan, Volume, as_nifti, read_scan, scan_of
+from smgicnet.imaging.images import Scan, Volume, as_nifti, label_scan_of, read_label_scan, read_scan, scan_of
 from smgicnet.imaging.itk_files import write_itk_affine, write_itk_composite
-from smgicnet.imaging.resampling import INTERPOLATIONS, OF_LABELS, interpolated
+from smgicnet.imaging.resampling import INTERPOLATIONS, OF_LABELS
 from smgicnet.imaging.templates import find_template
 from smgicnet.methods.weights import weights_content, weights_of
 
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from nibabel.spatialimages import SpatialImage
 
 NOTEBOOK_DPI = 130
-ROWS = 16  # of an image's first axis, that are interpolated at a time
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,19 +67,18 @@ class Transform:
         """
         if interpolation not in INTERPOLATIONS:
             raise InputError("interpolation", repr(interpolation), f"Give one of {', '.join(INTERPOLATIONS)}")
-        scan = _read(image, "image")
-        of_labels = interpolation in OF_LABELS
-        data = np.rint(scan.volume.data).astype(np.int32) if of_labels else scan.volume.data
-        fill = 0.0 if of_labels else background_level(data)
-        field, back = self.displacement, np.linalg.inv(scan.volume.affine)
-        found = np.empty(field.data.shape[:3], data.dtype)
-        for first in range(0, len(found), ROWS):
-            rows = field.data[first : first + ROWS]
-            voxels = np.indices(rows.shape[:3]).transpose(1, 2, 3, 0) + np.array([first, 0, 0])
-            places = apply_affine(field.affine, voxels) + rows
-            index = apply_affine(back, places).reshape(-1, 3).T
-            found[first : first + ROWS] = interpolated(data, index, interpolation, fill).reshape(rows.shape[:3])
-        return as_nifti(found, field.affine)
+        if interpolation in OF_LABELS:
+            from_file = isinstance(image, str | Path)
+            volume = (read_label_scan(image) if from_file else label_scan_of(image, "the image")).volume
+            fill = 0.0
+        else:
+            volume = _read(image, "the image").volume
+            fill = background_level(volume.data)
+        field = self.displacement
+        places = grid_points(field.data.shape[:3], field.affine) + field.data
+        grid = Geometry(Path("the fixed image"), field.data.shape[:3], field.affine, field.spacing)
+        target = Target(grid, places.reshape(-1, 3))
+        return as_nifti(target.pulled(volume.data, volume.affine, interpolation, fill), field.affine)
 
     def save(self, path: str | Path) -> None:
         """Write the map for ANTs: a field (``.nii.gz``), ITK's composite (``.h5``), or its affine part (``.mat``).
@@ -91,7 +91,9 @@ class Transform:
             write_itk(path, self.displacement.data, self.displacement.affine, fast=True)
         elif path.suffix == ".h5":
             write_itk_composite(path, self.displacement, self.matrix)
-        elif path.suffix == ".mat" and self.matrix is not None:
+        elif path.suffix == ".mat":
+            if self.matrix is None:
+                raise InputError(path, "this map has no affine part", "Let the name end in .nii.gz or .h5")
             write_itk_affine(path, self.matrix)
         else:
             raise InputError(path, "a transform is not written so", "Let the name end in .nii.gz, .h5 or .mat")

@@ -12,15 +12,19 @@ from typing import Any
 import numpy as np
 
 from smgicnet import __version__
+from smgicnet.cohort.bids import require_content
 from smgicnet.cohort.bids_images import BidsImage, bids_images, subjects_without
+from smgicnet.commands.inputs import Input, make_input
 from smgicnet.commands.registering import Registered, Settings, refining, register_scans
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import require_distinct, require_room
 from smgicnet.core.provenance import contents_digest, write_record, write_text
-from smgicnet.imaging.images import Scan, Volume, read_scan, write_volume
+from smgicnet.imaging.images import Volume, read_scan, write_volume
 from smgicnet.imaging.itk_files import write_itk_affine, write_itk_composite
+from smgicnet.imaging.templates import FILES as TEMPLATES
 from smgicnet.imaging.templates import TemplateFile, find_template
 from smgicnet.methods.weights import weights_content, weights_of
+from smgicnet.preparation.brain_extraction import is_stripped
 from smgicnet.publication.figures.canvas import save
 from smgicnet.publication.report.bids_pages import Row, write_group_page, write_subject_page
 
@@ -29,6 +33,8 @@ LEVELS = ("participant", "group")
 BIDS_VERSION = "1.10.0"
 SCREEN_DPI = 200
 IGNORED = "*.html\ngroup_*.tsv\nlogs/\n**/figures\n*_xfm.*\n"  # as of fMRIPrep: the standard has no transforms yet
+DEFAULT_TEMPLATE = "mni"
+DESCRIPTION = "dataset_description.json"
 DONE, FAILED, MISSING = "registered", "failed", "not run"
 
 
@@ -76,7 +82,7 @@ def run_app(
     root: Path,
     out: Path,
     level: str,
-    to: str,
+    to: str | None,
     settings: Settings,
     weights: Path,
     subjects: Sequence[str] = (),
@@ -86,36 +92,46 @@ def run_app(
     Parameters
     ----------
     level : ``participant`` registers images and writes a page a subject; ``group`` a table and a page of all
-    to : a template by name or file, or a subject of the dataset, whose first image is the template then
+    to : a template by name or file, or a subject of the dataset, whose first image is the template then; by default
+        that of the derivatives which are there, or else `DEFAULT_TEMPLATE`
     subjects : the only ones, with or without ``sub-``; by default all
 
     An image whose record says that it was registered from the same files in the same way is left as it is. One that
     cannot be registered is named, and the others go on. Raises `InputError` for a dataset or template that is unusable.
     """
     images = bids_images(root, subjects)
+    to = to or str(_earlier(out).get("to", DEFAULT_TEMPLATE))
     app = App(root, out, _template(root, to), settings, weights)
     require_distinct([out], [root])
-    require_room(out, 0)
-    _describe(app)
+    _require_own(app)
     if level == "group":
         return _group(app, images)
     trained = weights_of(weights_content(weights), weights)
     refining(trained, weights, settings)
-    fixed = read_scan(app.template.path)
+    scan = read_scan(app.template.path, settings.form)
+    named = app.template.space in TEMPLATES  # those are brains
+    fixed = Input(scan, scan) if named else make_input(scan, settings.skull_strip)
+    require_room(out, 0)
+    _describe(app, to)
     log.info("%d images of %d subjects, to %s", len(images), len({one.subject for one in images}), app.template.space)
     failed = 0
     for number, image in enumerate(images, start=1):
-        digest = _digest(app, image)
-        if _is_done(app, image, digest):
-            log.info("%d/%d %s: is there already", number, len(images), image.entities)
-            continue
+        at = f"{number}/{len(images)} {image.entities}"
         try:
+            require_content([str(image.path)], root)
+            digest = _digest(app, image)
+            if _is_done(app, image, digest):
+                log.info("%s: is there already", at)
+                continue
+            app.record(image).unlink(missing_ok=True)  # until it is done again
             _register(app, image, fixed, trained, digest)
-            log.info("%d/%d %s: registered", number, len(images), image.entities)
-        except InputError as error:
+            log.info("%s: registered", at)
+        except Exception as error:  # the others go on, whatever it was
             failed += 1
-            write_text(app.failure(image), json.dumps({"error": str(error), "digest": digest}, indent=2) + "\n")
-            log.error("%d/%d %s: failed: %s", number, len(images), image.entities, error)
+            app.record(image).unlink(missing_ok=True)
+            told = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            write_text(app.failure(image), json.dumps({"error": told}, indent=2) + "\n")
+            log.error("%s: failed: %s", at, told, exc_info=not isinstance(error, InputError))
     for subject in dict.fromkeys(image.subject for image in images):
         rows = [_row(app, image) for image in images if image.subject == subject]
         write_subject_page(out / f"{subject}.html", subject, app.template.space, rows)
@@ -130,11 +146,31 @@ def _template(root: Path, to: str) -> TemplateFile:
     if folder.is_dir():
         return TemplateFile(bids_images(root, [to])[0].path, "sub" + "".join(filter(str.isalnum, folder.name[4:])))
     found = find_template(to)
-    return replace(found, space=found.space or "".join(filter(str.isalnum, found.path.name.split(".")[0])))
+    space = found.space or "".join(filter(str.isalnum, found.path.name.split(".")[0]))
+    if space in ("", "T1w"):
+        raise InputError(found.path, f"its name gives the space the name {space!r}", "Rename the file after its space")
+    return replace(found, space=space)
 
 
-def _describe(app: App) -> None:
-    """Write what BIDS wants to know of the derivatives."""
+def _earlier(out: Path) -> dict[str, Any]:
+    """Return what an earlier run left of itself in the folder of the derivatives, empty without one."""
+    path = out / "logs" / "run.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _require_own(app: App) -> None:
+    """Raise `InputError` for a folder with the derivatives of another tool, or of another template."""
+    earlier = _earlier(app.out)
+    if (app.out / DESCRIPTION).is_file() and not earlier:
+        raise InputError(app.out, "it holds a dataset of another tool", "Give another folder")
+    if earlier and earlier["space"] != app.template.space:
+        problem = f"it holds registrations to {earlier['space']}, and these are to {app.template.space}"
+        raise InputError(app.out, problem, "Give another folder for each template")
+
+
+def _describe(app: App, to: str) -> None:
+    """Write what BIDS wants to know of the derivatives, and what the next run does."""
+    write_text(app.out / "logs" / "run.json", json.dumps({"to": to, "space": app.template.space}, indent=2) + "\n")
     description = {
         "Name": f"Registration to {app.template.space}",
         "BIDSVersion": BIDS_VERSION,
@@ -142,7 +178,7 @@ def _describe(app: App) -> None:
         "GeneratedBy": [{"Name": "smgicnet", "Version": __version__, "Description": _describe_settings(app)}],
         "DatasetLinks": {"raw": app.root.resolve().as_uri()},
     }
-    write_text(app.out / "dataset_description.json", json.dumps(description, indent=2) + "\n")
+    write_text(app.out / DESCRIPTION, json.dumps(description, indent=2) + "\n")
     write_text(app.out / ".bidsignore", IGNORED)
 
 
@@ -166,10 +202,9 @@ def _is_done(app: App, image: BidsImage, digest: str) -> bool:
     return bool(done)
 
 
-def _register(app: App, image: BidsImage, fixed: Scan, trained: Any, digest: str) -> None:
+def _register(app: App, image: BidsImage, fixed: Input, trained: Any, digest: str) -> None:
     """Register an image and write all that is made of it, the record last."""
     found = register_scans([fixed, read_scan(image.path, app.settings.form)], trained, app.weights, app.settings)
-    app.record(image).unlink(missing_ok=True)
     source = f"bids:raw:{image.path.relative_to(app.root).as_posix()}"
     _write_transforms(app, image, found)
     _write_images(app, image, found, source)
@@ -186,6 +221,8 @@ def _write_transforms(app: App, image: BidsImage, found: Registered) -> None:
     matrix = found.matrix
     back = None if matrix is None else np.linalg.inv(matrix)
     for displacement, linear, inverse in ((found.displacement, matrix, False), (found.inverse, back, True)):
+        for ending in (".h5", ".mat"):  # of other settings
+            app.transform(image, ending, inverse=inverse).unlink(missing_ok=True)
         if app.settings.transform == "deformable":
             write_itk_composite(app.transform(image, inverse=inverse), displacement, linear)
         elif linear is not None:
@@ -195,16 +232,18 @@ def _write_transforms(app: App, image: BidsImage, found: Registered) -> None:
 def _write_images(app: App, image: BidsImage, found: Registered, source: str) -> None:
     """Write the scan on the template's grid, the brain's mask on either grid, and what BIDS wants to know of them."""
     moving = found.inputs[1]
-    mask = moving.mask or Volume(moving.scan.brain.astype(np.uint8), moving.scan.volume.affine)
+    stripped = is_stripped(moving.scan.volume, moving.scan.brain)
     there, space = found.displacement.affine, f"space-{app.template.space}"
-    in_template = found.warped(Volume(mask.data.astype(np.float32), mask.affine)) > 0.5
     facts = {"Sources": [source]}
     placed = {**facts, "SpatialReference": app.template.path.resolve().as_uri()}
-    results = (
-        ((space, "desc-preproc"), "T1w", found.warped(), there, {**placed, "SkullStripped": moving.mask is None}),
-        ((space, "desc-brain"), "mask", in_template.astype(np.uint8), there, {**placed, "Type": "Brain"}),
-        (("desc-brain",), "mask", mask.data, mask.affine, {**facts, "Type": "Brain"}),
-    )
+    results: list[tuple[tuple[str, ...], str, np.ndarray, np.ndarray, dict[str, Any]]] = [
+        ((space, "desc-preproc"), "T1w", found.warped(), there, {**placed, "SkullStripped": stripped})
+    ]
+    if moving.mask or stripped:  # of a head that was taken as it is nobody knows
+        mask = moving.mask or Volume(moving.scan.brain.astype(np.uint8), moving.scan.volume.affine)
+        inside = found.warped(Volume(mask.data.astype(np.float32), mask.affine)) > 0.5
+        results.append(((space, "desc-brain"), "mask", inside.astype(np.uint8), there, {**placed, "Type": "Brain"}))
+        results.append((("desc-brain",), "mask", mask.data, mask.affine, {**facts, "Type": "Brain"}))
     for names, suffix, data, affine, told in results:
         write_volume(app.file(image, *names, suffix=suffix, ending=".nii.gz"), data, affine, fast=True)
         path = app.file(image, *names, suffix=suffix, ending=".json")

@@ -47,19 +47,23 @@ class Input:
     record: dict[str, Any] = field(default_factory=dict)
 
 
-def make_input(scan: Scan, strip: str = "auto", left_out: Path | None = None, form: str | None = None) -> Input:
+def make_input(
+    given: Scan | Input, strip: str = "auto", left_out: Path | None = None, form: str | None = None
+) -> Input:
     """Return a scan and its brain.
 
     Parameters
     ----------
+    given : the scan, or with its brain, if that is known
     strip : one of `STRIPPING`: ``auto`` strips what is no brain yet, by deepbet; ``none`` takes a scan as it is
     left_out : a mask on the scan's grid of what does not count
     form : that of `smgicnet.imaging.headers.open_image`, for the mask
 
     Raises `InputError` for an unusable mask, and where the skull can or could not be stripped.
     """
-    found = Input(scan, scan)
-    if strip not in ("auto", "none") or (strip == "auto" and not is_stripped(scan.volume, scan.brain)):
+    scan, found = (given.scan, given) if isinstance(given, Input) else (given, Input(given, given))
+    wanted = strip not in ("auto", "none") or (strip == "auto" and not is_stripped(scan.volume, scan.brain))
+    if wanted and found is not given:
         found = _stripped(scan, "deepbet" if strip == "auto" else strip)
     if left_out is None:
         return found

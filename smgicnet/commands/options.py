@@ -8,62 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from smgicnet import __version__
+from smgicnet.commands import wording
 from smgicnet.core.shipped import DEFAULT
 from smgicnet.imaging.headers import MEANINGS
 from smgicnet.imaging.placement import FORMS
 
-FORMATS = ("itk", "fsl", "learn2reg")
 STRIPPING = ("auto", "deepbet", "bet", "synthstrip", "none")
 TRANSFORMS = ("rigid", "affine", "deformable")
 INTERPOLATIONS = ("linear", "cubic", "lanczos", "nearest", "label")
 QUALITIES = ("fast", "default", "best")
-_of_quality = (
-    "how exact, and how long, for two brains at 1 mm; Dice is of four pairs of people of which greedy has 0.752 in 170 "
-    "CPU seconds (docs/registration.md): fast, the network alone (0.61, 10 CPU seconds in all); default, refined on "
-    "this pair with images of 2 and 1 mm (0.771, 50); best, with a velocity of 1 mm too (0.774, 130)"
-)
-_of_refining = "iterations on this pair on the network's grid, before those on finer images; by default the quality's"
-_of_jacobian = (
-    "write the Jacobian determinant on the fixed image's grid too, and its logarithm: above 1 (0) where the moving "
-    "brain is the larger one, and shrinks to fit the fixed one; below where it is the smaller one, and grows"
-)
-_of_weights = f"weights.pt of the last level, or the name of weights that come with the package; by default {DEFAULT}"
-_of_fields = f"of the displacement fields: one or more of {', '.join(FORMATS)}; itk by default"
-_of_h5 = (
-    "h5 is ITK's composite of the field and the affine map, and of the inverse, lta the affine part for FreeSurfer; "
-    "none by default for rigid and affine"
-)
-_of_template = (
-    "the template that stays: mni (MNI152NLin6Asym, FSL's), MNI152NLin2009cAsym, or a file; the "
-    "names of images on its grid say which"
-)
-_of_transform = (
-    "where the registration ends: rigid, affine (12 parameters) or deformable, by default; affine.mat has the matrix"
-)
-_of_others = "further images of the moving person in the same place (T2, maps), which are brought along: warped_NAME"
-_of_mask = (
-    "a mask on the {} image's grid of what does not count, as a lesion or a cavity: 1 there, which is the opposite of "
-    "ANTs' -x"
-)
-_of_stripping = (
-    "what strips heads: auto, by default, looks at each image and gives heads to deepbet; deepbet, bet (FSL) and "
-    "synthstrip (FreeSurfer) strip both; none takes both as they are"
-)
-_of_header = "where an image lies whose NIfTI header names two places; without it such an image is refused"
-_of_meaning = (
-    "what the vectors of a field are that does not say it itself: lps and ras in mm (ITK; NiftyReg, older SynthMorph), "
-    "FSL's relative or absolute mm, voxels (Learn2Reg)"
-)
-_of_landmarks = "points of {}, for the target registration error: a CSV with x,y,z in RAS mm, or Slicer's .fcsv"
-_of_transforms = (
-    "in the order of antsApplyTransforms: an ITK or FSL warp, ITK's .mat, .txt, .tfm or composite .h5, FLIRT's .mat, "
-    "FreeSurfer's .lta, nitransforms' .x5; [FILE.mat,1] is the inverse of an affine"
-)
-_of_interpolation = (
-    "linear, by default; cubic; lanczos; for label maps nearest, or label, the label with the largest share of the "
-    "voxels around"
-)
-_of_moving = "the image that a transform of FSL or Learn2Reg was made for; by default the first image among the inputs"
 
 
 Commands = Any  # argparse's own type of subparsers is private
@@ -89,27 +42,31 @@ def _add_register(commands: Commands) -> None:
     )
     stays = command.add_mutually_exclusive_group(required=True)
     stays.add_argument("--fixed", type=Path, metavar="F.nii.gz", help="the image that stays")
-    stays.add_argument("--to", metavar="T", help=_of_template)
+    stays.add_argument("--to", metavar="T", help=wording.OF_TEMPLATE)
     command.add_argument("--moving", type=Path, required=True, metavar="M.nii.gz", help="the image that is warped")
-    command.add_argument("--weights", default=DEFAULT, metavar="W", help=_of_weights)
-    command.add_argument("--quality", choices=QUALITIES, metavar="Q", help=_of_quality)
-    command.add_argument("--refine", type=int, metavar="N", help=_of_refining)
+    command.add_argument("--weights", default=DEFAULT, metavar="W", help=wording.OF_WEIGHTS)
+    command.add_argument("--quality", choices=QUALITIES, metavar="Q", help=wording.OF_QUALITY)
+    command.add_argument("--refine", type=int, metavar="N", help=wording.OF_REFINING)
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    command.add_argument("--transform", choices=TRANSFORMS, default="deformable", metavar="T", help=_of_transform)
+    command.add_argument(
+        "--transform", choices=TRANSFORMS, default="deformable", metavar="T", help=wording.OF_TRANSFORM
+    )
     command.add_argument(
         "--format",
         action="extend",
         nargs="+",
-        choices=(*FORMATS, "h5", "lta"),
+        choices=(*wording.FORMATS, "h5", "lta"),
         metavar="F",
-        help=f"{_of_fields}; {_of_h5}",
+        help=f"{wording.OF_FIELDS}; {wording.OF_H5}",
     )
-    command.add_argument("--jacobian", action="store_true", help=_of_jacobian)
-    command.add_argument("--also", action="extend", nargs="+", default=[], type=Path, metavar="M2", help=_of_others)
+    command.add_argument("--jacobian", action="store_true", help=wording.OF_JACOBIAN)
+    command.add_argument(
+        "--also", action="extend", nargs="+", default=[], type=Path, metavar="M2", help=wording.OF_OTHERS
+    )
     for end in ("fixed", "moving"):
-        command.add_argument(f"--mask-{end}", type=Path, metavar="L.nii.gz", help=_of_mask.format(end))
+        command.add_argument(f"--mask-{end}", type=Path, metavar="L.nii.gz", help=wording.OF_MASK.format(end))
     strip = command.add_mutually_exclusive_group()
-    strip.add_argument("--skull-strip", choices=STRIPPING, default="auto", metavar="TOOL", help=_of_stripping)
+    strip.add_argument("--skull-strip", choices=STRIPPING, default="auto", metavar="TOOL", help=wording.OF_STRIPPING)
     strip.add_argument("--stripped", action="store_true", help="both are brains, even where one looks like a head")
     _add_header(command)
 
@@ -124,15 +81,15 @@ def _add_apply(commands: Commands) -> None:
     )
     command.add_argument("input", nargs="+", type=Path, metavar="INPUT", help="images of one volume or more, or points")
     command.add_argument(
-        "-t", "--transform", action="extend", nargs="+", required=True, metavar="T", help=_of_transforms
+        "-t", "--transform", action="extend", nargs="+", required=True, metavar="T", help=wording.OF_TRANSFORMS
     )
     command.add_argument("--to", type=Path, required=True, metavar="F.nii.gz", help="the fixed image: its grid counts")
     command.add_argument("--out", type=Path, required=True, metavar="OUT", help="the result, or a folder for several")
     command.add_argument(
-        "-n", "--interpolation", choices=INTERPOLATIONS, default="linear", metavar="K", help=_of_interpolation
+        "-n", "--interpolation", choices=INTERPOLATIONS, default="linear", metavar="K", help=wording.OF_INTERPOLATION
     )
-    command.add_argument("--moving", type=Path, metavar="M.nii.gz", help=_of_moving)
-    command.add_argument("--as", dest="meaning", choices=MEANINGS, help=_of_meaning)
+    command.add_argument("--moving", type=Path, metavar="M.nii.gz", help=wording.OF_MOVING)
+    command.add_argument("--as", dest="meaning", choices=MEANINGS, help=wording.OF_MEANING)
     _add_header(command)
 
 
@@ -146,14 +103,18 @@ def _add_bids(commands: Commands) -> None:
     command.add_argument("bids_dir", type=Path, metavar="BIDS_DIR", help="the dataset's root")
     command.add_argument("out", type=Path, metavar="OUT", help="a folder for the derivatives")
     command.add_argument("level", choices=("participant", "group"), help="images, or the table and page of all")
-    command.add_argument("--to", default="mni", metavar="T", help=f"{_of_template}; or a subject of the dataset")
+    command.add_argument(
+        "--to", metavar="T", help=f"{wording.OF_TEMPLATE}; or a subject of the dataset; by default mni"
+    )
     command.add_argument(
         "--participant-label", action="extend", nargs="+", default=[], metavar="SUB", help="these alone, without sub-"
     )
-    command.add_argument("--quality", choices=QUALITIES, metavar="Q", help=_of_quality)
-    command.add_argument("--transform", choices=TRANSFORMS, default="deformable", metavar="T", help=_of_transform)
-    command.add_argument("--skull-strip", choices=STRIPPING, default="auto", metavar="TOOL", help=_of_stripping)
-    command.add_argument("--weights", default=DEFAULT, metavar="W", help=_of_weights)
+    command.add_argument("--quality", choices=QUALITIES, metavar="Q", help=wording.OF_QUALITY)
+    command.add_argument(
+        "--transform", choices=TRANSFORMS, default="deformable", metavar="T", help=wording.OF_TRANSFORM
+    )
+    command.add_argument("--skull-strip", choices=STRIPPING, default="auto", metavar="TOOL", help=wording.OF_STRIPPING)
+    command.add_argument("--weights", default=DEFAULT, metavar="W", help=wording.OF_WEIGHTS)
     _add_header(command)
 
 
@@ -168,8 +129,8 @@ def _add_convert(commands: Commands) -> None:
     command.add_argument(
         "--from", dest="read_as", choices=("itk", "fsl"), help="the tool it is from, by default as it says"
     )
-    command.add_argument("--as", dest="meaning", choices=MEANINGS, help=_of_meaning)
-    command.add_argument("--to", dest="write_as", choices=FORMATS, required=True, help="the tool it is for")
+    command.add_argument("--as", dest="meaning", choices=MEANINGS, help=wording.OF_MEANING)
+    command.add_argument("--to", dest="write_as", choices=wording.FORMATS, required=True, help="the tool it is for")
     command.add_argument("--fixed", type=Path, required=True, metavar="F.nii.gz", help="the image that stays")
     command.add_argument("--moving", type=Path, required=True, metavar="M.nii.gz", help="the image that is warped")
     kind = command.add_mutually_exclusive_group()
@@ -188,17 +149,17 @@ def _add_score(commands: Commands) -> None:
         "--fixed-labels", type=Path, required=True, metavar="A.nii.gz", help="labels of the fixed image"
     )
     command.add_argument("--moving-labels", type=Path, required=True, metavar="B.nii.gz", help="those that are warped")
-    command.add_argument("--transform", action="extend", nargs="+", default=[], metavar="T", help=_of_transforms)
+    command.add_argument("--transform", action="extend", nargs="+", default=[], metavar="T", help=wording.OF_TRANSFORMS)
     command.add_argument(
         "--moving", type=Path, metavar="M.nii.gz", help="the image of FSL's warp, if B has another grid"
     )
     for end, of in (("fixed", "A"), ("moving", "B")):
-        command.add_argument(f"--{end}-landmarks", type=Path, metavar="L.csv", help=_of_landmarks.format(of))
+        command.add_argument(f"--{end}-landmarks", type=Path, metavar="L.csv", help=wording.OF_LANDMARKS.format(of))
     command.add_argument(
         "--protocol", default="freesurfer", help="freesurfer (the default), a2009s, aparc.DKT, seg35, or a table"
     )
     command.add_argument("--out", type=Path, metavar="SCORES.csv", help="write them too: a row a metric and ROI")
-    command.add_argument("--as", dest="meaning", choices=MEANINGS, help=_of_meaning)
+    command.add_argument("--as", dest="meaning", choices=MEANINGS, help=wording.OF_MEANING)
     _add_header(command)
 
 
@@ -291,7 +252,7 @@ def _add_verify(commands: Commands) -> None:
 
 
 def _add_header(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--header", choices=FORMS, help=_of_header)
+    command.add_argument("--header", choices=FORMS, help=wording.OF_HEADER)
 
 
 _COMMANDS = (

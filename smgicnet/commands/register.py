@@ -10,13 +10,21 @@ from typing import Any
 
 import numpy as np
 
+from smgicnet.commands.inputs import Input
 from smgicnet.commands.native_fields import DEFORMABLE
 from smgicnet.commands.registering import Registered, Settings, refining, register_scans
 from smgicnet.commands.saved_flow import flow_facts, write_flow
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import require_distinct, require_room
 from smgicnet.core.provenance import contents_digest, write_record
-from smgicnet.imaging.field_formats import fsl_matrix, header_geometry, learn2reg_name, write_field
+from smgicnet.imaging.field_formats import (
+    Geometry,
+    fsl_matrix,
+    header_geometry,
+    learn2reg_name,
+    write_field,
+    written_geometry,
+)
 from smgicnet.imaging.images import Scan, read_scan, write_volume
 from smgicnet.imaging.itk_files import write_itk_affine, write_itk_composite
 from smgicnet.imaging.lta import write_lta
@@ -36,6 +44,10 @@ _NO_IMAGES = {
     "transform": "transform.h5",
     "inverse_transform": "inverse_transform.h5",
 }
+_ALWAYS_NAMED = (  # alike in every folder
+    *("displacement", "inverse_displacement", "displacement_fsl", "inverse_displacement_fsl", "velocity"),
+    *("jacobian", "log_jacobian", *_NO_IMAGES),
+)
 _ENDING = re.compile(r"(\.nii|\.mgz|\.mgh)(\.gz)?$")
 
 
@@ -82,11 +94,12 @@ def register_images(
     require_distinct(files.values(), [*inputs, weights])
     scans = [read_scan(path, settings.form) for path in (fixed_path, moving_path)]
     others = [read_scan(path, settings.form) for path in also]
-    if "fsl" in formats:
-        for scan in scans:
-            fsl_matrix(header_geometry(scan.header))
+    _require_formats(formats, [header_geometry(scan.header) for scan in scans])
     require_room(out, 0)
-    found = register_scans(scans, trained, weights, settings)
+    pair = [Input(scans[0], scans[0]) if space else scans[0], scans[1]]  # the package's templates are brains
+    found = register_scans(pair, trained, weights, settings)
+    for name in {*_ALWAYS_NAMED} - files.keys():
+        _result_files(out, [name], space)[name].unlink(missing_ok=True)  # of an earlier registration
     _write(found, files, formats, [fixed_path, moving_path])
     _write_images(found, files, dict(zip(also, others, strict=True)))
     save(found.picture(), [files["overview"]], dpi=SCREEN_DPI)
@@ -123,6 +136,17 @@ def _names(
     if len(set(names)) < len(names):
         raise InputError("--also", "two of the images have the same name, and so would their results", "Rename one")
     return [*names, "fixed_mask", "moving_mask"]
+
+
+def _require_formats(formats: Sequence[str], grids: Sequence[Geometry]) -> None:
+    """Raise `InputError` for grids on which a format cannot hold a field."""
+    for grid in grids:
+        if "fsl" in formats:
+            fsl_matrix(grid)
+        if "learn2reg" in formats and written_geometry(grid).shape != grid.shape:
+            raise InputError(
+                grid.path, "its axes are sheared, which Learn2Reg's fields cannot hold", "Resample it first"
+            )
 
 
 def _result_files(out: Path, names: Sequence[str], space: str) -> dict[str, Path]:
@@ -179,7 +203,7 @@ def _write_images(found: Registered, files: dict[str, Path], also: dict[Path, Sc
         write_volume(files["jacobian"], found.change, affine, fast=True)
         write_volume(files["log_jacobian"], np.log(np.maximum(found.change, LEAST)), affine, fast=True)
     for name, one in zip(("fixed_mask", "moving_mask"), found.inputs, strict=True):
-        files[name].unlink(missing_ok=True)  # of an earlier registration
+        files[name].unlink(missing_ok=True)
         if one.mask is not None:
             write_volume(files[name], one.mask.data, one.mask.affine, fast=True)
 
@@ -194,6 +218,7 @@ def _write_record(
     if found.doubt:
         of_pair["pose"]["doubt"] = f"{found.doubt}. Look at {files['overview']}"
         log.warning("The pose is in doubt: %s", of_pair["pose"]["doubt"])
-    velocity = {"velocity": flow_facts(found.result.flow)} if found.result.flow else {}
+    flow = found.result.flow
+    velocity = {"velocity": flow_facts(flow)} if flow and "velocity" in files else {}
     settled = {"header": settings.form or "agree", "transform": settings.transform}
     write_record(files["record"], **of_pair, **settled, **facts, **velocity)

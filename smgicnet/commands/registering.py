@@ -123,18 +123,20 @@ class Registered:
         return overview_figure(shown[0], shown[1], self.displacement, box)
 
 
-def register_scans(scans: Sequence[Scan], trained: Weights, path: Path, settings: Settings) -> Registered:
+def register_scans(scans: Sequence[Scan | Input], trained: Weights, path: Path, settings: Settings) -> Registered:
     """Register the second of two scans to the first.
 
     Parameters
     ----------
+    scans : each as it was read, or with its brain, if that is known
     trained : the weights, which were read from ``path``
 
     Raises `InputError` for scans, masks or settings that cannot be used; nothing has been computed then, but for the
     skull strip.
     """
     registering = refining(trained, path, settings)
-    targets = [written_geometry(header_geometry(scan.header)) for scan in scans]
+    headers = [(one.scan if isinstance(one, Input) else one).header for one in scans]
+    targets = [written_geometry(header_geometry(header)) for header in headers]
     fixed, moving = (
         make_input(scan, settings.skull_strip, mask, settings.form)
         for scan, mask in zip(scans, settings.left_out, strict=True)
@@ -182,6 +184,6 @@ def _canonical(one: Input) -> np.ndarray | None:
 def _shown(one: Input, prepared: Prepared) -> Shown:
     """Return a scan as it is shown: as it came, with the outline of a brain that was stripped."""
     low, high = prepared.report["intensity_range"]
-    if one.mask is None:
+    if one.mask is None and one.left_out is None:
         return Shown(prepared.native, low, high)
-    return Shown(to_canonical(one.scan.volume), low, high, to_canonical(one.mask))
+    return Shown(to_canonical(one.scan.volume), low, high, one.mask and to_canonical(one.mask))

@@ -114,9 +114,17 @@ def opened_in_memory(image: SpatialImage, name: str, form: str | None = None) ->
 
     Raises `InputError` as that does.
     """
+    import nibabel as nib
+
     path = Path(image.get_filename() or name)
+    header: Any = image.header
     _check_numbers(path, np.dtype(image.get_data_dtype()))
-    return _placed(path, type(image), image.header, image.dataobj, image.affine, form, False)
+    moved = isinstance(image, nib.Nifti1Pair) and not np.allclose(header.get_best_affine(), image.affine, atol=1e-4)
+    if moved:  # since the header was read; nibabel writes it so when it saves the image
+        header = header.copy()
+        header.set_sform(image.affine, code="aligned")
+        header.set_qform(image.affine, code="unknown")  # which sets the voxel sizes
+    return _placed(path, type(image), header, image.dataobj, image.affine, form, False)
 
 
 def _placed(

@@ -146,8 +146,17 @@ def read_label_scan(path: str | Path, form: str | None = None) -> Scan:
     ``form`` is that of `headers.open_image`. Raises `InputError` for other values that are not whole numbers, and for
     those beyond 32 bits.
     """
-    scan = _load(path, np.float64, form)
-    volume, slope = scan.volume, scan.header.slope
+    return _whole(_load(path, np.float64, form))
+
+
+def label_scan_of(image: SpatialImage, name: str, form: str | None = None) -> Scan:
+    """Return a label map of nibabel's as `read_label_scan` reads it from a file; ``name`` is for messages."""
+    opened = opened_in_memory(image, name, form)
+    return _whole(_loaded(opened.path, opened, np.float64))
+
+
+def _whole(scan: Scan) -> Scan:
+    path, volume, slope = scan.path, scan.volume, scan.header.slope
     whole = np.rint(volume.data)
     off = np.abs(whole - volume.data)
     rounding = 4 * np.finfo(np.float32).eps * np.abs(volume.data)

@@ -54,18 +54,6 @@ def is_stripped(volume: Volume, brain: np.ndarray | None = None) -> bool:
     return float(mask.sum() * abs(np.linalg.det(volume.affine[:3, :3])) / 1000) < LARGEST_ML
 
 
-def require_stripped(scan: Scan) -> None:
-    """Raise `InputError` for an image that still has its skull, whose registration would go wrong in silence."""
-    if not is_stripped(scan.volume, scan.brain):
-        raise InputError(
-            scan.path,
-            "it seems to have its skull: around a stripped brain all voxels have one value, and no brain exceeds "
-            f"{LARGEST_ML} ml",
-            "Strip the skull, for instance with `mri_synthstrip -i HEAD -o BRAIN.nii.gz`, `bet HEAD BRAIN` or "
-            "`deepbet-cli -i HEAD -o BRAIN.nii.gz`; where it is a brain all the same, say --stripped",
-        )
-
-
 def extract_brain(
     image: str | Path | Scan,
     tool: str,

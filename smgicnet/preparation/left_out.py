@@ -18,13 +18,15 @@ MOST = 0.5  # of the brain that may be left out; a mask of more is one of what c
 def read_left_out(path: str | Path, brain: Scan, form: str | None = None) -> np.ndarray:
     """Read the mask ``(X, Y, Z)`` of what is left out of an image, whose brain alone is ``brain``.
 
-    Raises `InputError` for a mask that is empty, on another grid, or covers most of the brain.
+    Raises `InputError` for a mask that is empty, on another grid, or covers nothing or most of the brain.
     """
     labels = read_labels(path, form)
     mask: np.ndarray = on_grid_of(brain.volume, labels, brain.path, path).data > 0
     if not mask.any():
         raise InputError(path, "the mask is empty", "Give a mask of what is left out, or leave the option out")
     share = float(mask[brain.brain].mean())
+    if not share:
+        raise InputError(path, f"it covers nothing of the brain in {brain.path}", "Check that it is of that image")
     if share > MOST:
         problem = f"it covers {100 * share:.0f} % of the brain, and what it covers is left out"
         raise InputError(path, problem, "Give a mask of the lesion, 1 where the image does not count")

@@ -67,6 +67,18 @@ def test_an_image_is_pulled_as_apply_pulls_it(scans, found, tmp_path, interpolat
     assert np.mean(difference > 1e-3 * theirs.get_fdata().max()) < 1e-3  # the field in the file is in single precision
 
 
+def test_labels_stay_what_they_are(scans, found):
+    """Larger ones than single precision holds, in an image in memory whose affine was changed after it was made."""
+    scan = nib.load(scans / "moved-brain.nii.gz")
+    labels = nib.Nifti1Image(np.where(scan.get_fdata() > 0, 614454277, 0).astype(np.int32), np.eye(4))
+    labels.affine[:] = scan.affine
+    ours = found.transform.apply(labels, "nearest").get_fdata()
+    assert set(np.unique(ours)) == {0, 614454277}
+    assert np.mean(ours[real_brain().data > 0] > 0) > 0.9
+    with pytest.raises(InputError, match="a label map holds whole numbers"):
+        found.transform.apply(nib.Nifti1Image(np.full((9, 9, 9), 0.4, np.float32), np.eye(4)), "label")
+
+
 def test_points_go_there_and_back_and_beyond_the_grid(found):
     brain = real_brain()
     points = apply_affine(brain.affine, np.argwhere(brain.data > 0)[::50])

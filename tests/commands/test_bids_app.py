@@ -49,7 +49,7 @@ def finished(dataset, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
     given = ["--to", "01", "--quality", "fast"]
     assert run(dataset, out, "participant", *given) == 1
-    assert run(dataset, out, "group", *given) == 1
+    assert run(dataset, out, "group") == 1
     return out
 
 
@@ -120,6 +120,40 @@ def test_what_is_done_is_not_done_again_but_for_other_settings(dataset, finished
     assert registered == ["sub-01_ses-1_run-1", "sub-01_ses-2"]
 
 
+def test_an_image_that_fails_the_next_time_is_registered_no_longer(dataset, finished, tmp_path, monkeypatch):
+    out = shutil.copytree(finished, tmp_path / "out")
+    monkeypatch.setattr(bids, "_register", lambda *_: (_ for _ in ()).throw(RuntimeError("out of memory")))
+    assert run(dataset, out, "participant", "--participant-label", "01", "--quality", "default") == 1
+    assert run(dataset, out, "group", "--participant-label", "01") == 1
+    table = pd.read_csv(out / "group_registrations.tsv", sep="\t").set_index("image")
+    assert set(table["status"]) == {"failed"}
+    assert "RuntimeError: out of memory" in table.at["sub-01_ses-2", "error"]
+    assert "RuntimeError: out of memory" in (out / "sub-01.html").read_text()
+
+
+def test_a_folder_of_another_template_or_tool_is_left_alone(dataset, finished, tmp_path, capsys):
+    assert run(dataset, finished, "participant", "--to", "mni") == 2
+    assert "it holds registrations to sub01, and these are to MNI152NLin6Asym" in capsys.readouterr().err
+    (tmp_path / "dataset_description.json").write_text("{}")
+    assert run(dataset, tmp_path) == 2
+    assert "it holds a dataset of another tool" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("sub-03/anat/sub-04_T1w.nii.gz", "it is named as of sub-04"),
+        ("sub-03/anat/sub-03_desc-preproc_T1w.nii.gz", "desc-preproc in its name is of a derivative"),
+    ],
+)
+def test_a_name_after_which_nothing_could_be_named_is_refused(scans, tmp_path, capsys, name, problem):
+    (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.9.0"}')
+    (tmp_path / name).parent.mkdir(parents=True)
+    shutil.copy(scans / "brain.nii.gz", tmp_path / name)
+    assert run(tmp_path, tmp_path.parent / "derivatives") == 2
+    assert problem in capsys.readouterr().err
+
+
 def test_an_interrupted_image_is_done_again(dataset, finished, tmp_path, monkeypatch):
     """Its record is the last that is written."""
     out = shutil.copytree(finished, tmp_path / "out")
@@ -151,6 +185,7 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_written(dataset, tmp
 def test_the_derivatives_are_not_written_over_the_dataset(dataset, capsys):
     assert run(dataset, dataset) == 2
     assert "would replace the input" in capsys.readouterr().err
+    assert not (dataset / "logs").exists()
 
 
 def test_a_rigid_registration_to_a_template_has_matrices(dataset, tmp_path):

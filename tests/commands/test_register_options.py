@@ -101,6 +101,14 @@ def test_freesurfers_matrix_is_read_back_and_does_the_same(scans, tmp_path):
     np.testing.assert_allclose([float(one) for one in lines["cras  "].split()], middle)  # of dst, the last: fixed
 
 
+def test_a_second_registration_leaves_nothing_of_the_first_one(scans, tmp_path):
+    run(scans, tmp_path, "brain", "moved-brain", "--quality", "fast", "--jacobian", "--format", "itk", "h5")
+    record = run(scans, tmp_path, "brain", "moved-brain", "--transform", "rigid")
+    assert "velocity" not in record
+    names = {"warped.nii.gz", "affine.mat", "overview.png", "registration.json"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
 def test_a_linear_map_has_no_quality(scans, tmp_path, capsys):
     run(scans, tmp_path, "brain", "moved-brain", "--transform", "rigid", "--quality", "best", status=2)
     assert "a rigid one has no quality" in capsys.readouterr().err
@@ -194,8 +202,9 @@ def test_a_mask_of_a_lesion_makes_the_map_truer(twins, tmp_path):
         (lambda brain: np.zeros_like(brain), "the mask is empty"),
         (lambda brain: brain, r"covers \d+ % of the brain, and what it covers is left out"),
         (lambda brain: brain[:-1], "shape"),
+        (lambda brain: np.indices(brain.shape).sum(axis=0) < 3, "covers nothing"),
     ],
-    ids=["empty", "of what counts", "another grid"],
+    ids=["empty", "of what counts", "another grid", "beside the brain"],
 )
 def test_a_mask_that_cannot_be_meant_is_refused(twins, tmp_path, capsys, mask, problem):
     folder, brain, *_ = twins

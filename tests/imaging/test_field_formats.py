@@ -6,7 +6,7 @@ import pytest
 from nibabel.affines import apply_affine
 from scipy.ndimage import map_coordinates
 
-from smgicnet.commands.options import FORMATS
+from smgicnet.commands.wording import FORMATS
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.displacements import sample
 from smgicnet.imaging.field_formats import (
