@@ -29,7 +29,7 @@ BASELINES = {
     "initial": {"type": "initial"},
     "syn": {"type": "syn", "iterations": [4, 2]},
     "icnet": {"type": "icnet", "network": {"channels": 2}, "stages": [{"iterations": 4}]},
-    "lapirn": {"type": "lapirn", "network": {"channels": 4}, "stages": [{"iterations": 3}] * 3},
+    "lapirn": {"type": "lapirn", "arms": ["affine"], "network": {"channels": 4}, "stages": [{"iterations": 3}] * 3},
     "lapirn-disp": {
         "type": "lapirn", "label": "LapIRN disp", "arms": ["raw"], "network": {"channels": 4, "variant": "disp"},
         "stages": [{"iterations": 2}] * 3,

@@ -34,7 +34,7 @@ from tests.support.published_synthmorph import keras, write_h5
 from tests.support.snakemake import snakemake
 
 RUN = Path("results/mini/raw/smgicnet/seed-1")
-TABLE1 = ["syn", "icnet", "icnet w.affine", "lapirn", "lapirn w.affine", "smgicnet", "initial", "initial w.affine"]
+TABLE1 = ["syn", "icnet", "icnet w.affine", "lapirn w.affine", "smgicnet", "initial", "initial w.affine"]
 TABLE1 += ["lapirn-disp"]
 RUNS = [*TABLE1, "synthmorph", "synthmorph w.affine"]
 
