@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
+from smgicnet.core.shipped import find_weights
 from smgicnet.imaging.images import write_volume
 from smgicnet.methods import METHODS
 from smgicnet.methods.contract import LearnedMethod
@@ -26,6 +27,9 @@ from smgicnet.training.loop import step_gradients
 log = logging.getLogger(__name__)
 ENOUGH = 2.0  # seconds after which no further step is timed
 STEPS = 20  # at most
+CROPPED = (
+    128  # voxels along each axis: a method whose weights are given is timed on so much of a larger grid, and scaled
+)
 LARGEST = 64**3  # voxels: beyond it what has no network is timed on a coarser grid, and scaled by the voxels
 
 
@@ -90,7 +94,10 @@ def pair_seconds(block: Mapping, shape: tuple[int, int, int], spacing: float) ->
         smaller = tuple(round(n / factor) for n in shape)
         scale, shape, spacing = float(np.prod(shape) / np.prod(smaller)), smaller, spacing * factor
     if learned:
-        method = to_device(METHODS[block["type"]].from_block(block, len(block["stages"])))
+        if block["weights"] and np.prod(shape) > CROPPED**3:  # stages on fine images cost as much as they have voxels
+            smaller = tuple(min(n, CROPPED) for n in shape)
+            scale, shape = float(np.prod(shape) / np.prod(smaller)), smaller
+        method = _learned(block, spacing)
     else:
         file = Path(block["published"]["file"]) if "published" in block else None
         method, _ = load_method(block, file, spacing)
@@ -108,6 +115,18 @@ def pair_seconds(block: Mapping, shape: tuple[int, int, int], spacing: float) ->
     found = seconds_of(pair) * scale
     log.info("  %s: %.3g s a pair, both directions, scored", block["type"], found)
     return found
+
+
+def _learned(block: Mapping, spacing: float) -> LearnedMethod:
+    """Return a learned method on a grid of this ``spacing``, as a job that registers has it."""
+    if block["weights"]:
+        given, _ = load_method(block, find_weights(block["weights"]), spacing)
+        assert isinstance(given, LearnedMethod)
+        return given
+    method: LearnedMethod = to_device(METHODS[block["type"]].from_block(block, len(block["stages"])))
+    method.spacing = spacing
+    method.on_spacing(spacing)
+    return method
 
 
 def alignment_seconds(config: AffineConfig, shape: tuple[int, int, int], spacing: float) -> float:

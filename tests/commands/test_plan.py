@@ -11,12 +11,14 @@ from smgicnet.commands import calibration
 from smgicnet.commands.dry_run import PlannedJob, makespan, planned_jobs
 from smgicnet.commands.measured_costs import MeasuredCosts
 from smgicnet.commands.plan import duration
+from smgicnet.config.blocks import with_defaults
 from smgicnet.config.completion import complete
 from smgicnet.core.errors import InputError
 from smgicnet.jobs.decisions import decide
 from smgicnet.jobs.needs import PAIR_KB, StudyNeeds
 from smgicnet.jobs.study import Study
 from smgicnet.jobs.study_files import StudyFiles
+from smgicnet.methods import smgicnet as smgicnet_method
 from tests.support.methods import block
 
 
@@ -152,3 +154,30 @@ def test_what_is_not_known_is_measured_once_and_kept(config, tmp_path, monkeypat
 
 def test_durations_in_words():
     assert [duration(s) for s in (4, 90, 600, 5 * 3600, 30 * 86400)] == ["4.0 s", "90 s", "10 min", "5.0 h", "30 days"]
+
+
+@pytest.mark.parametrize(
+    ("refinement", "expected"),
+    [
+        ({"iterations": 0}, []),
+        ({"iterations": 1, "detail": [{"images": 2, "velocity": 4, "iterations": 1, "learning_rate": 0.2}]}, [2.0]),
+    ],
+    ids=["network alone", "refined"],
+)
+def test_a_pair_is_timed_as_it_will_be_registered(monkeypatch, refinement, expected):
+    """By weights of 4 mm on a grid of 2 mm: the network on its own grid, and the stages of this method's refinement."""
+    stages, shapes = [], []
+
+    def refine_detail(velocity, frame, sources, wanted, naming, report):
+        shapes.append(frame.shape)
+        stages.extend(stage.images for stage in wanted)
+        return velocity
+
+    monkeypatch.setattr(smgicnet_method, "refine_detail", refine_detail)
+    monkeypatch.setattr(calibration, "seconds_of", lambda work: work() or 1.0)
+    monkeypatch.setattr(calibration, "score_pair", lambda *_: None)
+    monkeypatch.setattr(calibration, "CROPPED", 64)
+    given = with_defaults({"type": "smgicnet", "weights": "brain-t1-4mm", "refinement": refinement})
+    assert calibration.pair_seconds(given, (96, 96, 96), 2.0) == pytest.approx((96 / 64) ** 3)
+    assert set(shapes) == {(32, 32, 32)}
+    assert sorted(set(stages)) == expected
