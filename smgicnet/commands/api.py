@@ -12,6 +12,8 @@ import numpy as np
 from nibabel.affines import apply_affine
 
 from smgicnet.commands.apply import Target
+from smgicnet.commands.choices import DEFORMABLE
+from smgicnet.commands.inputs import Input, known
 from smgicnet.commands.registering import Registered, Settings, register_scans
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import require_writable
@@ -113,13 +115,12 @@ class Registration:
     @property
     def transform(self) -> Transform:
         """The map from the fixed to the moving image, by which images are pulled onto the fixed grid."""
-        return Transform(self.found.displacement, self.found.matrix)
+        return Transform(*self.found.ways[0])
 
     @property
     def inverse(self) -> Transform:
         """The map from the moving to the fixed image."""
-        matrix = self.found.matrix
-        return Transform(self.found.inverse, None if matrix is None else np.linalg.inv(matrix))
+        return Transform(*self.found.ways[1])
 
     @cached_property
     def warped(self) -> Nifti1Image:
@@ -156,7 +157,7 @@ def register(
     moving: str | Path | SpatialImage,
     *,
     quality: str | None = None,
-    transform: str = "deformable",
+    transform: str = DEFORMABLE,
     skull_strip: str = "auto",
     mask_fixed: str | Path | None = None,
     mask_moving: str | Path | None = None,
@@ -178,9 +179,16 @@ def register(
     path = find_weights(weights)
     masks = (mask_fixed and Path(mask_fixed), mask_moving and Path(mask_moving))
     settings = Settings(quality=quality, transform=transform, skull_strip=skull_strip, left_out=masks)
-    pair = [find_template(one).path if isinstance(one, str | Path) else one for one in (fixed, moving)]
-    scans = [_read(one, name) for one, name in zip(pair, ("the fixed image", "the moving image"), strict=True)]
+    scans = [_image_of(fixed, "the fixed image"), _image_of(moving, "the moving image")]
     return Registration(register_scans(scans, weights_of(weights_content(path), path), path, settings))
+
+
+def _image_of(given: str | Path | SpatialImage, name: str) -> Scan | Input:
+    """Return an image that a user names or has."""
+    if not isinstance(given, str | Path):
+        return scan_of(given, name)
+    template = find_template(given)
+    return known(read_scan(template.path), template.space)
 
 
 def _read(image: str | Path | SpatialImage, name: str) -> Scan:

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +15,26 @@ import numpy as np
 from smgicnet import __version__
 from smgicnet.cohort.bids import require_content
 from smgicnet.cohort.bids_images import BidsImage, bids_images, subjects_without
-from smgicnet.commands.inputs import Input, make_input
+from smgicnet.commands.choices import DEFORMABLE
+from smgicnet.commands.inputs import Input, known, make_input
 from smgicnet.commands.registering import Registered, Settings, refining, register_scans
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import require_distinct, require_room
 from smgicnet.core.provenance import contents_digest, write_record, write_text
 from smgicnet.imaging.images import Volume, read_scan, write_volume
 from smgicnet.imaging.itk_files import write_itk_affine, write_itk_composite
-from smgicnet.imaging.templates import FILES as TEMPLATES
 from smgicnet.imaging.templates import TemplateFile, find_template
 from smgicnet.methods.weights import weights_content, weights_of
 from smgicnet.preparation.brain_extraction import is_stripped
 from smgicnet.publication.figures.canvas import save
-from smgicnet.publication.report.bids_pages import Row, write_group_page, write_subject_page
+from smgicnet.publication.figures.overview import SCREEN_DPI
+from smgicnet.publication.report.bids_pages import DONE, FAILED, MISSING, Row, write_group_page, write_subject_page
 
 log = logging.getLogger(__name__)
-LEVELS = ("participant", "group")
 BIDS_VERSION = "1.10.0"
-SCREEN_DPI = 200
 IGNORED = "*.html\ngroup_*.tsv\nlogs/\n**/figures\n*_xfm.*\n"  # as of fMRIPrep: the standard has no transforms yet
 DEFAULT_TEMPLATE = "mni"
 DESCRIPTION = "dataset_description.json"
-DONE, FAILED, MISSING = "registered", "failed", "not run"
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,14 @@ class App:
     template: TemplateFile
     settings: Settings
     weights: Path
+
+    @cached_property
+    def shared(self) -> str:
+        """The digest of what all registrations are made from, beside their images."""
+        settings = json.dumps(
+            {**asdict(self.settings), "version": __version__, "space": self.template.space}, default=str
+        )
+        return contents_digest([self.template.path.read_bytes(), self.weights.read_bytes(), settings.encode()])
 
     def file(self, image: BidsImage, *more: str, suffix: str, ending: str) -> Path:
         """Return the file of a derivative."""
@@ -108,9 +115,7 @@ def run_app(
         return _group(app, images)
     trained = weights_of(weights_content(weights), weights)
     refining(trained, weights, settings)
-    scan = read_scan(app.template.path, settings.form)
-    named = app.template.space in TEMPLATES  # those are brains
-    fixed = Input(scan, scan) if named else make_input(scan, settings.skull_strip)
+    fixed = make_input(known(read_scan(app.template.path, settings.form), app.template.space), settings.skull_strip)
     require_room(out, 0)
     _describe(app, to)
     log.info("%d images of %d subjects, to %s", len(images), len({one.subject for one in images}), app.template.space)
@@ -183,15 +188,13 @@ def _describe(app: App, to: str) -> None:
 
 
 def _describe_settings(app: App) -> str:
-    quality = f", quality {app.settings.quality or 'default'}" if app.settings.transform == "deformable" else ""
+    quality = f", quality {app.settings.quality or 'default'}" if app.settings.transform == DEFORMABLE else ""
     return f"{app.settings.transform} registration{quality}, skull strip {app.settings.skull_strip}"
 
 
 def _digest(app: App, image: BidsImage) -> str:
     """Return the digest of what a registration is made from."""
-    settings = json.dumps({**asdict(app.settings), "version": __version__, "space": app.template.space}, default=str)
-    files = (path.read_bytes() for path in (image.path, app.template.path, app.weights))
-    return contents_digest([*files, settings.encode()])
+    return contents_digest([image.path.read_bytes(), app.shared.encode()])
 
 
 def _is_done(app: App, image: BidsImage, digest: str) -> bool:
@@ -218,12 +221,10 @@ def _asked(app: App) -> dict[str, Any]:
 
 
 def _write_transforms(app: App, image: BidsImage, found: Registered) -> None:
-    matrix = found.matrix
-    back = None if matrix is None else np.linalg.inv(matrix)
-    for displacement, linear, inverse in ((found.displacement, matrix, False), (found.inverse, back, True)):
+    for (displacement, linear), inverse in zip(found.ways, (False, True), strict=True):
         for ending in (".h5", ".mat"):  # of other settings
             app.transform(image, ending, inverse=inverse).unlink(missing_ok=True)
-        if app.settings.transform == "deformable":
+        if app.settings.transform == DEFORMABLE:
             write_itk_composite(app.transform(image, inverse=inverse), displacement, linear)
         elif linear is not None:
             write_itk_affine(app.transform(image, ".mat", inverse=inverse), linear)

@@ -12,10 +12,10 @@ import torch
 
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import Scan, Volume
+from smgicnet.imaging.templates import FILES as TEMPLATES
 from smgicnet.preparation.brain_extraction import LARGEST_ML, PLAUSIBLE_ML, extract_brain, is_stripped
 from smgicnet.preparation.left_out import filled, read_left_out
 
-STRIPPING = ("auto", "deepbet", "bet", "synthstrip", "none")
 _REMEDY = (
     "Install deepbet (`pip install connected-components-3d fastremap fill-voids`, then `pip install --no-deps "
     "deepbet`), name another tool with --skull-strip, or strip the skull, for instance with `mri_synthstrip -i HEAD "
@@ -55,7 +55,7 @@ def make_input(
     Parameters
     ----------
     given : the scan, or with its brain, if that is known
-    strip : one of `STRIPPING`: ``auto`` strips what is no brain yet, by deepbet; ``none`` takes a scan as it is
+    strip : one of `choices.STRIPPING`: ``auto`` strips what is no brain yet, by deepbet; ``none`` takes a scan as it is
     left_out : a mask on the scan's grid of what does not count
     form : that of `smgicnet.imaging.headers.open_image`, for the mask
 
@@ -72,6 +72,11 @@ def make_input(
     millilitres = float(hole.sum() * abs(np.linalg.det(volume.affine[:3, :3])) / 1000)
     record = {**found.record, "left_out": {"mask": str(left_out), "ml": round(millilitres, 2)}}
     return replace(found, brain=replace(scan, volume=volume), left_out=hole, record=record)
+
+
+def known(scan: Scan, space: str) -> Scan | Input:
+    """Return a scan, with its brain where it is the package's template of a ``space``: those are brains."""
+    return Input(scan, scan) if space in TEMPLATES else scan
 
 
 def _stripped(scan: Scan, tool: str) -> Input:

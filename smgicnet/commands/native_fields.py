@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from smgicnet.commands.choices import DEFORMABLE, RIGID
 from smgicnet.imaging.displacements import to_world
 from smgicnet.imaging.field_formats import Geometry
 from smgicnet.imaging.foreground import background_level
@@ -26,7 +27,6 @@ from smgicnet.registration.posed_flow import PosedFlow, places_of, slabs, straig
 
 # From indices (z, y, x), in whose order voxels lie in a file, to (x, y, z)
 REVERSED = np.eye(4)[[2, 1, 0, 3]]
-TRANSFORMS = (RIGID, AFFINE, DEFORMABLE) = ("rigid", "affine", "deformable")
 PLANES = 32  # whose determinants are computed at a time
 
 
@@ -68,15 +68,24 @@ def register_pair(
     ----------
     left_out : of either scan what does not count, on the voxels of `Prepared.native`; None for nothing. A method that
         has no velocity sees it as it is filled in.
-    transform : one of `TRANSFORMS`, where the registration ends
+    transform : one of `choices.TRANSFORMS`, where the registration ends
     """
     images = [image_tensor(one.image, method.device) for one in pair]
-    sources = [source_of(one, method.device, hole) for one, hole in zip(pair, left_out, strict=True)]
+    find: Callable[..., tuple[PosedFlow, Pose | None]]
     if transform != DEFORMABLE:
-        find = partial(linear_flow, *images, sources, rotations=_rotations(method), rigid=transform == RIGID)
-        return _by_flow(method, find, pair, targets)
-    if isinstance(method, FlowMethod):
-        return _by_flow(method, partial(method.flow, *images, sources), pair, targets)
+        find = partial(linear_flow, rotations=_rotations(method), rigid=transform == RIGID)
+    elif isinstance(method, FlowMethod):
+        find = method.flow
+    else:
+        return _by_fields(method, images, pair, targets)
+    sources = [source_of(one, method.device, hole) for one, hole in zip(pair, left_out, strict=True)]
+    return _by_flow(method, partial(find, *images, sources), pair, targets)
+
+
+def _by_fields(
+    method: LearnedMethod, images: Sequence[torch.Tensor], pair: Pair, targets: Sequence[Geometry]
+) -> NativeResult:
+    """Return what a method finds on the network's grid, which has no velocity, on the scans' own grids."""
     result = method.register(*images)
     if result.inverse is None:  # a method without an inverse of its own is run the other way round
         result = replace(result, inverse=method.register(*images[::-1]).forward)

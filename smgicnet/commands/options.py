@@ -9,12 +9,11 @@ from typing import Any
 
 from smgicnet import __version__
 from smgicnet.commands import wording
+from smgicnet.commands.choices import DEFORMABLE, STRIPPING, TRANSFORMS
 from smgicnet.core.shipped import DEFAULT
 from smgicnet.imaging.headers import MEANINGS
 from smgicnet.imaging.placement import FORMS
 
-STRIPPING = ("auto", "deepbet", "bet", "synthstrip", "none")
-TRANSFORMS = ("rigid", "affine", "deformable")
 INTERPOLATIONS = ("linear", "cubic", "lanczos", "nearest", "label")
 QUALITIES = ("fast", "default", "best")
 
@@ -44,13 +43,9 @@ def _add_register(commands: Commands) -> None:
     stays.add_argument("--fixed", type=Path, metavar="F.nii.gz", help="the image that stays")
     stays.add_argument("--to", metavar="T", help=wording.OF_TEMPLATE)
     command.add_argument("--moving", type=Path, required=True, metavar="M.nii.gz", help="the image that is warped")
-    command.add_argument("--weights", default=DEFAULT, metavar="W", help=wording.OF_WEIGHTS)
-    command.add_argument("--quality", choices=QUALITIES, metavar="Q", help=wording.OF_QUALITY)
+    strip = _add_how(command)
     command.add_argument("--refine", type=int, metavar="N", help=wording.OF_REFINING)
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    command.add_argument(
-        "--transform", choices=TRANSFORMS, default="deformable", metavar="T", help=wording.OF_TRANSFORM
-    )
     command.add_argument(
         "--format",
         action="extend",
@@ -65,10 +60,18 @@ def _add_register(commands: Commands) -> None:
     )
     for end in ("fixed", "moving"):
         command.add_argument(f"--mask-{end}", type=Path, metavar="L.nii.gz", help=wording.OF_MASK.format(end))
+    strip.add_argument("--stripped", action="store_true", help="both are brains, even where one looks like a head")
+
+
+def _add_how(command: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """Add how scans are registered, a pair or a dataset; returns the group of what says how heads are stripped."""
+    command.add_argument("--weights", default=DEFAULT, metavar="W", help=wording.OF_WEIGHTS)
+    command.add_argument("--quality", choices=QUALITIES, metavar="Q", help=wording.OF_QUALITY)
+    command.add_argument("--transform", choices=TRANSFORMS, default=DEFORMABLE, metavar="T", help=wording.OF_TRANSFORM)
     strip = command.add_mutually_exclusive_group()
     strip.add_argument("--skull-strip", choices=STRIPPING, default="auto", metavar="TOOL", help=wording.OF_STRIPPING)
-    strip.add_argument("--stripped", action="store_true", help="both are brains, even where one looks like a head")
     _add_header(command)
+    return strip
 
 
 def _add_apply(commands: Commands) -> None:
@@ -109,13 +112,7 @@ def _add_bids(commands: Commands) -> None:
     command.add_argument(
         "--participant-label", action="extend", nargs="+", default=[], metavar="SUB", help="these alone, without sub-"
     )
-    command.add_argument("--quality", choices=QUALITIES, metavar="Q", help=wording.OF_QUALITY)
-    command.add_argument(
-        "--transform", choices=TRANSFORMS, default="deformable", metavar="T", help=wording.OF_TRANSFORM
-    )
-    command.add_argument("--skull-strip", choices=STRIPPING, default="auto", metavar="TOOL", help=wording.OF_STRIPPING)
-    command.add_argument("--weights", default=DEFAULT, metavar="W", help=wording.OF_WEIGHTS)
-    _add_header(command)
+    _add_how(command)
 
 
 def _add_convert(commands: Commands) -> None:

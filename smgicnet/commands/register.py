@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from smgicnet.commands.inputs import Input
-from smgicnet.commands.native_fields import DEFORMABLE
+from smgicnet.commands.choices import DEFORMABLE
+from smgicnet.commands.inputs import known
 from smgicnet.commands.registering import Registered, Settings, refining, register_scans
 from smgicnet.commands.saved_flow import flow_facts, write_flow
 from smgicnet.core.errors import InputError
@@ -22,6 +21,7 @@ from smgicnet.imaging.field_formats import (
     fsl_matrix,
     header_geometry,
     learn2reg_name,
+    stem_of,
     write_field,
     written_geometry,
 )
@@ -32,9 +32,9 @@ from smgicnet.methods import METHODS
 from smgicnet.methods.contract import FlowMethod
 from smgicnet.methods.weights import Weights, weights_content, weights_of
 from smgicnet.publication.figures.canvas import save
+from smgicnet.publication.figures.overview import SCREEN_DPI
 
 log = logging.getLogger(__name__)
-SCREEN_DPI = 200  # of a picture that is looked at, and not printed
 LEAST = 1e-3  # the smallest determinant whose logarithm is taken
 COMPOSITE = "h5"  # the format of ITK's composite transforms
 LTA = "lta"  # that of FreeSurfer's linear ones
@@ -48,7 +48,6 @@ _ALWAYS_NAMED = (  # alike in every folder
     *("displacement", "inverse_displacement", "displacement_fsl", "inverse_displacement_fsl", "velocity"),
     *("jacobian", "log_jacobian", *_NO_IMAGES),
 )
-_ENDING = re.compile(r"(\.nii|\.mgz|\.mgh)(\.gz)?$")
 
 
 def register_images(
@@ -96,8 +95,7 @@ def register_images(
     others = [read_scan(path, settings.form) for path in also]
     _require_formats(formats, [header_geometry(scan.header) for scan in scans])
     require_room(out, 0)
-    pair = [Input(scans[0], scans[0]) if space else scans[0], scans[1]]  # the package's templates are brains
-    found = register_scans(pair, trained, weights, settings)
+    found = register_scans([known(scans[0], space), scans[1]], trained, weights, settings)
     for name in {*_ALWAYS_NAMED} - files.keys():
         _result_files(out, [name], space)[name].unlink(missing_ok=True)  # of an earlier registration
     _write(found, files, formats, [fixed_path, moving_path])
@@ -124,7 +122,7 @@ def _names(
     """
     kind = METHODS[trained.block["type"]]
     linear = settings.transform != DEFORMABLE
-    names = ["warped", *(f"warped_{_ENDING.sub('', path.name)}" for path in also)]
+    names = ["warped", *map(_carried, also)]
     names += [name for one in formats for name in _field_names(one, pair)]
     with_affine = linear or bool(trained.block.get("pose", {}).get("rotations"))
     if LTA in formats and not with_affine:
@@ -136,6 +134,11 @@ def _names(
     if len(set(names)) < len(names):
         raise InputError("--also", "two of the images have the same name, and so would their results", "Rename one")
     return [*names, "fixed_mask", "moving_mask"]
+
+
+def _carried(path: Path) -> str:
+    """Return the name of a further image that is brought along."""
+    return f"warped_{stem_of(path)}"
 
 
 def _require_formats(formats: Sequence[str], grids: Sequence[Geometry]) -> None:
@@ -178,9 +181,8 @@ def _write(found: Registered, files: dict[str, Path], formats: Sequence[str], pa
     matrix, flow = found.matrix, found.result.flow
     for kind in formats:
         paths = [files[name] for name in _field_names(kind, pair)]
-        ways = [(found.displacement, matrix, found.targets)]
-        ways += [(found.inverse, None if matrix is None else np.linalg.inv(matrix), found.targets[::-1])]
-        for path, (displacement, linear, ends) in zip(paths, ways):
+        ends_of = found.targets, found.targets[::-1]
+        for path, (displacement, linear), ends in zip(paths, found.ways, ends_of):
             if kind == COMPOSITE:
                 write_itk_composite(path, displacement, linear)
             elif kind == LTA and linear is not None:
@@ -198,7 +200,7 @@ def _write_images(found: Registered, files: dict[str, Path], also: dict[Path, Sc
     affine = found.targets[0].affine
     write_volume(files["warped"], found.warped(), affine, fast=True)
     for path, scan in also.items():
-        write_volume(files[f"warped_{_ENDING.sub('', path.name)}"], found.warped(scan.volume), affine, fast=True)
+        write_volume(files[_carried(path)], found.warped(scan.volume), affine, fast=True)
     if "jacobian" in files:
         write_volume(files["jacobian"], found.change, affine, fast=True)
         write_volume(files["log_jacobian"], np.log(np.maximum(found.change, LEAST)), affine, fast=True)

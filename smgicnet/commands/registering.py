@@ -11,16 +11,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from smgicnet.commands.inputs import STRIPPING, Input, make_input
-from smgicnet.commands.native_fields import (
-    DEFORMABLE,
-    TRANSFORMS,
-    NativeResult,
-    Pair,
-    pulled,
-    register_pair,
-    volume_change,
-)
+from smgicnet.commands.choices import DEFORMABLE, STRIPPING, TRANSFORMS
+from smgicnet.commands.inputs import Input, make_input
+from smgicnet.commands.native_fields import NativeResult, Pair, pulled, register_pair, volume_change
 from smgicnet.config.qualities import DEFAULT_QUALITY, qualities
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.field_formats import Geometry, header_geometry, written_geometry
@@ -43,8 +36,8 @@ class Settings:
     quality : one of `smgicnet.config.qualities.qualities`; by default ``"default"``, or the network alone of a method
         without a refinement
     refine : iterations of instance optimisation on the network's grid, instead of the quality's
-    transform : one of `smgicnet.commands.native_fields.TRANSFORMS`, where the registration ends
-    skull_strip : one of `smgicnet.commands.inputs.STRIPPING`
+    transform : one of `smgicnet.commands.choices.TRANSFORMS`, where the registration ends
+    skull_strip : one of `smgicnet.commands.choices.STRIPPING`
     left_out : masks, on the grids of the fixed and of the moving scan, of what does not count
     form : which place a header that names two stands for, see `smgicnet.imaging.headers.open_image`
     """
@@ -94,6 +87,13 @@ class Registered:
         """The affine part, ``(4, 4)`` from the fixed to the moving world, RAS mm; None of a method without one."""
         pose = self.result.pose
         return pose and world_matrix(pose.matrix.numpy(), self.pair.fixed.affine, self.pair.moving.affine)
+
+    @property
+    def ways(self) -> tuple[tuple[Volume, np.ndarray | None], ...]:
+        """The displacement with the affine part, from the fixed to the moving scan and the other way round."""
+        matrix = self.matrix
+        back = None if matrix is None else np.linalg.inv(matrix)
+        return (self.displacement, matrix), (self.inverse, back)
 
     @property
     def doubt(self) -> str | None:

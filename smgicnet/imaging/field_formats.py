@@ -193,6 +193,11 @@ def read_learn2reg(source: str | Path | OpenedImage, fixed: Geometry, moving: Ge
     return Volume((arrived - apply_affine(fixed.affine, start)).astype(np.float32), fixed.affine)
 
 
+def stem_of(path: str | Path) -> str:
+    """Return the name of an image without its ending."""
+    return re.sub(r"(\.nii|\.mgz|\.mgh)?(\.gz)?$", "", Path(path).name)
+
+
 def learn2reg_name(fixed: str | Path, moving: str | Path) -> str:
     """Return the name under which the challenge looks for a pair's field, such as ``disp_0395_0396.nii.gz``.
 
@@ -201,8 +206,7 @@ def learn2reg_name(fixed: str | Path, moving: str | Path) -> str:
     """
     of_fixed, of_moving = (_LEARN2REG.search(Path(path).name) for path in (fixed, moving))
     if of_fixed is None or of_moving is None:
-        stems = [re.sub(r"(\.nii|\.mgz|\.mgh)?(\.gz)?$", "", Path(path).name) for path in (fixed, moving)]
-        return f"disp_{stems[0]}_{stems[1]}.nii.gz"
+        return f"disp_{stem_of(fixed)}_{stem_of(moving)}.nii.gz"
     (subject_f, modality_f), (subject_m, modality_m) = of_fixed.groups(), of_moving.groups()
     if modality_f == modality_m or (modality_f, modality_m) == ("0000", "0001"):
         return f"disp_{subject_f}_{subject_m}.nii.gz"

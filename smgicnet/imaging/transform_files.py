@@ -160,10 +160,15 @@ def _field(path: Path, parameters: np.ndarray, fixed: np.ndarray) -> Volume:
         problem = f"its field has {parameters.size} parameters and {fixed.size} fixed ones"
         raise InputError(path, problem, "Write it again")
     data = parameters.reshape(*shape[::-1], 3).transpose(2, 1, 0, 3) * np.array([-1, -1, 1])
+    place = from_matvec(fixed[9:].reshape(3, 3) * fixed[6:9], fixed[3:6])
+    return usable_field(path, data, LPS @ place)
+
+
+def usable_field(path: Path, data: np.ndarray, affine: np.ndarray) -> Volume:
+    """Return displacements ``(X, Y, Z, 3)`` in RAS mm, float32, or raise `InputError` for values that are none."""
     if not np.isfinite(data).all() or np.abs(data).max() > LONGEST:
         raise InputError(path, "it holds values that are not finite, or no displacement's", "Make the field again")
-    place = from_matvec(fixed[9:].reshape(3, 3) * fixed[6:9], fixed[3:6])
-    return Volume(data.astype(np.float32), usable(path, LPS @ place))
+    return Volume(data.astype(np.float32), usable(path, affine))
 
 
 def is_flirt(path: Path) -> bool:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from smgicnet.core.errors import InputError
-from smgicnet.imaging.displacements import AS_FIELD, LONGEST, grid_points
+from smgicnet.imaging.displacements import AS_FIELD, grid_points
 from smgicnet.imaging.images import Volume
-from smgicnet.imaging.transform_files import usable
+from smgicnet.imaging.transform_files import usable, usable_field
 
 
 def read_x5(path: Path) -> list[np.ndarray | Volume]:
@@ -53,9 +53,7 @@ def _transform(path: Path, group: Any) -> np.ndarray | Volume:
     if kind[0] != "nonlinear" or kind[1] != "densefield" or data.ndim != 4 or data.shape[3] != 3:
         told = " ".join(str(one) for one in kind[:2] if one)
         raise InputError(path, f"it holds a {told} transform of shape {data.shape}", AS_FIELD)
-    affine = usable(path, np.asarray(group["Domain/Mapping"], dtype=float))
-    if not np.isfinite(data).all() or np.abs(data).max() > LONGEST:
-        raise InputError(path, "it holds values that are not finite, or no displacement's", "Make the field again")
+    affine = np.asarray(group["Domain/Mapping"], dtype=float)
     if group.attrs.get("Representation") == "deformations":  # the places themselves
         data = data - grid_points(data.shape[:3], affine)
-    return Volume(data.astype(np.float32), affine)
+    return usable_field(path, data, affine)

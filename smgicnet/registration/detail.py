@@ -106,34 +106,41 @@ class Frame:
 
     def images(self, sources: Sequence[Source], shape: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return both images on a grid of the frame, ``(1, 1, *shape)``; each voxel is a mean over its volume."""
-        fixed, moving = self._on_grid([one.image for one in sources], sources, shape)
+        fixed, moving = _on_grid([one.image for one in sources], sources, self._places(shape), shape)
         return fixed, moving
 
     def left_out(self, sources: Sequence[Source], shape: Sequence[int]) -> list[Tensor] | None:
         """Return how much of each voxel of such a grid is left out of both images, None where nothing is."""
-        masks = masks_of(sources)
-        return masks and self._on_grid(masks, sources, shape)
+        return left_out_of(sources, shape, self._places(shape))
 
-    def _on_grid(self, images: Sequence[Tensor], sources: Sequence[Source], shape: Sequence[int]) -> list[Tensor]:
+    def _places(self, shape: Sequence[int]) -> list[Tensor]:
+        """Return the maps from the voxels of a grid of the frame to those of the network's grid of either image."""
         into = cells(shape, self.shape)
-        maps = (source.to_voxels @ one @ into for source, one in zip(sources, self.maps, strict=True))
-        return [averaged(image, one, shape) for image, one in zip(images, maps, strict=True)]
+        return [one @ into for one in self.maps]
 
 
-def masks_of(sources: Sequence[Source]) -> list[Tensor] | None:
-    """Return what is left out of each of the images, None where nothing is of any."""
+def left_out_of(
+    sources: Sequence[Source], shape: Sequence[int], places: Sequence[Tensor] | None = None
+) -> list[Tensor] | None:
+    """Return how much of each voxel of a grid of this ``shape`` is left out of either image, None where nothing is.
+
+    ``places``: the maps from the grid's voxels to those of the network's grid; by default it is that grid.
+    """
     if all(one.left_out is None for one in sources):
         return None
-    return [torch.zeros_like(one.image) if one.left_out is None else one.left_out for one in sources]
+    masks = [torch.zeros_like(one.image) if one.left_out is None else one.left_out for one in sources]
+    return _on_grid(masks, sources, places or [torch.eye(4, dtype=torch.float64)] * len(masks), shape)
 
 
-def left_out_of(sources: Sequence[Source], shape: Sequence[int]) -> list[Tensor] | None:
-    """Return how much of each voxel of the network's grid, of this ``shape``, is left out of either image."""
-    masks = masks_of(sources)
-    return masks and [averaged(one, source.to_voxels, shape) for one, source in zip(masks, sources, strict=True)]
+def _on_grid(
+    images: Sequence[Tensor], sources: Sequence[Source], places: Sequence[Tensor], shape: Sequence[int]
+) -> list[Tensor]:
+    """Return images that lie as ``sources`` do on a grid of which ``places`` lead to the network's."""
+    maps = (source.to_voxels @ place for source, place in zip(sources, places, strict=True))
+    return [_averaged(image, one, shape) for image, one in zip(images, maps, strict=True)]
 
 
-def averaged(image: Tensor, matrix: Tensor, shape: Sequence[int]) -> Tensor:
+def _averaged(image: Tensor, matrix: Tensor, shape: Sequence[int]) -> Tensor:
     """Return an image on a grid of ``shape`` that ``matrix`` brings to its voxels, the mean over each of the grid's."""
     over = max(1, round(float(matrix[:3, :3].norm(dim=0).min())))
     fine = [n * over for n in shape]

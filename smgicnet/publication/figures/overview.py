@@ -18,6 +18,7 @@ from smgicnet.publication.figures.page import DOUBLE_COLUMN_MM, MM
 PLANES = {"axial": 2, "coronal": 1, "sagittal": 0}
 TITLES = ("Fixed", "Moving, as it lies", "Warped", "|Fixed − moving|", "|Fixed − warped|")
 MARGIN_MM = 8.0
+SCREEN_DPI = 200  # of this picture, which is looked at, and not printed
 GAP, TITLE, SIDE = 0.8, 5.0, 5.0  # between panels, above them and left of them, in mm of the page
 PANEL = (DOUBLE_COLUMN_MM - SIDE) / len(TITLES) - GAP  # the width of each
 OUTLINE = "#ffb000"  # of a brain that was stripped

@@ -15,6 +15,8 @@ from smgicnet.core.provenance import write_text
 from smgicnet.publication.figures.overview import PANEL, column_places
 from smgicnet.publication.figures.page import DOUBLE_COLUMN_MM
 
+STATUSES = (DONE, FAILED, MISSING) = ("registered", "failed", "not run")  # of an image
+
 
 class Row(NamedTuple):
     """One image.
@@ -23,7 +25,7 @@ class Row(NamedTuple):
     ----------
     image : its name without suffix and ending
     subject : with ``sub-``
-    status : ``registered``, ``failed`` or ``not run``
+    status : one of `STATUSES`
     error : why it failed
     facts : the record of the registration, empty without one
     picture : the file of the picture, None without one
@@ -80,8 +82,8 @@ def write_group_page(path: Path, table: Path, space: str, rows: Sequence[Row], w
     """Write the page of all images, those that need a look first, and the same as a table (``.tsv``)."""
     cells = pd.DataFrame([row.cells() for row in rows])
     write_text(table, cells.to_csv(sep="\t", index=False))
-    ordered = sorted(rows, key=lambda row: (row.status == "registered", not row.doubt, row.image))
-    counts = {status: sum(row.status == status for row in rows) for status in ("registered", "failed", "not run")}
+    ordered = sorted(rows, key=lambda row: (row.status == DONE, not row.doubt, row.image))
+    counts = {status: sum(row.status == status for row in rows) for status in STATUSES}
     _write(path, "bids_group.html.jinja", space=space, rows=ordered, counts=counts, without=without)
 
 

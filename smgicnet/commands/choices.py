@@ -1,0 +1,6 @@
+"""What there is to choose of a registration, for the command line, which waits for no torch, and for what does it."""
+
+from __future__ import annotations
+
+STRIPPING = ("auto", "deepbet", "bet", "synthstrip", "none")
+TRANSFORMS = (RIGID, AFFINE, DEFORMABLE) = ("rigid", "affine", "deformable")  # where a registration ends
