@@ -14,8 +14,10 @@ from smgicnet.core.process import keep_waiting_short
 from smgicnet.core.shipped import find_weights
 from smgicnet.imaging.templates import TemplateFile, find_template
 
+NOT_GOOD = 3
 
-def _register(arguments: argparse.Namespace) -> None:
+
+def _register(arguments: argparse.Namespace) -> int:
     from smgicnet.commands.register import register_images  # torch costs seconds: not for --help
     from smgicnet.commands.registering import Settings
 
@@ -25,10 +27,11 @@ def _register(arguments: argparse.Namespace) -> None:
         refine=arguments.refine,
         transform=arguments.transform,
         skull_strip="none" if arguments.stripped else arguments.skull_strip,
+        contrast=arguments.contrast,
         left_out=(arguments.mask_fixed, arguments.mask_moving),
         form=arguments.header,
     )
-    files = register_images(
+    files, verdict = register_images(
         template.path,
         arguments.moving,
         find_weights(arguments.weights),
@@ -41,6 +44,9 @@ def _register(arguments: argparse.Namespace) -> None:
     )
     for name, path in files.items():
         print(f"{name.replace('_', ' ')}: {path}")
+    if verdict is not None:
+        print(verdict)
+    return 0 if not arguments.strict or (verdict is not None and verdict.is_good) else NOT_GOOD
 
 
 def _bids(arguments: argparse.Namespace) -> int:
@@ -51,6 +57,7 @@ def _bids(arguments: argparse.Namespace) -> int:
         quality=arguments.quality,
         transform=arguments.transform,
         skull_strip=arguments.skull_strip,
+        contrast=arguments.contrast,
         form=arguments.header,
     )
     weights = find_weights(arguments.weights)
@@ -187,7 +194,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit status.
 
     It is 1 for problems that `check` or `verify` found and for images that `bids` could not register, 2 for a problem
-    that the user can mend and that is told in one line, and 75 (`REQUEUE`) for a training that was asked to stop and
+    that the user can mend and that is told in one line, `NOT_GOOD` for a pair whose registration is not known to be
+    good, where `register` is strict, and 75 (`REQUEUE`) for a training that was asked to stop and
     goes on when it is started again.
     """
     keep_waiting_short()

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
     from nibabel.spatialimages import SpatialImage
 
+    from smgicnet.scoring.verdict import Verdict
+
 NOTEBOOK_DPI = 130
 
 
@@ -137,13 +139,19 @@ class Registration:
         """Why the pose may be wrong; None where nothing speaks against it."""
         return self.found.doubt
 
+    @property
+    def verdict(self) -> Verdict | None:
+        """Whether it succeeded, how probably, and how wrong it may be; None of a transform that ends at a matrix."""
+        return self.found.verdict
+
     def picture(self) -> Any:
         """Return a figure of matplotlib's with both images and the warped one in three planes."""
         return self.found.picture()
 
     def __repr__(self) -> str:
         moving, fixed = (Path(one.scan.path).name for one in self.found.inputs[::-1])
-        return f"<Registration of {moving} to {fixed}>"
+        judged = f", {self.verdict}" if self.verdict else ""
+        return f"<Registration of {moving} to {fixed}{judged}>"
 
     def _repr_png_(self) -> bytes:
         """Return what a notebook shows."""
@@ -159,6 +167,7 @@ def register(
     quality: str | None = None,
     transform: str = DEFORMABLE,
     skull_strip: str = "auto",
+    contrast: str = "auto",
     mask_fixed: str | Path | None = None,
     mask_moving: str | Path | None = None,
     weights: str | Path = DEFAULT,
@@ -171,6 +180,7 @@ def register(
     quality : ``"fast"``, ``"default"`` or ``"best"``
     transform : ``"rigid"``, ``"affine"`` or ``"deformable"``, where the registration ends
     skull_strip : ``"auto"``, ``"deepbet"``, ``"bet"``, ``"synthstrip"`` or ``"none"``
+    contrast : ``"auto"``, which sees an image of another contrast as T1 would show it, or ``"keep"``
     mask_fixed, mask_moving : masks on the images' grids of what does not count, as lesions and cavities
     weights : a weights file, or the name of weights that come with the package
 
@@ -178,7 +188,9 @@ def register(
     """
     path = find_weights(weights)
     masks = (mask_fixed and Path(mask_fixed), mask_moving and Path(mask_moving))
-    settings = Settings(quality=quality, transform=transform, skull_strip=skull_strip, left_out=masks)
+    settings = Settings(
+        quality=quality, transform=transform, skull_strip=skull_strip, contrast=contrast, left_out=masks
+    )
     scans = [_image_of(fixed, "the fixed image"), _image_of(moving, "the moving image")]
     return Registration(register_scans(scans, weights_of(weights_content(path), path), path, settings))
 

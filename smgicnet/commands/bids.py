@@ -211,7 +211,7 @@ def _register(app: App, image: BidsImage, fixed: Input, trained: Any, digest: st
     source = f"bids:raw:{image.path.relative_to(app.root).as_posix()}"
     _write_transforms(app, image, found)
     _write_images(app, image, found, source)
-    save(found.picture(), [app.picture(image)], dpi=SCREEN_DPI)
+    save(found.picture(with_verdict=False), [app.picture(image)], dpi=SCREEN_DPI)
     app.failure(image).unlink(missing_ok=True)
     write_record(app.record(image), Sources=[source], digest=digest, **_asked(app), **found.facts())
 

@@ -121,11 +121,11 @@ def _by_flow(
     with Progress() as progress, torch.no_grad():
         (flow, pose), seconds = method.timed(partial(find, progress))
         flow = flow.within(*(torch.from_numpy(one.affine) for one in pair))
-        there, back = (_as_in_files(*ends) for ends in zip((flow, flow.inverse), targets, strict=True))
+        there, back = (as_in_files(*ends) for ends in zip((flow, flow.inverse), targets, strict=True))
     return NativeResult((there, back), seconds, pose, flow)
 
 
-def _as_in_files(flow: PosedFlow, grid: Geometry) -> np.ndarray:
+def as_in_files(flow: PosedFlow, grid: Geometry) -> np.ndarray:
     """Return the displacement ``(X, Y, Z, 3)`` of a grid's voxels, in memory by planes of z, as in a file."""
     found: np.ndarray = flow.displacement(torch.from_numpy(grid.affine @ REVERSED), grid.shape[::-1]).cpu().numpy()
     return found.T

@@ -9,7 +9,7 @@ from typing import Any
 
 from smgicnet import __version__
 from smgicnet.commands import wording
-from smgicnet.commands.choices import DEFORMABLE, STRIPPING, TRANSFORMS
+from smgicnet.commands.choices import CONTRASTS, DEFORMABLE, STRIPPING, TRANSFORMS
 from smgicnet.core.shipped import DEFAULT
 from smgicnet.imaging.headers import MEANINGS
 from smgicnet.imaging.placement import FORMS
@@ -54,6 +54,7 @@ def _add_register(commands: Commands) -> None:
         metavar="F",
         help=f"{wording.OF_FIELDS}; {wording.OF_H5}",
     )
+    command.add_argument("--strict", action="store_true", help=wording.OF_STRICT)
     command.add_argument("--jacobian", action="store_true", help=wording.OF_JACOBIAN)
     command.add_argument(
         "--also", action="extend", nargs="+", default=[], type=Path, metavar="M2", help=wording.OF_OTHERS
@@ -70,6 +71,7 @@ def _add_how(command: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGro
     command.add_argument("--transform", choices=TRANSFORMS, default=DEFORMABLE, metavar="T", help=wording.OF_TRANSFORM)
     strip = command.add_mutually_exclusive_group()
     strip.add_argument("--skull-strip", choices=STRIPPING, default="auto", metavar="TOOL", help=wording.OF_STRIPPING)
+    command.add_argument("--contrast", choices=CONTRASTS, default="auto", help=wording.OF_CONTRAST)
     _add_header(command)
     return strip
 

@@ -33,6 +33,7 @@ from smgicnet.methods.contract import FlowMethod
 from smgicnet.methods.weights import Weights, weights_content, weights_of
 from smgicnet.publication.figures.canvas import save
 from smgicnet.publication.figures.overview import SCREEN_DPI
+from smgicnet.scoring.verdict import Verdict
 
 log = logging.getLogger(__name__)
 LEAST = 1e-3  # the smallest determinant whose logarithm is taken
@@ -61,7 +62,7 @@ def register_images(
     also: Sequence[Path] = (),
     jacobian: bool = False,
     space: str = "",
-) -> dict[str, Path]:
+) -> tuple[dict[str, Path], Verdict | None]:
     """Register two scans, heads or brains, in any orientation, spacing and field of view; results in native space.
 
     Parameters
@@ -79,8 +80,9 @@ def register_images(
         grid, and its natural logarithm, ``log_jacobian.nii.gz``, of at least `LEAST`
     space : the name of the space in which the fixed image lies, for the names of images that lie there
 
-    Returns the files' paths. Raises `InputError` for unusable images or weights, and for results that cannot be written
-    or would replace an input; nothing has been computed then, but for the skull strip.
+    Returns the files' paths, and the verdict, None where there is none. Raises `InputError` for unusable images or
+    weights, and for results that cannot be written or would replace an input; nothing has been computed then, but for
+    the skull strip.
     """
     settings = settings or Settings()
     if formats is None:
@@ -104,7 +106,7 @@ def register_images(
     files = {name: path for name, path in files.items() if not name.endswith("_mask") or path.is_file()}
     facts = {"weights": str(weights), **registering, "weights_digest": contents_digest([content])}
     _write_record(files, found, settings, facts, space)
-    return files
+    return files, found.verdict
 
 
 def _names(

@@ -9,20 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
-from smgicnet.commands.choices import DEFORMABLE, STRIPPING, TRANSFORMS
+from smgicnet.commands.choices import CONTRASTS, DEFORMABLE, STRIPPING, TRANSFORMS
+from smgicnet.commands.contrasts import as_t1
 from smgicnet.commands.inputs import Input, make_input
-from smgicnet.commands.native_fields import NativeResult, Pair, pulled, register_pair, volume_change
+from smgicnet.commands.native_fields import NativeResult, Pair, pulled, register_pair, source_of, volume_change
 from smgicnet.config.qualities import DEFAULT_QUALITY, qualities
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.field_formats import Geometry, header_geometry, written_geometry
 from smgicnet.imaging.images import Scan, Volume
 from smgicnet.methods.device import to_device
+from smgicnet.methods.tissues import shipped_tissues
 from smgicnet.methods.weights import Weights
 from smgicnet.preparation.alignments import world_matrix
 from smgicnet.preparation.preprocessing import Prepared, prepare, to_canonical
 from smgicnet.publication.figures.overview import Shown, overview_figure
+from smgicnet.registration.evidence import gather
+from smgicnet.scoring.verdict import Verdict, judge
 
 FASTEST = "fast"  # the quality that is the network alone
 
@@ -38,6 +43,7 @@ class Settings:
     refine : iterations of instance optimisation on the network's grid, instead of the quality's
     transform : one of `smgicnet.commands.choices.TRANSFORMS`, where the registration ends
     skull_strip : one of `smgicnet.commands.choices.STRIPPING`
+    contrast : one of `smgicnet.commands.choices.CONTRASTS`
     left_out : masks, on the grids of the fixed and of the moving scan, of what does not count
     form : which place a header that names two stands for, see `smgicnet.imaging.headers.open_image`
     """
@@ -46,6 +52,7 @@ class Settings:
     refine: int | None = None
     transform: str = DEFORMABLE
     skull_strip: str = "auto"
+    contrast: str = "auto"
     left_out: tuple[Path | None, Path | None] = (None, None)
     form: str | None = None
 
@@ -60,12 +67,14 @@ class Registered:
     pair : both brains on the network's grid
     targets : where the displacements lie, the scans' own grids, or `writable_grid` of sheared ones
     result : the displacements, and what they were made from
+    judged : whether it can be judged: both images met in the frame of the mean training image
     """
 
     inputs: tuple[Input, Input]
     pair: Pair
     targets: tuple[Geometry, Geometry]
     result: NativeResult
+    judged: bool
 
     @property
     def displacement(self) -> Volume:
@@ -95,6 +104,26 @@ class Registered:
         back = None if matrix is None else np.linalg.inv(matrix)
         return (self.displacement, matrix), (self.inverse, back)
 
+    @cached_property
+    def verdict(self) -> Verdict | None:
+        """What is to be thought of it; None where it ends at a matrix, and of a method without a pose and a velocity
+        in the frame of the mean training image."""
+        return judge(self.evidence) if self.evidence else None
+
+    @cached_property
+    def evidence(self) -> dict[str, float] | None:
+        """What `smgicnet.registration.evidence.gather` says of it, None where there is no `verdict`."""
+        flow, pose = self.result.flow, self.result.pose
+        if not self.judged or flow is None or pose is None:
+            return None
+        device = flow.velocity.device
+        holes = map(_canonical, self.inputs)
+        sources = [source_of(one, device, hole) for one, hole in zip(self.pair, holes, strict=True)]
+        flow = flow.within(*(torch.linalg.inv(torch.from_numpy(one.affine)) for one in self.pair))
+        with torch.no_grad():
+            network = shipped_tissues(device).network
+            return gather(flow, pose, sources, network, self.pair.fixed.report["grid_spacing_mm"])
+
     @property
     def doubt(self) -> str | None:
         """Why the pose may be wrong; None where nothing speaks against it."""
@@ -114,13 +143,17 @@ class Registered:
         if pose is not None and matrix is not None:
             correlations = {"correlation": round(pose.score, 4), "runner_up": round(pose.runner_up, 4)}
             found["pose"] = {"matrix": matrix.tolist(), **correlations, "doubt": self.doubt}
+        if self.verdict and self.evidence:
+            seen = {name: round(value, 4) for name, value in self.evidence.items()}
+            found["verdict"] = {**self.verdict.facts(), "evidence": seen}
         return found
 
-    def picture(self) -> Figure:
-        """Return both scans and the warped one in three planes, with their differences."""
+    def picture(self, *, with_verdict: bool = True) -> Figure:
+        """Return both scans and the warped one in three planes, with their differences, and the verdict below."""
         shown = [_shown(*one) for one in zip(self.inputs, self.pair, strict=True)]
         box = np.array(self.pair.fixed.report["bounding_box"])
-        return overview_figure(shown[0], shown[1], self.displacement, box)
+        note = str(self.verdict) if with_verdict and self.verdict else ""
+        return overview_figure(shown[0], shown[1], self.displacement, box, note)
 
 
 def register_scans(scans: Sequence[Scan | Input], trained: Weights, path: Path, settings: Settings) -> Registered:
@@ -142,10 +175,15 @@ def register_scans(scans: Sequence[Scan | Input], trained: Weights, path: Path, 
         for scan, mask in zip(scans, settings.left_out, strict=True)
     )
     pair = Pair(*(prepare(one.brain, None, trained.grid) for one in (fixed, moving)))
-    left_out = [_canonical(one) for one in (fixed, moving)]
     method = to_device(trained.build(registering))
+    if settings.contrast == "auto":
+        changed = (as_t1(*one, method, trained.grid) for one in zip((fixed, moving), pair, strict=True))
+        (fixed, moving), (of_fixed, of_moving) = zip(*changed, strict=True)
+        pair = Pair(of_fixed, of_moving)
+    left_out = [_canonical(one) for one in (fixed, moving)]
     result = register_pair(method, pair, targets, left_out, settings.transform)
-    return Registered((fixed, moving), pair, (targets[0], targets[1]), result)
+    judged = settings.transform == DEFORMABLE and getattr(method, "mean_image", None) is not None
+    return Registered((fixed, moving), pair, (targets[0], targets[1]), result, judged)
 
 
 def refining(trained: Weights, path: Path, settings: Settings) -> dict[str, Any]:
@@ -155,6 +193,7 @@ def refining(trained: Weights, path: Path, settings: Settings) -> dict[str, Any]
     """
     quality, iterations = settings.quality, settings.refine
     known = {"quality": (None, *qualities()), "transform": TRANSFORMS, "skull_strip": STRIPPING}
+    known["contrast"] = CONTRASTS
     for name, values in known.items():
         if getattr(settings, name) not in values:
             raise InputError(name, repr(getattr(settings, name)), f"Give one of {', '.join(filter(None, values))}")
@@ -182,8 +221,8 @@ def _canonical(one: Input) -> np.ndarray | None:
 
 
 def _shown(one: Input, prepared: Prepared) -> Shown:
-    """Return a scan as it is shown: as it came, with the outline of a brain that was stripped."""
+    """Return a scan as it is shown: as it came, with the outline of a brain that was stripped, or as T1 shows it."""
     low, high = prepared.report["intensity_range"]
-    if one.mask is None and one.left_out is None:
+    if "contrast" in one.record or (one.mask is None and one.left_out is None):
         return Shown(prepared.native, low, high)
     return Shown(to_canonical(one.scan.volume), low, high, one.mask and to_canonical(one.mask))

@@ -15,6 +15,7 @@ OF_JACOBIAN = (
     "write the Jacobian determinant on the fixed image's grid too, and its logarithm: above 1 (0) where the moving "
     "brain is the larger one, and shrinks to fit the fixed one; below where it is the smaller one, and grows"
 )
+OF_STRICT = "exit with 3 where the verdict on the result is not good, or where there is none (docs/verdict.md)"
 OF_WEIGHTS = f"weights.pt of the last level, or the name of weights that come with the package; by default {DEFAULT}"
 OF_FIELDS = f"of the displacement fields: one or more of {', '.join(FORMATS)}; itk by default"
 OF_H5 = (
@@ -39,6 +40,10 @@ OF_MASK = (
 OF_STRIPPING = (
     "what strips heads: auto, by default, looks at each image and gives heads to deepbet; deepbet, bet (FSL) and "
     "synthstrip (FreeSurfer) strip both; none takes both as they are"
+)
+OF_CONTRAST = (
+    "auto, by default, looks whether fluid, grey and white matter are as dark and bright as in T1, and registers an "
+    "image of another contrast, as T2 or FLAIR, as T1 would show it; keep takes both as they are"
 )
 OF_HEADER = "where an image lies whose NIfTI header names two places; without it such an image is refused"
 OF_MEANING = (

@@ -26,21 +26,34 @@ COMPARED: tuple[Mapping[str, float], ...] = (
     {"Inf-Lat-Vent": FLUID, "Accumbens-area": 1, "VentralDC": 1},
 )
 
+FLUIDS = "Lateral-Ventricle", "Inf-Lat-Vent", "3rd-Ventricle", "4th-Ventricle", "CSF"
+WHITE = "Cerebral-White-Matter", "Cerebellum-White-Matter", "Brain-Stem", "Pallidum", "VentralDC"
+
 
 @dataclass(frozen=True)
 class TissueMaps:
     """Makes the maps of `COMPARED` of an image.
 
-    ``network`` names the tissues, and ``shares (maps, tissues)`` has what each has in each map.
+    ``network`` names the tissues, in the order of ``names``, and ``shares (maps, tissues)`` has what each has in each
+    map.
     """
 
     network: TissueNetwork
     shares: Tensor
+    names: tuple[str, ...]
 
     def __call__(self, image: Tensor) -> Tensor:
         """Return the maps ``(1, maps, D, H, W)`` of an image ``(1, 1, D, H, W)`` that fills the frame."""
         maps: Tensor = torch.einsum("kc,ncdhw->nkdhw", self.shares, self.network.maps(image))
         return maps
+
+    @property
+    def matter(self) -> Tensor:
+        """The prior of fluid, grey and white matter in the frame, ``(1, 3, N, N, N)``."""
+        which = [0 if name in FLUIDS else 2 if name in WHITE else 1 for name in self.names]
+        held = torch.eye(3, device=self.shares.device)[which]
+        found: Tensor = torch.einsum("ck,ncdhw->nkdhw", held, self.network.prior)
+        return found
 
 
 @cache
@@ -57,4 +70,4 @@ def read_tissues(path: str | Path, device: torch.device) -> TissueMaps:
     network = TissueNetwork(state["sided"].tolist())
     network.load_state_dict(state)
     shares = torch.tensor([[weights.get(name, 0) ** 0.5 for name in content["names"]] for weights in COMPARED])
-    return TissueMaps(network.eval().requires_grad_(False).to(device), shares.to(device))
+    return TissueMaps(network.eval().requires_grad_(False).to(device), shares.to(device), tuple(content["names"]))

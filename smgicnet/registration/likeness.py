@@ -34,10 +34,10 @@ def locally_normalised(pair: Pair) -> Pair:
     The windows are Gaussian and so the same in every direction. The squared difference of two such images is, up to a
     factor, one less their local correlation.
     """
-    return Pair(*(Volume(_normalised(one.data), one.to_index) for one in pair))
+    return Pair(*(Volume(normalised(one.data), one.to_index) for one in pair))
 
 
-def _normalised(image: Tensor) -> Tensor:
+def normalised(image: Tensor) -> Tensor:
     mean = smoothed(image, LOCAL_SIGMA)
     variance = (smoothed(image * image, LOCAL_SIGMA) - mean * mean).clamp(min=0)
     return (image - mean) / (variance.sqrt() + LOCAL_FLOOR)

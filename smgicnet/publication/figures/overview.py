@@ -65,12 +65,13 @@ def column_places() -> tuple[float, float, float]:
     return fixed, warped, 100 * DOUBLE_COLUMN_MM / PANEL
 
 
-def overview_figure(fixed: Shown, moving: Shown, displacement: Volume, box: np.ndarray) -> Figure:
+def overview_figure(fixed: Shown, moving: Shown, displacement: Volume, box: np.ndarray, note: str = "") -> Figure:
     """Rows are the planes through the middle of the fixed brain, columns are in ``TITLES``.
 
     ``displacement (X, Y, Z, 3)`` in RAS mm brings the fixed scan's points to the moving one's, ``box (3, 2)`` has the
     first and the last voxel of the fixed brain. Anterior and superior are up, the subject's left is on the left. A head
-    is shown as it came, with the outline of its brain, and the differences are those of the brains.
+    is shown as it came, with the outline of its brain, and the differences are those of the brains. ``note`` stands
+    below.
     """
     volume = fixed.volume
     middle = box.mean(axis=1).round().astype(int)
@@ -81,7 +82,7 @@ def overview_figure(fixed: Shown, moving: Shown, displacement: Volume, box: np.n
     across = {name: [a for a in range(3) if a != axis] for name, axis in PLANES.items()}
     scale = PANEL / max(sizes[axes[0]] for axes in across.values())
     heights = [sizes[axes[1]] * scale for axes in across.values()]
-    height = TITLE + sum(heights) + GAP * len(PLANES)
+    height = TITLE + sum(heights) + GAP * len(PLANES) + (TITLE if note else 0)
     with canvas():
         figure = Figure(figsize=(DOUBLE_COLUMN_MM * MM, height * MM), facecolor="white")
         FigureCanvasAgg(figure)
@@ -109,4 +110,5 @@ def overview_figure(fixed: Shown, moving: Shown, displacement: Volume, box: np.n
                 if axis == PLANES["axial"]:
                     panel_axes.set_title(label, pad=2)
             bottom -= GAP
+        figure.text(SIDE / DOUBLE_COLUMN_MM, bottom / height, note, verticalalignment="top")
     return figure

@@ -14,6 +14,7 @@ from PIL import Image
 from smgicnet.core.provenance import write_text
 from smgicnet.publication.figures.overview import PANEL, column_places
 from smgicnet.publication.figures.page import DOUBLE_COLUMN_MM
+from smgicnet.scoring.verdict import GOOD
 
 STATUSES = (DONE, FAILED, MISSING) = ("registered", "failed", "not run")  # of an image
 
@@ -44,6 +45,16 @@ class Row(NamedTuple):
         return (self.facts.get("pose") or {}).get("doubt") or ""
 
     @property
+    def judged(self) -> dict[str, Any]:
+        """The verdict on it, empty without one."""
+        return self.facts.get("verdict") or {}
+
+    @property
+    def needs_a_look(self) -> bool:
+        """Whether something speaks against it."""
+        return bool(self.status != DONE or self.doubt or self.judged.get("verdict", GOOD) != GOOD)
+
+    @property
     def shown(self) -> str:
         """The picture as a page has it, empty without one."""
         if self.picture is None or not self.picture.is_file():
@@ -62,6 +73,10 @@ class Row(NamedTuple):
         return {
             "image": self.image,
             "status": self.status,
+            "verdict": self.judged.get("verdict", "n/a"),
+            "failure_probability": self.judged.get("failure_probability", "n/a"),
+            "error_mm": self.judged.get("error_mm", ["n/a"])[0],
+            "dice": self.judged.get("dice", ["n/a"])[0],
             "doubt": self.doubt or "n/a",
             "error": " ".join(self.error.split()) or "n/a",
             "pose_correlation": pose.get("correlation", "n/a"),
@@ -82,7 +97,7 @@ def write_group_page(path: Path, table: Path, space: str, rows: Sequence[Row], w
     """Write the page of all images, those that need a look first, and the same as a table (``.tsv``)."""
     cells = pd.DataFrame([row.cells() for row in rows])
     write_text(table, cells.to_csv(sep="\t", index=False))
-    ordered = sorted(rows, key=lambda row: (row.status == DONE, not row.doubt, row.image))
+    ordered = sorted(rows, key=lambda row: (row.status == DONE, not row.needs_a_look, row.image))
     counts = {status: sum(row.status == status for row in rows) for status in STATUSES}
     _write(path, "bids_group.html.jinja", space=space, rows=ordered, counts=counts, without=without)
 
