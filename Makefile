@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test pytest test-cluster test-conda test-reproducible bench lint browser screenshot env lock clean
+.PHONY: demo test pytest test-long test-cluster test-conda test-reproducible bench lint browser screenshot env lock clean
 .DELETE_ON_ERROR:
 
 # without a GPU two networks at a time, of one thread each: the default profile has one at a time for the GPU's sake
@@ -32,6 +32,9 @@ test:  ## every test and check
 
 pytest: env browser
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+
+test-long: env browser  ## the tests that take minutes each: OASIS from its archive, the same seed with other numbers of cores
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m long
 
 test-cluster: env  ## the workflow on a real Slurm of one node, and its faults; as root on Debian, writes /etc/slurm (docs/cluster.md)
 	tests/cluster/slurm.sh up

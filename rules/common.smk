@@ -18,6 +18,8 @@ from smgicnet.core.layout import (
     SHARD_METRICS,
     SHARD_RECORD,
     TABLE_FORMS,
+    TEMPLATE,
+    TEMPLATE_RECORD,
     DatasetPaths,
 )
 from smgicnet.core.process import keep_waiting_short
@@ -101,6 +103,7 @@ wildcard_constraints:
     seed=r"\d+",
     stage=r"\d+",
     shard=r"\d+",
+    round=r"\d+",
     subject=r"[A-Za-z0-9_-]+",
 
 

@@ -82,6 +82,18 @@ def _apply(arguments: argparse.Namespace) -> None:
     print("\n".join(map(str, files)))
 
 
+def _template(arguments: argparse.Namespace) -> None:
+    from smgicnet.commands.registering import Settings
+    from smgicnet.commands.template import make_template
+
+    settings = Settings(quality=arguments.quality, skull_strip=arguments.skull_strip, form=arguments.header)
+    weights = find_weights(arguments.weights)
+    rounds, spacing = arguments.rounds, arguments.spacing
+    files = make_template(arguments.images, arguments.out, weights, settings, rounds=rounds, spacing=spacing)
+    for name, path in files.items():
+        print(f"{name}: {path}")
+
+
 def _convert(arguments: argparse.Namespace) -> None:
     from smgicnet.imaging.transform_chain import Declaration, convert_field
 
@@ -178,6 +190,7 @@ RUN: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "register": _register,
     "apply": _apply,
     "bids": _bids,
+    "template": _template,
     "convert": _convert,
     "score": _score,
     "train": _train,

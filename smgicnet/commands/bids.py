@@ -15,11 +15,13 @@ import numpy as np
 from smgicnet import __version__
 from smgicnet.cohort.bids import require_content
 from smgicnet.cohort.bids_images import BidsImage, bids_images, subjects_without
-from smgicnet.commands.choices import DEFORMABLE
+from smgicnet.commands.choices import DEFORMABLE, ROUNDS
 from smgicnet.commands.inputs import Input, known, make_input
 from smgicnet.commands.registering import Registered, Settings, refining, register_scans
+from smgicnet.commands.template import make_template
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import require_distinct, require_room
+from smgicnet.core.layout import TEMPLATE
 from smgicnet.core.provenance import contents_digest, write_record, write_text
 from smgicnet.imaging.images import Volume, read_scan, write_volume
 from smgicnet.imaging.itk_files import write_itk_affine, write_itk_composite
@@ -32,8 +34,11 @@ from smgicnet.publication.report.bids_pages import DONE, FAILED, MISSING, Row, w
 
 log = logging.getLogger(__name__)
 BIDS_VERSION = "1.10.0"
-IGNORED = "*.html\ngroup_*.tsv\nlogs/\n**/figures\n*_xfm.*\n"  # as of fMRIPrep: the standard has no transforms yet
+IGNORED = (
+    "*.html\ngroup_*.tsv\nlogs/\n**/figures\n*_xfm.*\ntemplate/\n"  # as of fMRIPrep: the standard has no transforms yet
+)
 DEFAULT_TEMPLATE = "mni"
+OWN = "template"  # the mean image of the dataset itself
 DESCRIPTION = "dataset_description.json"
 
 
@@ -100,7 +105,8 @@ def run_app(
     ----------
     level : ``participant`` registers images and writes a page a subject; ``group`` a table and a page of all
     to : a template by name or file, or a subject of the dataset, whose first image is the template then; by default
-        that of the derivatives which are there, or else `DEFAULT_TEMPLATE`
+        that of the derivatives which are there, or else `DEFAULT_TEMPLATE`; `OWN` is the mean image of all subjects,
+        which is made where it is missing
     subjects : the only ones, with or without ``sub-``; by default all
 
     An image whose record says that it was registered from the same files in the same way is left as it is. One that
@@ -108,15 +114,27 @@ def run_app(
     """
     images = bids_images(root, subjects)
     to = to or str(_earlier(out).get("to", DEFAULT_TEMPLATE))
-    app = App(root, out, _template(root, to), settings, weights)
+    own = to == OWN and not (root / f"sub-{OWN}").is_dir()
+    template = TemplateFile(out / OWN / TEMPLATE, OWN) if own else _template(root, to)
+    app = App(root, out, template, settings, weights)
     require_distinct([out], [root])
     _require_own(app)
     if level == "group":
         return _group(app, images)
     trained = weights_of(weights_content(weights), weights)
     refining(trained, weights, settings)
-    fixed = make_input(known(read_scan(app.template.path, settings.form), app.template.space), settings.skull_strip)
     require_room(out, 0)
+    if own and not template.path.is_file():
+        make_template(
+            _people(root, settings),
+            out / OWN,
+            weights,
+            replace(settings, transform=DEFORMABLE),
+            rounds=ROUNDS,
+            spacing=None,
+        )
+    scan = read_scan(template.path, settings.form)
+    fixed = Input(scan, scan) if own else make_input(known(scan, template.space), settings.skull_strip)
     _describe(app, to)
     log.info("%d images of %d subjects, to %s", len(images), len({one.subject for one in images}), app.template.space)
     failed = 0
@@ -143,6 +161,19 @@ def run_app(
     for subject in [] if subjects else subjects_without(root, images):
         log.warning("%s has no T1w image", subject)
     return failed
+
+
+def _people(root: Path, settings: Settings) -> list[Path]:
+    """Return an image of each subject of a dataset, the first that can be read; the others are named."""
+    found: dict[str, Path] = {}
+    for image in bids_images(root):
+        if image.subject not in found:
+            try:
+                read_scan(image.path, settings.form)
+                found[image.subject] = image.path
+            except InputError as error:
+                log.warning("left out of the template: %s", error)
+    return list(found.values())
 
 
 def _template(root: Path, to: str) -> TemplateFile:

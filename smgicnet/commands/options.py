@@ -9,7 +9,7 @@ from typing import Any
 
 from smgicnet import __version__
 from smgicnet.commands import wording
-from smgicnet.commands.choices import CONTRASTS, DEFORMABLE, STRIPPING, TRANSFORMS
+from smgicnet.commands.choices import CONTRASTS, DEFORMABLE, ROUNDS, STRIPPING, TRANSFORMS
 from smgicnet.core.shipped import DEFAULT
 from smgicnet.imaging.headers import MEANINGS
 from smgicnet.imaging.placement import FORMS
@@ -109,12 +109,33 @@ def _add_bids(commands: Commands) -> None:
     command.add_argument("out", type=Path, metavar="OUT", help="a folder for the derivatives")
     command.add_argument("level", choices=("participant", "group"), help="images, or the table and page of all")
     command.add_argument(
-        "--to", metavar="T", help=f"{wording.OF_TEMPLATE}; or a subject of the dataset; by default mni"
+        "--to",
+        metavar="T",
+        help=f"{wording.OF_TEMPLATE}; {wording.OF_OWN_TEMPLATE}",
     )
     command.add_argument(
         "--participant-label", action="extend", nargs="+", default=[], metavar="SUB", help="these alone, without sub-"
     )
     _add_how(command)
+
+
+def _add_template(commands: Commands) -> None:
+    command = commands.add_parser(
+        "template",
+        help="the mean image of a group of people",
+        description="Make the mean image of a group of people, of their mean size and shape: the mean of the "
+        "velocities is 0. Each round registers the last mean to everybody. What is done already stays.",
+    )
+    command.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="T1 scans of heads or brains")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    command.add_argument(
+        "--rounds", type=int, default=ROUNDS, metavar="N", help=f"by default {ROUNDS}; 0 for global maps alone"
+    )
+    command.add_argument("--spacing", type=float, metavar="MM", help="of its voxels; the scans', by default, or 1 mm")
+    command.add_argument("--weights", default=DEFAULT, metavar="W", help=wording.OF_WEIGHTS)
+    command.add_argument("--quality", choices=QUALITIES, metavar="Q", help=wording.OF_QUALITY)
+    command.add_argument("--skull-strip", choices=STRIPPING, default="auto", metavar="TOOL", help=wording.OF_STRIPPING)
+    _add_header(command)
 
 
 def _add_convert(commands: Commands) -> None:
@@ -259,6 +280,7 @@ _COMMANDS = (
         _add_register,
         _add_apply,
         _add_bids,
+        _add_template,
         _add_convert,
         _add_score,
         _add_train,

@@ -12,7 +12,6 @@ import numpy as np
 from smgicnet.commands.choices import DEFORMABLE
 from smgicnet.commands.inputs import known
 from smgicnet.commands.registering import Registered, Settings, refining, register_scans
-from smgicnet.commands.saved_flow import flow_facts, write_flow
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import require_distinct, require_room
 from smgicnet.core.provenance import contents_digest, write_record
@@ -30,6 +29,7 @@ from smgicnet.imaging.itk_files import write_itk_affine, write_itk_composite
 from smgicnet.imaging.lta import write_lta
 from smgicnet.methods import METHODS
 from smgicnet.methods.contract import FlowMethod
+from smgicnet.methods.saved_flow import flow_facts, write_flow
 from smgicnet.methods.weights import Weights, weights_content, weights_of
 from smgicnet.publication.figures.canvas import save
 from smgicnet.publication.figures.overview import SCREEN_DPI

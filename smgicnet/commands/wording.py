@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from smgicnet.commands.choices import ROUNDS
 from smgicnet.core.shipped import DEFAULT
 
 FORMATS = ("itk", "fsl", "learn2reg")
@@ -26,6 +27,8 @@ OF_TEMPLATE = (
     "the template that stays: mni (MNI152NLin6Asym, FSL's), MNI152NLin2009cAsym, or a file; the "
     "names of images on its grid say which"
 )
+OF_OWN_TEMPLATE = "or a subject of the dataset; or template, the mean of its subjects; by default mni"
+OF_ROUNDS = f"how often the last mean is registered to everybody, by default {ROUNDS}; 0 for global maps alone"
 OF_TRANSFORM = (
     "where the registration ends: rigid, affine (12 parameters) or deformable, by default; affine.mat has the matrix"
 )

@@ -22,6 +22,7 @@ STAGE_FILES = {"weights": "weights.pt", "history": "history.csv", "record": "tra
 METRICS, METRICS_RECORD = "metrics.csv.gz", "metrics.json"  # of a method in an arm and of one seed
 SHARD_METRICS, SHARD_RECORD = "metrics.csv", "registration.json"  # of one job of those
 BENCHMARK = "benchmark.tsv"
+TEMPLATE, TEMPLATE_RECORD = "template.nii.gz", "template.json"  # the mean image of a group
 ROBUSTNESS = "robustness.csv.gz"  # the scores of changed heads, of a method in an arm and of one seed
 CHANGED = {**PREPARED, "preprocessing": "change.json"}  # of one change of a head
 
@@ -147,6 +148,10 @@ class DatasetPaths:
     def changed_alignment(self, shard: int | str, name: str) -> str:
         """A file of one of the jobs that align changed heads."""
         return f"{self.folder}/robustness/alignments/{shard}/{name}"
+
+    def template(self, number: int | str, name: str) -> str:
+        """A file of a round of the group's mean image; round 0 is the mean that global maps alone bring together."""
+        return f"{self.folder}/template/{number}/{name}"
 
     def run(self, arm: str, method: str, seed: int | str) -> RunPaths:
         """The files of a method in an arm, of one seed."""

@@ -16,6 +16,7 @@ from smgicnet.jobs.study_files import StudyFiles
 from smgicnet.methods.stage import Stage
 
 COHORT_BYTES = 20  # a voxel of each image, where all of a dataset are gone through
+TEMPLATE_BYTES = 200  # a voxel of the common grid, while a template is registered to a person
 PREPARED_BYTES = 3  # a voxel of an image and its label map
 FIELD_BYTES = 12  # a voxel of a displacement
 SCAN_KB = 15_000  # of a compressed scan of 1 mm
@@ -51,6 +52,10 @@ class StudyNeeds:
     def cohort_memory(self, w: Any, attempt: int) -> int:
         """Memory of a job that goes through all images of a dataset."""
         return memory_mb(COHORT_BYTES * len(self.study.cohort(w.dataset)), self._grid(w), attempt)
+
+    def template_memory(self, w: Any, attempt: int) -> int:
+        """Memory of a job that registers a template, or averages images one after the other."""
+        return memory_mb(TEMPLATE_BYTES, self._grid(w), attempt)
 
     def prepared_kb(self, w: Any) -> int:
         """Disk of a subject on the common grid."""

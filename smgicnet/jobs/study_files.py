@@ -105,6 +105,26 @@ class StudyFiles:
         excludes = self.study.datasets[w.dataset]["quality"]["exclude"]
         return [self.study.paths(w.dataset).excluded] if excludes else []
 
+    # The mean image
+
+    def template_subjects(self, w: Any) -> list[str]:
+        """Whose mean a dataset's template is."""
+        splits = self.study.config["template"]["splits"]
+        return [name for split in splits for name in self.study.subjects(w.dataset, split)]
+
+    def template_images(self, w: Any) -> list[str]:
+        """Their images on the common grid."""
+        return self.prepared(w, self.template_subjects(w), "image")
+
+    def template_members(self, w: Any) -> list[str]:
+        """The records of their maps from the template of the round before."""
+        paths, before = self.study.paths(w.dataset), int(w.round) - 1
+        return [paths.template(before, f"members/{name}/registration.json") for name in self.template_subjects(w)]
+
+    def template_weights(self, w: Any) -> str:
+        """The weights that bring a template to people."""
+        return str(find_weights(self.study.config["template"]["weights"]))
+
     # Training
 
     def labels_to_learn_from(self, w: Any) -> list[str]:

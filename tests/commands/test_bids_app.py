@@ -217,3 +217,15 @@ def test_the_page_of_a_subject_flickers_between_template_and_warped_scan(finishe
         assert len(places) == 2
         size = box.bounding_box()
         assert size["height"] > 1.5 * size["width"]
+
+
+def test_a_dataset_can_be_registered_to_its_own_mean(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(bids, "ROUNDS", 1)
+    out = tmp_path / "out"
+    assert run(dataset, out, "participant", "--to", "template", "--quality", "fast", "--participant-label", "01") == 0
+    assert (out / "template/template.nii.gz").is_file()
+    made = (out / "template/template.nii.gz").stat().st_mtime_ns
+    records = sorted(out.glob("sub-01/**/*_from-T1w_to-template_mode-image_xfm.json"))
+    assert [json.loads(path.read_text())["verdict"]["verdict"] for path in records] == ["good", "good"]
+    assert run(dataset, out, "group") == 1  # the others are still to be registered
+    assert (out / "template/template.nii.gz").stat().st_mtime_ns == made

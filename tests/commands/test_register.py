@@ -13,13 +13,13 @@ import yaml
 from scipy.ndimage import zoom
 
 from smgicnet import cli
-from smgicnet.commands.saved_flow import read_flow
 from smgicnet.core.errors import InputError
 from smgicnet.imaging import headers
 from smgicnet.imaging.displacements import grid_points, read_itk, sample, to_voxels
 from smgicnet.imaging.field_formats import read_fsl, read_geometry
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.images import read_image, write_volume
+from smgicnet.methods.saved_flow import read_flow
 from smgicnet.methods.weights import Weights, write_weights
 from smgicnet.registration import detail
 from tests.support.grids import affine, centred

@@ -131,6 +131,7 @@ def miniature(name, host, folder, method=TRAINED):
     return content, path
 
 
+@pytest.mark.long
 def test_oasis_from_its_archive_to_table_1(host, tmp_path):
     content, config = miniature("oasis", host, tmp_path)
     refused = snakemake(tmp_path, "-n", "--configfile", str(config), check=False)

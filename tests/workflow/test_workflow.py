@@ -216,6 +216,7 @@ def test_nothing_is_left_to_do(finished):
     assert "Nothing to be done" in snakemake(finished, "-n", "--configfile", str(finished / "config.yaml")).stdout
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_bytes_with_any_number_of_cores_and_jobs(finished, tmp_path):
     """The other run had one core; here are more than one thread a job, and trainings beside each other.
 

@@ -41,11 +41,11 @@ def read_flow(folder: str | Path) -> PosedFlow:
     record, path = Path(folder) / RECORD, Path(folder) / VELOCITY
     try:
         facts = json.loads(record.read_text(encoding="utf-8"))["velocity"]
-        matrices = [torch.tensor(facts[name], dtype=torch.float64) for name in ("to_fixed", "to_moving")]
+        fixed, moving = (torch.tensor(facts[name], dtype=torch.float64) for name in ("to_fixed", "to_moving"))
         factor = int(facts.get("factor", 1))  # not said before there was one
     except (OSError, ValueError, KeyError) as error:
         remedy = "Give the folder of a registration by a method that has a velocity"
         raise InputError(record, f"it says nothing of a velocity ({type(error).__name__})", remedy) from error
     volume, _, _ = read_vectors(path, anywhere=True)
     velocity = torch.from_numpy(volume.data.reshape(*volume.data.shape[:3], 3)).movedim(-1, 0)[None]
-    return PosedFlow(velocity.contiguous(), *matrices, factor)
+    return PosedFlow(velocity.contiguous(), fixed, moving, factor)
