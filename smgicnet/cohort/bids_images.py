@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from smgicnet.cohort.bids import find_artifacts, listed, path_of, subject_folders
 from smgicnet.core.errors import InputError
+from smgicnet.imaging.images import read_scan
 
+log = logging.getLogger(__name__)
 SUFFIX = "T1w"
 
 
@@ -74,3 +77,16 @@ def _check_name(image: BidsImage, others: Sequence[BidsImage]) -> None:
 def subjects_without(root: Path, images: Sequence[BidsImage]) -> list[str]:
     """Return the subjects of a dataset that have no image among these."""
     return [name for name in subject_folders(root) if name not in {one.subject for one in images}]
+
+
+def readable_people(root: Path, form: str | None) -> list[Path]:
+    """Return an image of each subject of a dataset, the first that can be read; the others are named."""
+    found: dict[str, Path] = {}
+    for image in bids_images(root):
+        if image.subject not in found:
+            try:
+                read_scan(image.path, form)
+                found[image.subject] = image.path
+            except InputError as error:
+                log.warning("left out of the template: %s", error)
+    return list(found.values())

@@ -14,7 +14,7 @@ import numpy as np
 
 from smgicnet import __version__
 from smgicnet.cohort.bids import require_content
-from smgicnet.cohort.bids_images import BidsImage, bids_images, subjects_without
+from smgicnet.cohort.bids_images import BidsImage, bids_images, readable_people, subjects_without
 from smgicnet.commands.choices import DEFORMABLE, ROUNDS
 from smgicnet.commands.inputs import Input, known, make_input
 from smgicnet.commands.registering import Registered, Settings, refining, register_scans
@@ -126,7 +126,7 @@ def run_app(
     require_room(out, 0)
     if own and not template.path.is_file():
         make_template(
-            _people(root, settings),
+            readable_people(root, settings.form),
             out / OWN,
             weights,
             replace(settings, transform=DEFORMABLE),
@@ -161,19 +161,6 @@ def run_app(
     for subject in [] if subjects else subjects_without(root, images):
         log.warning("%s has no T1w image", subject)
     return failed
-
-
-def _people(root: Path, settings: Settings) -> list[Path]:
-    """Return an image of each subject of a dataset, the first that can be read; the others are named."""
-    found: dict[str, Path] = {}
-    for image in bids_images(root):
-        if image.subject not in found:
-            try:
-                read_scan(image.path, settings.form)
-                found[image.subject] = image.path
-            except InputError as error:
-                log.warning("left out of the template: %s", error)
-    return list(found.values())
 
 
 def _template(root: Path, to: str) -> TemplateFile:

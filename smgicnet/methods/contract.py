@@ -29,11 +29,14 @@ class Displacements(NamedTuple):
     ----------
     forward, inverse : as in `Registration`
     pose : the global map that is a part of both, of a method that finds it apart from the rest; by default None
+    flow : the map between voxels of the images, of a method that finds it by way of the frame of the mean training
+        image; by default None
     """
 
     forward: Tensor
     inverse: Tensor | None
     pose: Pose | None = None
+    flow: PosedFlow | None = None
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,14 @@ class Registration:
     inverse : the same from the fixed image onto the moving grid, None where a method has no inverse of its own and a
         user registers the other way round
     seconds : the time of the registration alone
-    pose : the global map that is a part of both, of a method that finds it apart from the rest; by default None
+    pose, flow : as in `Displacements`
     """
 
     forward: Tensor
     inverse: Tensor | None
     seconds: float
     pose: Pose | None = None
+    flow: PosedFlow | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ class Method(ABC):
     def register(self, fixed: Tensor, moving: Tensor) -> Registration:
         """Register ``moving`` to ``fixed``, both ``(1, 1, D, H, W)``, and time it (device-synchronised)."""
         found, seconds = self.timed(partial(self.fields, fixed, moving))
-        return Registration(found.forward, found.inverse, seconds, found.pose)
+        return Registration(found.forward, found.inverse, seconds, found.pose, found.flow)
 
     def timed(self, work: Callable[[], T]) -> tuple[T, float]:
         """Return what a piece of work returns and its seconds, device-synchronised."""

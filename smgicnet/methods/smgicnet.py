@@ -116,13 +116,20 @@ class SMGICNet(FlowMethod):
         if self.shrink == 1 and not self._detail(self.spacing):
             meeting, velocity = self._met(fixed, moving)
             there, back = (resize(exp(one, self.config.integration_steps), size) for one in (velocity, -velocity))
-            return Displacements(*meeting.apart(there, back), meeting.pose)
+            return Displacements(*meeting.apart(there, back), meeting.pose, self._upright(velocity, meeting.pose, size))
         onto = cells([n // self.shrink for n in size], size)
         coarse, other = (F.avg_pool3d(image, self.shrink) for image in (fixed, moving))
         flow, pose = self.flow(coarse, other, [Source(image, onto) for image in (fixed, moving)])
         flow, here = flow.within(onto, onto), torch.eye(4, dtype=torch.float64)
         there, back = (one.displacement(here, size)[None] for one in (flow, flow.inverse))
-        return Displacements(there, back, pose and pose.within(onto))
+        return Displacements(there, back, pose and pose.within(onto), flow if self.mean_image is not None else None)
+
+    def _upright(self, velocity: Tensor, pose: Pose | None, shape: Sequence[int]) -> PosedFlow | None:
+        """Return the map between voxels of images of a ``shape``, where they meet in the frame of the mean image."""
+        if pose is None or self.mean_image is None:
+            return None
+        into = cells(velocity.shape[2:], shape)
+        return PosedFlow(velocity, pose.to_fixed @ into, pose.to_moving @ into)
 
     def flow(
         self, fixed: Tensor, moving: Tensor, sources: Sequence[Source], report: Report = lambda *_: None

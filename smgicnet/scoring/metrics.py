@@ -126,6 +126,7 @@ _ALL = (  # in the order of the rows of a pair
     Metric("seconds", "Time (s)", "s", better="lower", function="smgicnet.scoring.pair_metrics:seconds"),
     Metric("peak_memory_mib", "Peak memory (MiB)", "MiB", 0, better="lower"),
     Metric("affine_seconds", "of which affine (s)", "s", better="lower"),
+    Metric("failure_percent", "Judged to have failed (%)", "%", 1, better="lower", in_tables=False),
     Metric("pose_consistency_mm", "Pose consistency (mm)", "mm", 2, better="lower"),
     Metric("pose_consistency_p95_mm", "Pose consistency, 95th percentile (mm)", "mm", 2, better="lower"),
 )
