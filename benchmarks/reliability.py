@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from scipy.optimize import minimize
 from scipy.stats import binomtest
 
+from smgicnet.methods.verdict import DOUBTFUL, FAILED, GOOD, VERDICTS, judge
 from smgicnet.publication.figures.canvas import save
 from smgicnet.publication.figures.plotting import style
-from smgicnet.scoring.verdict import DOUBTFUL, FAILED, GOOD, VERDICTS, judge
 
 FEATURES = (
     *("likeness", "likeness_worst", "likeness_least", "before", "overlap"),
@@ -32,6 +32,8 @@ RANGE = 0.01, 0.99  # quantiles of a feature, beyond which it counts no more
 RIDGE = 1.0
 PASSED, BLAMED = 0.005, 0.01  # of the failures that may pass, and of the others that may be said to have failed
 MIRRORED = "mirrored"  # judged apart: the images do not show it
+# the chances of failure of the registrations by which error and Dice are guessed where the verdict is this one
+NEAR = {GOOD: (0, 0.2), DOUBTFUL: (0.02, 0.98), FAILED: (0.8, 1)}
 NINE_IN_TEN = 0.05, 0.95
 BINS = np.array([0, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 1])
 
@@ -45,21 +47,25 @@ def read_rows(folder: Path) -> pd.DataFrame:
 
 
 def fitted(rows: pd.DataFrame) -> dict[str, Any]:
-    """A model of `judge` without thresholds, fitted to rows."""
+    """A model of `judge`, fitted to rows but for its thresholds and intervals."""
     limits = rows[[*FEATURES]].quantile(RANGE)
     seen = _seen(rows, limits)
     twins = rows["error_mm"].notna().to_numpy()
     chance = _logistic(seen, rows["failed"].to_numpy(float))
-    error = _ridge(seen[twins], np.log(rows["error_mm"].to_numpy()[twins]))
-    dice = _ridge(seen, rows["dice"].to_numpy())
-    spread = {word: [0.0, 0.0] for word in VERDICTS}
+    dice, error = rows["dice"].to_numpy(), np.log(rows["error_mm"].to_numpy())
+    near = seen @ chance[1:] + chance[0]
+    near = 1 / (1 + np.exp(-near))
+    heads: dict[str, Any] = {"log_error": {}, "dice": {}}
+    for word, (low, high) in NEAR.items():
+        part = (near >= low) & (near <= high)
+        heads["log_error"][word] = {**_head(_ridge(seen[part & twins], error[part & twins])), "spread": [0.0, 0.0]}
+        heads["dice"][word] = {**_head(_ridge(seen[part], dice[part])), "spread": [0.0, 0.0]}
     return {
         "features": {name: limits[name].round(6).tolist() for name in FEATURES},
         "failed": _head(chance),
-        "log_error": {**_head(error), "spread": dict(spread)},
-        "dice": {**_head(dice), "spread": dict(spread)},
-        "good_below": 0.0,
-        "failed_above": 1.0,
+        **heads,
+        "good_below": 0.05,
+        "failed_above": 0.95,
     }
 
 
@@ -134,7 +140,7 @@ def with_spread(model: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
         missed = (true - rows[guessed])[rows["kind"] != MIRRORED]
         for word in VERDICTS:
             of_word = missed[rows["verdict"] == word].dropna()
-            model[head]["spread"][word] = np.quantile(of_word, NINE_IN_TEN).round(4).tolist()
+            model[head][word]["spread"] = np.quantile(of_word, NINE_IN_TEN).round(4).tolist()
     return model
 
 

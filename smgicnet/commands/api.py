@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
     from nibabel.spatialimages import SpatialImage
 
-    from smgicnet.scoring.verdict import Verdict
+    from smgicnet.methods.verdict import Verdict
 
 NOTEBOOK_DPI = 130
 

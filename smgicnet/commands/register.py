@@ -30,10 +30,10 @@ from smgicnet.imaging.lta import write_lta
 from smgicnet.methods import METHODS
 from smgicnet.methods.contract import FlowMethod
 from smgicnet.methods.saved_flow import flow_facts, write_flow
+from smgicnet.methods.verdict import Verdict
 from smgicnet.methods.weights import Weights, weights_content, weights_of
 from smgicnet.publication.figures.canvas import save
 from smgicnet.publication.figures.overview import SCREEN_DPI
-from smgicnet.scoring.verdict import Verdict
 
 log = logging.getLogger(__name__)
 LEAST = 1e-3  # the smallest determinant whose logarithm is taken

@@ -22,12 +22,12 @@ from smgicnet.imaging.field_formats import Geometry, header_geometry, written_ge
 from smgicnet.imaging.images import Scan, Volume
 from smgicnet.methods.device import to_device
 from smgicnet.methods.tissues import shipped_tissues
+from smgicnet.methods.verdict import Verdict, judge
 from smgicnet.methods.weights import Weights
 from smgicnet.preparation.alignments import world_matrix
 from smgicnet.preparation.preprocessing import Prepared, prepare, to_canonical
 from smgicnet.publication.figures.overview import Shown, overview_figure
 from smgicnet.registration.evidence import gather
-from smgicnet.scoring.verdict import Verdict, judge
 
 FASTEST = "fast"  # the quality that is the network alone
 

@@ -44,11 +44,14 @@ TRAINING = PREPARED | {
     "smgicnet.registration.refinement": "it follows a trained network",
     "smgicnet.registration.views": "the same",
     "smgicnet.registration.detail": "the same",
+    "smgicnet.registration.evidence": "the same",
     "smgicnet.methods.tissues": "the same",
+    "smgicnet.methods.verdict": "the same",
 }
 # Files beside the modules that read them.
 DATA = {
     "smgicnet.methods.tissues": ("methods/shipped/tissues/brain-t1-2mm.pt",),
+    "smgicnet.methods.verdict": ("methods/shipped/verdict.json",),
     "smgicnet.preparation.label_protocols": ("labels/freesurfer.tsv",),
     "smgicnet.preparation.parcels": ("labels/cortex/parcels.tsv",),
 }

@@ -5,11 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 from smgicnet.core.code import PREPARED, TRAINING, code_digest, function_digest
-from smgicnet.core.files import packaged
 from smgicnet.methods import METHODS
 from smgicnet.scoring import changed_rows
 from smgicnet.scoring.metrics import SCORED
-from smgicnet.scoring.verdict import SHIPPED as VERDICT
 
 
 @cache  # it is asked for by each of many jobs
@@ -22,7 +20,7 @@ def training_code(kind: str) -> str:
 def registering_code(kind: str) -> str:
     """Digest of what registers with a method of this type."""
     module = METHODS.module(kind) if kind in METHODS else "smgicnet.jobs.given_fields"
-    return code_digest("smgicnet.jobs.registering", module, beside=PREPARED, files=[packaged(VERDICT)])
+    return code_digest("smgicnet.jobs.registering", module, beside=PREPARED)
 
 
 def scoring_codes() -> dict[str, str]:

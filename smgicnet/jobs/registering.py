@@ -15,12 +15,8 @@ from smgicnet.jobs.kept_pairs import identity
 from smgicnet.methods.contract import Method, Registration
 from smgicnet.methods.device import image_tensor, peak_memory
 from smgicnet.methods.loading import load_method
-from smgicnet.methods.tissues import shipped_tissues
 from smgicnet.preparation.alignments import Alignment, read_alignments, voxel_matrix
-from smgicnet.registration.detail import Source
-from smgicnet.registration.evidence import gather
 from smgicnet.registration.fields import affine_field, compose, compose_affine, warp
-from smgicnet.scoring.verdict import judge
 
 Pair = tuple[str, str]
 
@@ -100,9 +96,9 @@ class PairRegistration(PreparedImages):
         beside = {"peak_memory_mib": peak.mib}
         if alignment:
             beside["affine_seconds"] = alignment.seconds
-        failure = failure_percent(result, tensors[fixed], tensors[moving], self.volume(fixed).spacing[0])
+        failure = self._method.failure(result, tensors[fixed], tensors[moving], self.volume(fixed).spacing[0])
         if failure is not None:
-            beside["failure_percent"] = failure
+            beside["failure_percent"] = 100 * failure
         return Measured(result, beside)
 
     def identities(self, pairs: Sequence[Pair], versions: Mapping) -> dict[Pair, str]:
@@ -115,21 +111,6 @@ class PairRegistration(PreparedImages):
             aligned = [[one.matrix.tolist(), one.seconds] for one in both]
             found[pair] = identity([digests[name] for name in pair], aligned, self._files.block, facts)
         return found
-
-
-def failure_percent(result: Registration, fixed: torch.Tensor, moving: torch.Tensor, spacing: float) -> float | None:
-    """Return how probably a registration failed, as `smgicnet.scoring.verdict.judge` sees it, in percent.
-
-    ``fixed``, ``moving``: ``(1, 1, D, H, W)`` on voxels of ``spacing`` mm. None for a method without a pose and a
-    velocity in the frame of the mean training image, and after an alignment.
-    """
-    if result.flow is None or result.pose is None:
-        return None
-    sources = [Source(image, torch.eye(4, dtype=torch.float64)) for image in (fixed, moving)]
-    network = shipped_tissues(fixed.device).network
-    with torch.no_grad():
-        verdict = judge(gather(result.flow, result.pose, sources, network, spacing))
-    return None if verdict is None else 100 * verdict.failure
 
 
 def register_aligned(

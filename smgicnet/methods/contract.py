@@ -95,6 +95,13 @@ class Method(ABC):
     def warm_up(self, fixed: Tensor, moving: Tensor) -> None:  # noqa: B027 (nothing to do is a fair answer)
         """Do what only the first registration of a process costs, so that it is not timed."""
 
+    def failure(self, found: Registration, fixed: Tensor, moving: Tensor, spacing: float) -> float | None:
+        """Return how probably a registration of images ``(1, 1, D, H, W)`` on voxels of ``spacing`` mm failed.
+
+        None where the method leaves nothing behind by which that could be told.
+        """
+        return None
+
     @torch.no_grad()
     def register(self, fixed: Tensor, moving: Tensor) -> Registration:
         """Register ``moving`` to ``fixed``, both ``(1, 1, D, H, W)``, and time it (device-synchronised)."""

@@ -16,10 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smgicnet.config.building import build
-from smgicnet.methods.contract import Displacements, FlowMethod
+from smgicnet.methods.contract import Displacements, FlowMethod, Registration
 from smgicnet.methods.tissues import shipped_tissues
+from smgicnet.methods.verdict import judge
 from smgicnet.registration import losses
 from smgicnet.registration.detail import DetailStage, Frame, Report, Source, left_out_of, refine_detail, wanted
+from smgicnet.registration.evidence import gather
 from smgicnet.registration.fields import exp, resize, warp
 from smgicnet.registration.mean_image import CELLS, mean_image, place_in_mean
 from smgicnet.registration.meeting import Meeting
@@ -123,6 +125,14 @@ class SMGICNet(FlowMethod):
         flow, here = flow.within(onto, onto), torch.eye(4, dtype=torch.float64)
         there, back = (one.displacement(here, size)[None] for one in (flow, flow.inverse))
         return Displacements(there, back, pose and pose.within(onto), flow if self.mean_image is not None else None)
+
+    @torch.no_grad()
+    def failure(self, found: Registration, fixed: Tensor, moving: Tensor, spacing: float) -> float | None:
+        if found.flow is None or found.pose is None:
+            return None
+        sources = [Source(image, torch.eye(4, dtype=torch.float64)) for image in (fixed, moving)]
+        verdict = judge(gather(found.flow, found.pose, sources, shipped_tissues(fixed.device).network, spacing))
+        return None if verdict is None else verdict.failure
 
     def _upright(self, velocity: Tensor, pose: Pose | None, shape: Sequence[int]) -> PosedFlow | None:
         """Return the map between voxels of images of a ``shape``, where they meet in the frame of the mean image."""

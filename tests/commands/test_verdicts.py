@@ -8,7 +8,7 @@ import pytest
 
 import smgicnet
 from smgicnet import cli
-from smgicnet.scoring.verdict import FAILED, GOOD
+from smgicnet.methods.verdict import FAILED, GOOD
 
 
 @pytest.fixture(scope="module")

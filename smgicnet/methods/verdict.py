@@ -15,7 +15,7 @@ from typing import Any
 
 from smgicnet.core.files import packaged
 
-SHIPPED = "scoring/verdict.json"
+SHIPPED = "methods/shipped/verdict.json"
 VERDICTS = (GOOD, DOUBTFUL, FAILED) = ("good", "doubtful", "failed")
 
 
@@ -85,12 +85,12 @@ def judge(evidence: Mapping[str, float], model: Mapping[str, Any] | None = None)
 
     failure = 1 / (1 + math.exp(-of(model["failed"])))
     word = GOOD if failure < model["good_below"] else FAILED if failure > model["failed_above"] else DOUBTFUL
-    error, dice = of(model["log_error"]), of(model["dice"])
+    error, dice = model["log_error"][word], model["dice"][word]
     return Verdict(
         word,
         failure,
-        _with_ends(error, model["log_error"]["spread"][word], math.exp),
-        _with_ends(dice, model["dice"]["spread"][word], lambda value: min(max(value, 0.0), 1.0)),
+        _with_ends(of(error), error["spread"], math.exp),
+        _with_ends(of(dice), dice["spread"], lambda value: min(max(value, 0.0), 1.0)),
     )
 
 

@@ -5,20 +5,18 @@ import math
 import pytest
 
 from benchmarks.reliability import FEATURES
-from smgicnet.scoring.verdict import DOUBTFUL, FAILED, GOOD, judge, shipped_model
+from smgicnet.methods.verdict import DOUBTFUL, FAILED, GOOD, judge, shipped_model
 
 MODEL = {
     "features": {"likeness": [0.0, 1.0], "bending": [0.0, 2.0]},
     "failed": {"intercept": 0.0, "weights": {"likeness": -4.0, "bending": 1.0}},
     "log_error": {
-        "intercept": 1.0,
-        "weights": {"likeness": -1.0, "bending": 0.0},
-        "spread": {GOOD: [-0.1, 0.2], DOUBTFUL: [-1, 1], FAILED: [-2, 2]},
+        word: {"intercept": 1.0, "weights": {"likeness": -1.0, "bending": 0.0}, "spread": spread}
+        for word, spread in ((GOOD, [-0.1, 0.2]), (DOUBTFUL, [-1, 1]), (FAILED, [-2, 2]))
     },
     "dice": {
-        "intercept": 0.5,
-        "weights": {"likeness": 0.4, "bending": 0.0},
-        "spread": {GOOD: [-0.1, 0.2], DOUBTFUL: [-0.3, 0.3], FAILED: [-0.5, 0.5]},
+        word: {"intercept": 0.5, "weights": {"likeness": 0.4, "bending": 0.0}, "spread": spread}
+        for word, spread in ((GOOD, [-0.1, 0.2]), (DOUBTFUL, [-0.3, 0.3]), (FAILED, [-0.5, 0.5]))
     },
     "good_below": 0.05,
     "failed_above": 0.9,
