@@ -25,7 +25,7 @@ from smgicnet.publication.figures.plotting import style
 FEATURES = (
     *("likeness", "likeness_worst", "likeness_least", "before", "overlap"),
     *("tissues", "tissues_low", "tissues_worst", "tissues_least", "certainty", "usual"),
-    *("bending", "size", "stretch", "pose", "pose_margin"),
+    *("bending", "size", "stretch", "pose", "pose_margin", "refined"),
 )
 FAILED_MM, FAILED_DICE = 5.0, 0.45  # the error of twins above which, and the Dice of two people below which it failed
 RANGE = 0.01, 0.99  # quantiles of a feature, beyond which it counts no more
@@ -41,6 +41,7 @@ BINS = np.array([0, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 1])
 def read_rows(folder: Path) -> pd.DataFrame:
     """All registrations that were made, with whether each failed."""
     rows = pd.concat([pd.read_csv(path) for path in sorted(folder.glob("*.csv"))], ignore_index=True)
+    rows["refined"] = (rows["quality"] != "fast").astype(float)
     known = rows["error_mm"].notna()
     rows["failed"] = np.where(known, rows["error_mm"] > FAILED_MM, rows["dice"] < FAILED_DICE) | rows["refused"].notna()
     return rows
@@ -58,8 +59,9 @@ def fitted(rows: pd.DataFrame) -> dict[str, Any]:
     heads: dict[str, Any] = {"log_error": {}, "dice": {}}
     for word, (low, high) in NEAR.items():
         part = (near >= low) & (near <= high)
-        heads["log_error"][word] = {**_head(_ridge(seen[part & twins], error[part & twins])), "spread": [0.0, 0.0]}
-        heads["dice"][word] = {**_head(_ridge(seen[part], dice[part])), "spread": [0.0, 0.0]}
+        of = part & twins
+        heads["log_error"][word] = {**_head(_ridge(seen[of], error[of], _alike(rows[of]))), "spread": [0.0, 0.0]}
+        heads["dice"][word] = {**_head(_ridge(seen[part], dice[part], _alike(rows[part]))), "spread": [0.0, 0.0]}
     return {
         "features": {name: limits[name].round(6).tolist() for name in FEATURES},
         "failed": _head(chance),
@@ -87,12 +89,17 @@ def _logistic(seen: np.ndarray, failed: np.ndarray) -> np.ndarray:
     return minimize(loss, np.zeros(seen.shape[1] + 1), jac=True, method="L-BFGS-B").x
 
 
-def _ridge(seen: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The weights, the intercept first, of a linear regression with a ridge."""
-    mean, centre = values.mean(), seen.mean(0)
-    x = seen - centre
-    weights = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (values - mean))
+def _ridge(seen: np.ndarray, values: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The weights, the intercept first, of a linear regression with a ridge, of rows that each count so much."""
+    mean, centre = np.average(values, weights=counts), np.average(seen, axis=0, weights=counts)
+    x, held = seen - centre, counts[:, None] / counts.mean()
+    weights = np.linalg.solve(x.T @ (held * x) + RIDGE * np.eye(x.shape[1]), x.T @ (held[:, 0] * (values - mean)))
     return np.concatenate([[mean - centre @ weights], weights])
+
+
+def _alike(rows: pd.DataFrame) -> np.ndarray:
+    """How much each row counts, so that both qualities count alike."""
+    return (1 / rows.groupby("quality")["quality"].transform("size")).to_numpy()
 
 
 def _head(weights: np.ndarray) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class Registered:
     targets : where the displacements lie, the scans' own grids, or `writable_grid` of sheared ones
     result : the displacements, and what they were made from
     judged : whether it can be judged: both images met in the frame of the mean training image
+    refined : whether the method's velocity was improved on this pair
     """
 
     inputs: tuple[Input, Input]
@@ -75,6 +76,7 @@ class Registered:
     targets: tuple[Geometry, Geometry]
     result: NativeResult
     judged: bool
+    refined: bool
 
     @property
     def displacement(self) -> Volume:
@@ -122,7 +124,8 @@ class Registered:
         flow = flow.within(*(torch.linalg.inv(torch.from_numpy(one.affine)) for one in self.pair))
         with torch.no_grad():
             network = shipped_tissues(device).network
-            return gather(flow, pose, sources, network, self.pair.fixed.report["grid_spacing_mm"])
+            spacing = self.pair.fixed.report["grid_spacing_mm"]
+            return gather(flow, pose, sources, network, spacing, refined=self.refined)
 
     @property
     def doubt(self) -> str | None:
@@ -183,7 +186,9 @@ def register_scans(scans: Sequence[Scan | Input], trained: Weights, path: Path, 
     left_out = [_canonical(one) for one in (fixed, moving)]
     result = register_pair(method, pair, targets, left_out, settings.transform)
     judged = settings.transform == DEFORMABLE and getattr(method, "mean_image", None) is not None
-    return Registered((fixed, moving), pair, (targets[0], targets[1]), result, judged)
+    refinement = getattr(method, "refinement", None)
+    refined = refinement is not None and refinement.refines
+    return Registered((fixed, moving), pair, (targets[0], targets[1]), result, judged, refined)
 
 
 def refining(trained: Weights, path: Path, settings: Settings) -> dict[str, Any]:

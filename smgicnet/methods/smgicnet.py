@@ -131,7 +131,8 @@ class SMGICNet(FlowMethod):
         if found.flow is None or found.pose is None:
             return None
         sources = [Source(image, torch.eye(4, dtype=torch.float64)) for image in (fixed, moving)]
-        verdict = judge(gather(found.flow, found.pose, sources, shipped_tissues(fixed.device).network, spacing))
+        network, refined = shipped_tissues(fixed.device).network, self.refinement.refines
+        verdict = judge(gather(found.flow, found.pose, sources, network, spacing, refined=refined))
         return None if verdict is None else verdict.failure
 
     def _upright(self, velocity: Tensor, pose: Pose | None, shape: Sequence[int]) -> PosedFlow | None:

@@ -25,7 +25,7 @@ SHRUNK = 0.01  # the smallest determinant whose logarithm is taken
 
 
 def gather(
-    flow: PosedFlow, pose: Pose, sources: Sequence[Source], tissues: TissueNetwork, spacing: float
+    flow: PosedFlow, pose: Pose, sources: Sequence[Source], tissues: TissueNetwork, spacing: float, *, refined: bool
 ) -> dict[str, float]:
     """Return what speaks for a registration and against it.
 
@@ -35,6 +35,7 @@ def gather(
         way of the frame of the mean training image
     pose : the global map that is a part of it
     sources : the fixed and the moving image
+    refined : whether the network's velocity was improved on this pair, which is 1 in what is returned
 
     The images meet in that frame on voxels of `SPACING`. ``likeness`` is their local correlation over both brains,
     ``before`` the same without the velocity, ``overlap`` the Dice of the brains, ``tissues`` the mean soft Dice of the
@@ -67,6 +68,7 @@ def gather(
         "stretch": float(stretches.max() - stretches.min()),
         "pose": pose.score,
         "pose_margin": pose.score - pose.runner_up,
+        "refined": float(refined),
     }
 
 

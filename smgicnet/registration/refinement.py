@@ -60,6 +60,11 @@ class Refinement:
     detail: tuple[DetailStage, ...] = ()
 
     @property
+    def refines(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.iterations or self.detail)
+
+    @property
     def steps(self) -> list[int]:
         """How many of the iterations each stage has."""
         shares = [stage.share for stage in self.stages]
