@@ -42,6 +42,7 @@ ENVIRONMENTS = {
     "register_shown": ["torch", "ants", "icon"],
     "change_subject": ["analysis"], "align_changed": ["fsl", "ants"], "register_changed": ["torch", "ants", "icon"],
     "gather_changed": ["analysis"],
+    "start_template": ["torch"], "bring_template": ["torch"], "average_template": ["torch"],
     "choose_pairs": ["torch"], "fetch_weights": ["analysis"],
     "gather_metrics": ["analysis"], "write_table": ["analysis"],
     "plot_figure": ["analysis"], "write_page": ["analysis"], "write_audit": ["torch"],
