@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -94,10 +94,12 @@ def start_template(images: Sequence[Path], registrar: Registrar, spacing: float,
     Raises `InputError` for fewer than two images, and for one that cannot be used.
     """
     require_people(images, folder)
-    people = [registrar.prepared(path) for path in images]
     method = registrar.method
-    tensors = [image_tensor(one.image, method.device) for one in people]
-    affines = [torch.from_numpy(one.affine) for one in people]
+    tensors, affines = [], []
+    for path in images:
+        person = registrar.prepared(path)
+        tensors.append(image_tensor(person.image, method.device))
+        affines.append(torch.from_numpy(person.affine))
     with torch.no_grad():
         places = first_places(tensors, affines, method.mean_image, method.pose.rotations)
         still = torch.eye(4, dtype=torch.float64)
@@ -109,7 +111,7 @@ def start_template(images: Sequence[Path], registrar: Registrar, spacing: float,
         ]
         box = _box(GroupMean.of(flows, *coarse).image(members), coarse[0])
         mean = GroupMean.of(flows, *_grid(spacing, *box))
-        image = mean.image(_members(people, flows, registrar))
+        image = mean.image(_members(images, flows, registrar))
     _write(folder, mean, image, registrar, images)
 
 
@@ -150,14 +152,14 @@ def average_template(
     flows = [read_flow(one) for one in members]
     with torch.no_grad():
         mean = GroupMean.of(flows, torch.from_numpy(grid.affine), grid.data.shape)
-        people = (registrar.prepared(path) for path in images)
-        image = mean.image(_members(people, flows, registrar), report)
+        image = mean.image(_members(images, flows, registrar), report)
     _write(folder, mean, image, registrar, images)
 
 
-def _members(people: Iterable[Prepared], flows: Sequence[PosedFlow], registrar: Registrar) -> Iterable[Member]:
-    """Return people's scans as they are, one after the other."""
-    for person, flow in zip(people, flows, strict=True):
+def _members(images: Sequence[Path], flows: Sequence[PosedFlow], registrar: Registrar) -> Iterator[Member]:
+    """Return people's scans as they are, one after the other, which are not all in memory."""
+    for path, flow in zip(images, flows, strict=True):
+        person = registrar.prepared(path)
         image = registrar.source(person).image
         yield Member(image, torch.from_numpy(np.linalg.inv(person.native.affine)), flow)
 
