@@ -128,9 +128,7 @@ def _add_template(commands: Commands) -> None:
     )
     command.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="T1 scans of heads or brains")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    command.add_argument(
-        "--rounds", type=int, default=ROUNDS, metavar="N", help=f"by default {ROUNDS}; 0 for global maps alone"
-    )
+    command.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=wording.OF_ROUNDS)
     command.add_argument("--spacing", type=float, metavar="MM", help="of its voxels; the scans', by default, or 1 mm")
     command.add_argument("--weights", default=DEFAULT, metavar="W", help=wording.OF_WEIGHTS)
     command.add_argument("--quality", choices=QUALITIES, metavar="Q", help=wording.OF_QUALITY)

@@ -125,8 +125,7 @@ def bring_template(template: Path, image: Path, registrar: Registrar, folder: Pa
         flow, _ = method.flow(*tensors, sources, lambda *_: None)
     flow = flow.within(torch.from_numpy(fixed.affine), torch.from_numpy(moving.affine))
     write_flow(folder / VELOCITY, flow)
-    facts = {"template": files_digest([template]), "image": files_digest([image]), "method": registrar.digest}
-    write_record(folder / RECORD, velocity=flow_facts(flow), made_from=facts)
+    write_record(folder / RECORD, velocity=flow_facts(flow), made_from=_made_from(template, image, registrar))
 
 
 def is_brought(template: Path, image: Path, registrar: Registrar, folder: Path) -> bool:
@@ -135,8 +134,12 @@ def is_brought(template: Path, image: Path, registrar: Registrar, folder: Path) 
         made_from = json.loads((folder / RECORD).read_text(encoding="utf-8"))["made_from"]
     except (OSError, ValueError, KeyError):
         return False
-    facts = {"template": files_digest([template]), "image": files_digest([image]), "method": registrar.digest}
-    return bool(made_from == facts)
+    return bool(made_from == _made_from(template, image, registrar))
+
+
+def _made_from(template: Path, image: Path, registrar: Registrar) -> dict[str, str]:
+    """Return the digests of what a person's map is made from."""
+    return {"template": files_digest([template]), "image": files_digest([image]), "method": registrar.digest}
 
 
 def average_template(
