@@ -8,10 +8,10 @@ from dataclasses import replace
 import torch
 
 from smgicnet.commands.inputs import Input
-from smgicnet.commands.native_fields import source_of
 from smgicnet.imaging.images import Volume
 from smgicnet.methods.contract import LearnedMethod
 from smgicnet.methods.device import image_tensor
+from smgicnet.methods.sources import source_of
 from smgicnet.methods.tissues import shipped_tissues
 from smgicnet.preparation.intensities import scale_intensity
 from smgicnet.preparation.preprocessing import Grid, Prepared, prepare

@@ -18,7 +18,7 @@ from smgicnet.imaging.foreground import background_level
 from smgicnet.imaging.images import Volume
 from smgicnet.methods.contract import FlowMethod, LearnedMethod
 from smgicnet.methods.device import image_tensor
-from smgicnet.preparation.intensities import scale_intensity
+from smgicnet.methods.sources import source_of
 from smgicnet.preparation.preprocessing import Prepared
 from smgicnet.registration.detail import Report, Source, left_out_of
 from smgicnet.registration.fields import jacobian_determinant, sample
@@ -145,14 +145,6 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
-
-
-def source_of(prepared: Prepared, device: torch.device, left_out: np.ndarray | None = None) -> Source:
-    """Return a scan as a refinement sees it, on its own grid, scaled as the network's image, and what is left out."""
-    scaled = scale_intensity(prepared.native.data, *prepared.report["intensity_range"])
-    to_voxels = np.linalg.inv(prepared.native.affine) @ prepared.affine
-    hole = None if left_out is None else image_tensor(left_out, device)
-    return Source(image_tensor(scaled, device), torch.from_numpy(to_voxels), hole)
 
 
 def volume_change(displacement: Volume) -> np.ndarray:

@@ -66,12 +66,17 @@ def _add_register(commands: Commands) -> None:
 
 def _add_how(command: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
     """Add how scans are registered, a pair or a dataset; returns the group of what says how heads are stripped."""
+    command.add_argument("--transform", choices=TRANSFORMS, default=DEFORMABLE, metavar="T", help=wording.OF_TRANSFORM)
+    command.add_argument("--contrast", choices=CONTRASTS, default="auto", help=wording.OF_CONTRAST)
+    return _add_scans(command)
+
+
+def _add_scans(command: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """Add by what T1 scans are registered, and how they are read; returns the group of how heads are stripped."""
     command.add_argument("--weights", default=DEFAULT, metavar="W", help=wording.OF_WEIGHTS)
     command.add_argument("--quality", choices=QUALITIES, metavar="Q", help=wording.OF_QUALITY)
-    command.add_argument("--transform", choices=TRANSFORMS, default=DEFORMABLE, metavar="T", help=wording.OF_TRANSFORM)
     strip = command.add_mutually_exclusive_group()
     strip.add_argument("--skull-strip", choices=STRIPPING, default="auto", metavar="TOOL", help=wording.OF_STRIPPING)
-    command.add_argument("--contrast", choices=CONTRASTS, default="auto", help=wording.OF_CONTRAST)
     _add_header(command)
     return strip
 
@@ -130,10 +135,7 @@ def _add_template(commands: Commands) -> None:
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     command.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=wording.OF_ROUNDS)
     command.add_argument("--spacing", type=float, metavar="MM", help="of its voxels; the scans', by default, or 1 mm")
-    command.add_argument("--weights", default=DEFAULT, metavar="W", help=wording.OF_WEIGHTS)
-    command.add_argument("--quality", choices=QUALITIES, metavar="Q", help=wording.OF_QUALITY)
-    command.add_argument("--skull-strip", choices=STRIPPING, default="auto", metavar="TOOL", help=wording.OF_STRIPPING)
-    _add_header(command)
+    _add_scans(command)
 
 
 def _add_convert(commands: Commands) -> None:

@@ -15,12 +15,13 @@ from matplotlib.figure import Figure
 from smgicnet.commands.choices import CONTRASTS, DEFORMABLE, STRIPPING, TRANSFORMS
 from smgicnet.commands.contrasts import as_t1
 from smgicnet.commands.inputs import Input, make_input
-from smgicnet.commands.native_fields import NativeResult, Pair, pulled, register_pair, source_of, volume_change
+from smgicnet.commands.native_fields import NativeResult, Pair, pulled, register_pair, volume_change
 from smgicnet.config.qualities import DEFAULT_QUALITY, qualities
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.field_formats import Geometry, header_geometry, written_geometry
 from smgicnet.imaging.images import Scan, Volume
 from smgicnet.methods.device import to_device
+from smgicnet.methods.sources import source_of
 from smgicnet.methods.tissues import shipped_tissues
 from smgicnet.methods.verdict import Verdict, judge
 from smgicnet.methods.weights import Weights

@@ -12,7 +12,6 @@ import torch
 
 from smgicnet.cohort.rendering import RenderConfig, render, streams, to_classes
 from smgicnet.cohort.template import load_anatomy, load_template
-from smgicnet.commands.native_fields import source_of
 from smgicnet.config.building import build
 from smgicnet.config.schemas import fill, schema
 from smgicnet.core.checksums import digests
@@ -25,6 +24,7 @@ from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.images import write_volume
 from smgicnet.methods.device import image_tensor
 from smgicnet.methods.smgicnet import SMGICNet
+from smgicnet.methods.sources import source_of
 from smgicnet.methods.weights import read_weights
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.preparation.preprocessing import prepare

@@ -25,10 +25,9 @@ from smgicnet.imaging.images import read_image, write_volume
 from smgicnet.methods.contract import FlowMethod
 from smgicnet.methods.device import image_tensor, to_device
 from smgicnet.methods.saved_flow import RECORD, VELOCITY, flow_facts, read_flow, write_flow
+from smgicnet.methods.sources import source_of
 from smgicnet.methods.weights import Weights, weights_content, weights_of
-from smgicnet.preparation.intensities import scale_intensity
 from smgicnet.preparation.preprocessing import Prepared, prepare
-from smgicnet.registration.detail import Source
 from smgicnet.registration.group_mean import GroupMean, Member, first_places, sharpness
 from smgicnet.registration.posed_flow import PosedFlow, straight
 
@@ -75,12 +74,6 @@ class Registrar:
         """Return a brain on the network's grid."""
         return prepare(image, None, self.trained.grid)
 
-    def source(self, prepared: Prepared) -> Source:
-        """Return a brain as it is, scaled as the network's image."""
-        scaled = scale_intensity(prepared.native.data, *prepared.report["intensity_range"])
-        to_voxels = torch.from_numpy(np.linalg.inv(prepared.native.affine) @ prepared.affine)
-        return Source(image_tensor(scaled, self.method.device), to_voxels)
-
 
 def require_people(images: Sequence[Path], folder: Path) -> None:
     """Raise `InputError` for fewer than two images."""
@@ -121,7 +114,7 @@ def bring_template(template: Path, image: Path, registrar: Registrar, folder: Pa
     method = registrar.method
     tensors = [image_tensor(one.image, method.device) for one in (fixed, moving)]
     with torch.no_grad():
-        sources = [registrar.source(one) for one in (fixed, moving)]
+        sources = [source_of(one, method.device) for one in (fixed, moving)]
         flow, _ = method.flow(*tensors, sources, lambda *_: None)
     flow = flow.within(torch.from_numpy(fixed.affine), torch.from_numpy(moving.affine))
     write_flow(folder / VELOCITY, flow)
@@ -163,7 +156,7 @@ def _members(images: Sequence[Path], flows: Sequence[PosedFlow], registrar: Regi
     """Return people's scans as they are, one after the other, which are not all in memory."""
     for path, flow in zip(images, flows, strict=True):
         person = registrar.prepared(path)
-        image = registrar.source(person).image
+        image = source_of(person, registrar.method.device).image
         yield Member(image, torch.from_numpy(np.linalg.inv(person.native.affine)), flow)
 
 
