@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from nibabel.affines import apply_affine
 
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import require_distinct, require_writable
+from smgicnet.core.provenance import files_digest, write_record
 from smgicnet.imaging.displacements import ENDINGS, grid_points
-from smgicnet.imaging.field_formats import Geometry, read_geometry, written_geometry
+from smgicnet.imaging.field_formats import Geometry, read_geometry, stem_of, written_geometry
 from smgicnet.imaging.foreground import background_level
 from smgicnet.imaging.headers import OpenedImage, open_image
 from smgicnet.imaging.images import read_label_scan, write_volume
@@ -36,7 +36,7 @@ class Target:
     Attributes
     ----------
     grid : the fixed image's, or `smgicnet.imaging.affine_geometry.writable_grid` of a sheared one
-    places : ``(N, 3)`` in RAS mm, for the voxels in the order of the array
+    places : ``(3, N)`` in RAS mm, for the voxels in the order of the array
     """
 
     grid: Geometry
@@ -44,8 +44,7 @@ class Target:
 
     def pulled(self, data: np.ndarray, affine: np.ndarray, kind: str, fill: float) -> np.ndarray:
         """Return a volume ``(X, Y, Z)`` on this grid."""
-        index = np.ascontiguousarray(apply_affine(np.linalg.inv(affine), self.places).T)
-        return interpolated(data, index, kind, fill).reshape(self.grid.shape)
+        return interpolated(data, self.places, kind, fill, np.linalg.inv(affine)).reshape(self.grid.shape)
 
 
 def apply_transforms(
@@ -74,12 +73,14 @@ def apply_transforms(
     meaning : one of `smgicnet.imaging.headers.MEANINGS`, for fields that do not say what their vectors are
     form : which place a header that names two stands for, see `open_image`
 
-    Beyond an image is its background. Returns the files that were written. Raises `InputError` for files that cannot
+    Beyond an image is its background. Beside each result lies its record, ``NAME.apply.json``: the arguments, the
+    digests of all files and the versions. Returns the files of the results. Raises `InputError` for files that cannot
     be used or written: before anything is written, but for voxels, which are looked at image by image.
     """
     files = _result_files(inputs, out)
     require_distinct(files, [*inputs, *named_files(transforms), to])
-    for path in files:
+    records = [result.with_name(f"{stem_of(result)}.apply.json") for result in files]
+    for path in (*files, *records):
         require_writable(path)
     images = {path: open_image(path, form) for path in inputs if _is_image(path)}
     for opened in images.values():
@@ -89,12 +90,17 @@ def apply_transforms(
     chain = read_transforms(transforms, fixed, source, meaning)
     points = {path: _points_of(path) for path in inputs if path not in images}
     grid = written_geometry(fixed)
-    target = Target(grid, through(chain, grid_points(grid.shape, grid.affine)).reshape(-1, 3)) if images else None
-    for path, result in zip(inputs, files, strict=True):
+    target = Target(grid, through(chain, grid_points(grid.shape, grid.affine)).reshape(-1, 3).T) if images else None
+    beside = [to, *named_files(transforms), *([moving] if moving else [])]
+    facts = {"transforms": [str(one) for one in transforms], "to": str(to), "moving": moving and str(moving)}
+    facts |= {"interpolation": interpolation, "as": meaning, "header": form or "agree"}
+    for path, result, record in zip(inputs, files, records, strict=True):
         if path in points:
             _write_points(path, through(chain, points[path]), result)
         elif target is not None:
             _write_image(images[path], target, interpolation, form, result)
+        digests = {str(one): files_digest([one]) for one in (path, *beside)}
+        write_record(record, input=str(path), **facts, digests=digests)
         log.info("%s: %s", result, interpolation if path in images else "points, from the fixed to the moving image")
     return files
 

@@ -86,7 +86,7 @@ def _batch(method: LearnedMethod, shape: tuple[int, int, int], count: int) -> tu
 
 
 def pair_seconds(block: Mapping, shape: tuple[int, int, int], spacing: float) -> float:
-    """Seconds to register and score an unordered pair, both directions."""
+    """Seconds to register, score and judge an unordered pair, both directions."""
     learned = issubclass(METHODS[block["type"]], LearnedMethod)
     scale = 1.0
     if not learned and np.prod(shape) > LARGEST and "published" not in block:
@@ -111,9 +111,10 @@ def pair_seconds(block: Mapping, shape: tuple[int, int, int], spacing: float) ->
         results = [method.register(images[k], images[1 - k]) for k in (0, 1)]
         for k in (0, 1):
             score_pair(subjects[k], subjects[1 - k], results[k], results[1 - k], roi_names())
+            method.failure(results[k], images[k], images[1 - k], spacing)
 
     found = seconds_of(pair) * scale
-    log.info("  %s: %.3g s a pair, both directions, scored", block["type"], found)
+    log.info("  %s: %.3g s a pair, both directions, scored and judged", block["type"], found)
     return found
 
 

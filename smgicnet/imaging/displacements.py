@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 _LPS = np.array([-1, -1, 1], dtype=np.float32)
 _MEANINGS = {1006: "ras", 1007: "lps"}  # NIfTI's intents of ITK's fields, and the world of their components
 ENDINGS = (".nii.gz", ".nii")
+ON_VOXELS = 1e-6  # of a voxel: a place so near its centre is there, and has its displacement
 LONGEST = 1e6  # mm, the largest displacement or coordinate that is accepted
 AS_FIELD = "Make a field of it: `antsApplyTransforms -d 3 -r FIXED -t THIS -o [field.nii.gz,1]`"
 AS_REMEDY = (
@@ -28,12 +29,16 @@ AS_REMEDY = (
 
 def voxel_grid(shape: tuple[int, ...]) -> np.ndarray:
     """Return the voxel indices ``(X, Y, Z, 3)`` of a grid."""
-    return np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).astype(np.float64)
+    return grid_points(shape, np.eye(4))
 
 
 def grid_points(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
     """Return the world coordinates ``(X, Y, Z, 3)`` in mm of the voxels of a grid."""
-    return apply_affine(affine, voxel_grid(shape))
+    points = np.empty((*shape, 3))
+    points[:] = affine[:3, 3]
+    for axis, along in enumerate(np.ogrid[tuple(map(slice, shape))]):
+        points += along[..., None] * affine[:3, axis]
+    return points
 
 
 def apply_field(field: Volume, points: np.ndarray) -> np.ndarray:
@@ -43,6 +48,10 @@ def apply_field(field: Volume, points: np.ndarray) -> np.ndarray:
     the border its value holds. ``points`` and the result are ``(..., 3)`` in RAS mm.
     """
     index = np.moveaxis(apply_affine(np.linalg.inv(field.affine), points), -1, 0)
+    voxels = np.rint(index)
+    if index.size and np.abs(index - voxels).max() < ON_VOXELS:
+        size = np.array(field.data.shape[:3]).reshape(3, *[1] * (index.ndim - 1))
+        return points + field.data[tuple(np.clip(voxels, 0, size - 1).astype(np.intp))]
     moved = [
         ndimage.map_coordinates(field.data[..., axis], index, output=np.float64, order=1, mode="nearest")
         for axis in range(3)

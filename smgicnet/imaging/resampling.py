@@ -14,8 +14,10 @@ RADIUS = 3  # of Lanczos' window, in voxels, as in ANTs
 Values = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of what was prepared of an image, at indices (3, N)
 
 
-def interpolated(data: np.ndarray, index: np.ndarray, kind: str, fill: float = 0) -> np.ndarray:
-    """Return an image ``(X, Y, Z)`` at voxel indices ``(3, N)``.
+def interpolated(
+    data: np.ndarray, places: np.ndarray, kind: str, fill: float = 0, to_voxels: np.ndarray | None = None
+) -> np.ndarray:
+    """Return an image ``(X, Y, Z)`` at ``places`` ``(3, N)``.
 
     Parameters
     ----------
@@ -23,15 +25,18 @@ def interpolated(data: np.ndarray, index: np.ndarray, kind: str, fill: float = 0
         label maps ``nearest``, or ``label``, the label with the largest share of the voxels around, whose borders are
         smoother
     fill : the value beyond the image; a voxel reaches half a voxel out from its centre, at the border as well
+    to_voxels : the affine map ``(4, 4)`` from places to voxel indices; None for places that are indices
 
     Returns ``(N,)``, of ``data``'s type for label maps and float32 for images.
     """
     of_labels = kind in OF_LABELS
-    found = np.empty(index.shape[1], data.dtype if of_labels else np.float32)
+    found = np.empty(places.shape[1], data.dtype if of_labels else np.float32)
     prepared = ndimage.spline_filter(data, order=3, mode="mirror") if kind == "cubic" else data
     size = np.array(data.shape)[:, None]
-    for first in range(0, index.shape[1], POINTS):
-        part = index[:, first : first + POINTS]
+    for first in range(0, places.shape[1], POINTS):
+        part = places[:, first : first + POINTS]
+        if to_voxels is not None:
+            part = to_voxels[:3, :3] @ part + to_voxels[:3, 3:]
         values = _KINDS[kind](prepared, part)
         values[((part < -0.5) | (part >= size - 0.5)).any(axis=0)] = fill
         found[first : first + POINTS] = values

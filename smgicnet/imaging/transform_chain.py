@@ -34,6 +34,7 @@ from smgicnet.imaging.transform_files import is_flirt, read_flirt, read_itk_comp
 from smgicnet.imaging.x5 import read_x5
 
 log = logging.getLogger(__name__)
+POINTS = 1 << 20  # that a field moves at a time
 Transform = Callable[[np.ndarray], np.ndarray]  # points (..., 3) in RAS mm to points, from fixed towards moving
 _INVERTED = re.compile(r"\s*\[\s*(.+?)\s*,\s*([01])\s*\]\s*")  # antsApplyTransforms' [FILE,1]: the inverse
 _AFFINES = re.compile(r"(AffineTransform|MatrixOffsetTransformBase)_(float|double)_3_3")
@@ -168,17 +169,22 @@ def field_transform(path: str | Path, field: Volume) -> Transform:
     """
 
     def transform(points: np.ndarray) -> np.ndarray:
-        index = apply_affine(np.linalg.inv(field.affine), points)
-        inside = ((index >= -0.5) & (index <= np.array(field.data.shape[:3]) - 0.5)).all(axis=-1)
-        if not inside.any():
+        moved = points.reshape(-1, 3).copy()
+        covered = 0
+        for part in np.split(moved, range(POINTS, len(moved), POINTS)):  # views: each is moved where it lies
+            index = apply_affine(np.linalg.inv(field.affine), part)
+            inside = ((index >= -0.5) & (index <= np.array(field.data.shape[:3]) - 0.5)).all(axis=-1)
+            part[inside] = apply_field(field, part[inside])
+            covered += inside.sum()
+        if not covered:
             raise InputError(
                 path,
                 "it covers nothing of the fixed image, or of the points",
                 "Give the field of this pair, and their order",
             )
-        if not inside.all():
-            log.info("%s covers %.1f %% of the points; the others do not move by it", path, 100 * inside.mean())
-        return np.where(inside[..., None], apply_field(field, points), points)
+        if covered < len(moved):
+            log.info("%s covers %.1f %% of the points; the others do not move by it", path, 100 * covered / len(moved))
+        return moved.reshape(points.shape)
 
     return transform
 

@@ -1,6 +1,7 @@
 """``smgicnet apply``: images, series, label maps and points go where ANTs takes them."""
 
 import gzip
+import json
 
 import nibabel as nib
 import numpy as np
@@ -10,7 +11,8 @@ from nibabel.affines import apply_affine
 
 from smgicnet.cli import main
 from smgicnet.commands.options import INTERPOLATIONS
-from smgicnet.imaging import resampling
+from smgicnet.core.provenance import files_digest
+from smgicnet.imaging import resampling, transform_chain
 from smgicnet.imaging.displacements import write_itk
 from smgicnet.imaging.field_formats import write_fsl
 from tests.support.grids import PAIRS, bent, make_pair, save
@@ -96,6 +98,35 @@ def test_several_inputs_keep_their_names_in_a_folder_and_mgh_becomes_nifti(tmp_p
     assert apply(tmp_path, pair.files[1], tmp_path / "t1.mgz", out=tmp_path / "out", pair=pair) == 0
     found = [np.asarray(nib.load(tmp_path / f"out/{name}.nii.gz").dataobj) for name in ("moving", "t1")]
     np.testing.assert_allclose(*found, atol=1e-3)
+
+
+def test_the_record_of_a_result_says_how_to_make_it_again(tmp_path):
+    pair = make_pair(FIRST, tmp_path)
+    write_itk(tmp_path / "warp.nii.gz", pair.displacement, pair.fixed.affine)
+    out = tmp_path / "results/out.nii.gz"
+    assert apply(tmp_path, pair.files[1], out=out, pair=pair, more=["-n", "cubic"]) == 0
+    record = json.loads((tmp_path / "results/out.apply.json").read_text())
+    again = tmp_path / "again.nii.gz"
+    arguments = [record["input"], "-t", *record["transforms"], "--to", record["to"], "-n", record["interpolation"]]
+    assert main(["apply", *arguments, "--out", str(again)]) == 0
+    assert again.read_bytes() == out.read_bytes()
+    used = [pair.files[1], pair.files[0], tmp_path / "warp.nii.gz"]
+    assert record["digests"] == {str(one): files_digest([one]) for one in used}
+    assert record["versions"]["nibabel"]
+
+
+def test_a_grid_that_is_moved_in_parts_is_moved_as_one(tmp_path, monkeypatch, caplog):
+    """A part of it may lie outside of the field, which is no error as long as another does not."""
+    pair = make_pair(FIRST, tmp_path)
+    half = pair.displacement[: pair.displacement.shape[0] // 2]
+    write_itk(tmp_path / "warp.nii.gz", half, pair.fixed.affine)
+    whole, parts = tmp_path / "whole.nii.gz", tmp_path / "parts.nii.gz"
+    assert apply(tmp_path, pair.files[1], out=whole, pair=pair) == 0
+    monkeypatch.setattr(transform_chain, "POINTS", 100)
+    with caplog.at_level("INFO"):
+        assert apply(tmp_path, pair.files[1], out=parts, pair=pair) == 0
+    assert parts.read_bytes() == whole.read_bytes()
+    assert caplog.text.count("% of the points") == 1
 
 
 def test_points_of_the_fixed_image_go_to_the_moving_one(tmp_path):

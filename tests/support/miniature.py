@@ -9,7 +9,7 @@ CONFIG = {
     "datasets": {
         "mini": {
             "source": {
-                "kind": "phantom", "subjects": {"train": 3, "val": 2, "test": 3}, "shape": [60, 70, 60], "spacing": 4,
+                "kind": "phantom", "subjects": {"train": 3, "val": 2, "test": 3}, "shape": [40, 46, 40], "spacing": 6,
             },
             "grid": {"shape": [16, 16, 16], "spacing": 13},
         }
