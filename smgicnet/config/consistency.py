@@ -11,11 +11,13 @@ from collections.abc import Mapping
 
 from smgicnet.config.blocks import row_name
 from smgicnet.config.levels import check_levels, levels_stride
+from smgicnet.config.programs import check_command
 from smgicnet.config.schemas import schema
 from smgicnet.core.errors import InputError
 from smgicnet.core.shipped import find_weights
 
-CHECKS = {"levels": check_levels}  # functions of a completed method block, its dotted key and the config's file
+# functions of a completed method block, its dotted key and the config's file
+CHECKS = {"levels": check_levels, "command": check_command}
 STRIDES = {"levels": levels_stride}  # functions of the network of a completed method block
 
 

@@ -5,6 +5,9 @@ Each method returns a path as text. A rule gives wildcards for names, ``DatasetP
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +33,12 @@ CHANGED = {**PREPARED, "preprocessing": "change.json"}  # of one change of a hea
 def costs_file(results: str | Path = RESULTS) -> str:
     """Where `smgicnet plan` keeps what it has measured."""
     return f"{results}/costs.json"
+
+
+def program_environment(environment: Mapping[str, object]) -> str:
+    """Where the environment of a program from outside is made; ``environment`` is that of its block."""
+    digest = hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()[:12]
+    return f"resources/programs/{digest}"
 
 
 def decisions(study: str) -> str:

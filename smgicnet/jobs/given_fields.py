@@ -24,6 +24,7 @@ class GivenFields(PreparedImages):
 
     def __init__(self, files: MethodFiles, images: Mapping[str, Path]):
         super().__init__(images)
+        self.program: dict[str, str] = {}
         self.block, self._facts = files.block, files.facts()
         self._grids: dict[str, Geometry] = {}
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from smgicnet.core.provenance import files_digest
-from smgicnet.imaging.images import Volume, read_image
+from smgicnet.imaging.images import Volume, read_image, read_labels
 from smgicnet.jobs.kept_pairs import identity
 from smgicnet.methods.contract import Method, Registration
 from smgicnet.methods.device import image_tensor, peak_memory
@@ -19,6 +19,7 @@ from smgicnet.preparation.alignments import Alignment, read_alignments, voxel_ma
 from smgicnet.registration.fields import affine_field, compose, compose_affine, warp
 
 Pair = tuple[str, str]
+NO_RESULT = "no_result_percent"  # the metric of an ordered pair of a method that may leave one without a result
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,16 @@ class PairRegistration(PreparedImages):
     """Registers pairs of ``images`` (a prepared image by subject) with one method, which is loaded once.
 
     ``alignments`` are files of alignments, of the affine arm: a moving image is aligned before it is registered, and
-    affine and deformation are one field.
+    affine and deformation are one field. ``labels`` are those of the images, which a method may need to see.
     """
 
-    def __init__(self, files: MethodFiles, images: Mapping[str, Path], alignments: Sequence[Path]):
+    def __init__(
+        self,
+        files: MethodFiles,
+        images: Mapping[str, Path],
+        alignments: Sequence[Path],
+        labels: Mapping[str, Path] | None = None,
+    ):
         super().__init__(images)
         torch.set_num_threads(files.threads)
         self._files = files
@@ -82,9 +89,13 @@ class PairRegistration(PreparedImages):
         spacing = self.volume(next(iter(images))).spacing[0]
         self._method, self.block = load_method(files.block, files.weights, spacing)  # the block as it was trained
         self._warm = False
+        self._labels = labels if self._method.needs_labels else None
 
     def register(self, fixed: str, moving: str) -> Measured:
-        """Register one ordered pair; the very first is registered once more before it, which loads what is lazy."""
+        """Register one ordered pair; the very first is registered once more before it, which loads what is lazy.
+
+        Raises `RegistrationFailed` where the method leaves no result.
+        """
         tensors = {name: image_tensor(self.volume(name).data, self._method.device) for name in (fixed, moving)}
         if not self._warm:
             self._method.warm_up(tensors[fixed], tensors[moving])
@@ -92,8 +103,14 @@ class PairRegistration(PreparedImages):
         alignment = self._affine[fixed, moving] if self._affine else None
         affines = self.volume(fixed).affine, self.volume(moving).affine
         with peak_memory(self._method.device) as peak:
-            result = register_aligned(self._method, tensors[fixed], tensors[moving], affines, alignment)
-        beside = {"peak_memory_mib": peak.mib}
+            if self._labels:
+                seen = (read_labels(self._labels[fixed]).data, read_labels(self._labels[moving]).data)
+                result = self._method.register(tensors[fixed], tensors[moving], seen)
+            else:
+                result = register_aligned(self._method, tensors[fixed], tensors[moving], affines, alignment)
+        beside = {"peak_memory_mib": peak.mib if result.memory_mib is None else result.memory_mib}
+        if self._method.can_fail:
+            beside[NO_RESULT] = 0.0
         if alignment:
             beside["affine_seconds"] = alignment.seconds
         failure = self._method.failure(result, tensors[fixed], tensors[moving], self.volume(fixed).spacing[0])
@@ -101,10 +118,17 @@ class PairRegistration(PreparedImages):
             beside["failure_percent"] = 100 * failure
         return Measured(result, beside)
 
+    @property
+    def program(self) -> dict[str, str]:
+        """What a record says of a program from outside: its version."""
+        return {"program": self._method.version} if self._method.version else {}
+
     def identities(self, pairs: Sequence[Pair], versions: Mapping) -> dict[Pair, str]:
         """What identifies the registrations of each unordered pair: both images, alignments, method, software."""
         digests = {name: files_digest([self.images[name]]) for name in {name for pair in pairs for name in pair}}
-        facts = {**self._files.facts(), "versions": versions}
+        facts = {**self._files.facts(), "versions": versions, **self.program}
+        if self._labels:
+            facts["labels"] = {name: files_digest([self._labels[name]]) for name in digests}
         found = {}
         for pair in pairs:
             both = [one for one in map(self._affine.get, (pair, pair[::-1])) if one]
@@ -131,4 +155,5 @@ def register_aligned(
     inverse = result.inverse
     if inverse is not None:
         inverse = compose(inverse, affine_field(matrix.inverse(), moving.shape[2:], method.device))
-    return Registration(compose_affine(matrix, result.forward), inverse, result.seconds + alignment.seconds)
+    forward, seconds = compose_affine(matrix, result.forward), result.seconds + alignment.seconds
+    return Registration(forward, inverse, seconds, memory_mib=result.memory_mib)

@@ -112,7 +112,7 @@ def train_stage(task: StageTask, subjects: StageSubjects, outputs: StageOutputs)
         _make_room(method, outputs.weights.parent)
         with _Board(outputs.weights.parent / "tensorboard") as board, peak_memory(method.device) as peak:
             rows = train(method, job, board.write, group)
-            board.picture(method, subjects.validation or subjects.training)
+            board.picture(method, subjects.validation if len(subjects.validation) > 1 else subjects.training)
     write_weights(Weights(task.block, task.stage, subjects.grid, method.network.state_dict()), outputs.weights)
     with atomic_path(outputs.history) as part:
         rows.to_csv(part, index=False)

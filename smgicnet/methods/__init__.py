@@ -16,6 +16,7 @@ METHODS = Registry(
         "lapirn": "smgicnet.methods.lapirn:LapIRN",
         "smgicnet": "smgicnet.methods.smgicnet:SMGICNet",
         "synthmorph": "smgicnet.methods.synthmorph:SynthMorph",
+        "command": "smgicnet.methods.command:Command",
         "gradicon": "smgicnet.methods.gradicon:GradICON",
     }
 )

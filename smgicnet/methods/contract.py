@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from smgicnet.registration.posed_flow import PosedFlow
 
 T = TypeVar("T")
+Labels = tuple[np.ndarray, np.ndarray] | None  # of the fixed and the moving image, (D, H, W)
+
+
+class RegistrationFailed(Exception):
+    """A pair of which a method leaves no result that can be used; the message says why, as a sentence."""
 
 
 class Displacements(NamedTuple):
@@ -50,6 +56,9 @@ class Registration:
         user registers the other way round
     seconds : the time of the registration alone
     pose, flow : as in `Displacements`
+    labels : the moving label map on the fixed grid, ``(D, H, W)`` uint8, of a program that gives nothing else;
+        ``forward`` is then NaN everywhere
+    memory_mib : the peak memory of the process that registered, where it was one of its own
     """
 
     forward: Tensor
@@ -57,6 +66,8 @@ class Registration:
     seconds: float
     pose: Pose | None = None
     flow: PosedFlow | None = None
+    labels: np.ndarray | None = None
+    memory_mib: float | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,9 @@ class Method(ABC):
     """A registration method, which keeps nothing between two pairs: A, then B, then A gives A's field twice."""
 
     device = torch.device("cpu")
+    needs_labels = False  # whether a registration sees label maps, as only that of a program from outside may
+    can_fail = False  # whether it may leave a pair without a result
+    version = ""  # of a program from outside, as it says itself
 
     @classmethod
     @abstractmethod
@@ -102,9 +116,15 @@ class Method(ABC):
         """
         return None
 
+    def on_spacing(self, spacing: float) -> None:  # noqa: B027
+        """Be ready for images of this ``spacing`` in mm; what knows voxels alone takes them as they are."""
+
     @torch.no_grad()
-    def register(self, fixed: Tensor, moving: Tensor) -> Registration:
-        """Register ``moving`` to ``fixed``, both ``(1, 1, D, H, W)``, and time it (device-synchronised)."""
+    def register(self, fixed: Tensor, moving: Tensor, labels: Labels = None) -> Registration:
+        """Register ``moving`` to ``fixed``, both ``(1, 1, D, H, W)``, and time it (device-synchronised).
+
+        ``labels`` are for a method that `needs_labels`. Raises `RegistrationFailed` of one that `can_fail`.
+        """
         found, seconds = self.timed(partial(self.fields, fixed, moving))
         return Registration(found.forward, found.inverse, seconds, found.pose, found.flow)
 
@@ -153,9 +173,6 @@ class LearnedMethod(NetworkMethod):
 
         ``labels`` are the label maps of the first and of the second images, for a method that `uses_labels`.
         """
-
-    def on_spacing(self, spacing: float) -> None:
-        """Be ready for images of this ``spacing`` in mm; a network that knows one grid takes them as they are."""
 
     def places(self, image: Callable[[int], Tensor], count: int) -> Tensor | None:
         """Return where each training image lies in the frame in which the network sees every pair.

@@ -23,12 +23,14 @@ def load_method(block: Mapping[str, Any], weights: Path | None, spacing: float) 
     Raises `InputError` when the weights are of another type of method.
     """
     if weights is None:
-        return METHODS[block["type"]].from_block(block, 0), block
+        method: Method = METHODS[block["type"]].from_block(block, 0)
+        method.on_spacing(spacing)
+        return method, block
     if issubclass(METHODS[block["type"]], PublishedMethod):
         require_checksums(weights, block["published"]["sha256"])
-        method: PublishedMethod = METHODS[block["type"]].from_block(block, 0)
-        method.load(weights)
-        return OnNativeGrid(to_device(method), spacing), block
+        published: PublishedMethod = METHODS[block["type"]].from_block(block, 0)
+        published.load(weights)
+        return OnNativeGrid(to_device(published), spacing), block
     trained = read_weights(weights)
     if trained.block["type"] != block["type"]:
         raise InputError(

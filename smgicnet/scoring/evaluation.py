@@ -24,7 +24,7 @@ def score_pair(
 ) -> list[dict[str, Any]]:
     """All metrics of one ordered pair, or ``only`` those of these names.
 
-    The two label maps may lie on grids of different size, voxel size and orientation, unless ``reverse`` or an inverse
+    Of a registration that gives moved labels alone those are scored that need no more. The two label maps may lie on grids of different size, voxel size and orientation, unless ``reverse`` or an inverse
     is given. The other parameters are those of `smgicnet.scoring.pair.PairToScore`.
 
     Returns rows ``{fixed, moving, metric, roi, value}``; ``roi`` is the name of a region, ``"mean"`` (over those of the
@@ -35,6 +35,8 @@ def score_pair(
     values: dict[tuple[str, str], float] = {}
     for metric in SCORED.values():
         if only is not None and metric.name not in only:
+            continue
+        if registration.labels is not None and not metric.of_labels:
             continue
         module, _, name = metric.function.partition(":")
         found = getattr(import_module(module), name)(pair)

@@ -20,7 +20,8 @@ class Metric:
     default. ``function``: "module:function" that computes it from a pair; empty, the default, for what a job measures.
     ``worst_label``: of the row of its worst pair in tables, which have none by default. ``in_tables``: whether tables
     have a row of it; true by default. ``compared_as``: its name in sentences, where methods are compared by it, with
-    intervals and tests; they are not by default.
+    intervals and tests; they are not by default. ``of_labels``: whether the moved label map is enough to compute it;
+    false by default.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Metric:
     worst_label: str = ""
     in_tables: bool = True
     compared_as: str = ""
+    of_labels: bool = False
 
 
 _ALL = (  # in the order of the rows of a pair
@@ -44,6 +46,7 @@ _ALL = (  # in the order of the rows of a pair
         function="smgicnet.scoring.pair_metrics:dice_of_rois",
         worst_label="DSC of the worst pair",
         compared_as="Dice",
+        of_labels=True,
     ),
     Metric(
         "hd95_mm",
@@ -53,6 +56,7 @@ _ALL = (  # in the order of the rows of a pair
         regions="rois",
         better="lower",
         function="smgicnet.scoring.pair_metrics:hd95_of_rois",
+        of_labels=True,
     ),
     Metric(
         "parcels_dice",
@@ -61,7 +65,7 @@ _ALL = (  # in the order of the rows of a pair
         better="higher",
         function="smgicnet.scoring.pair_metrics:dice_of_parcels",
     ),
-    Metric("rois", "ROIs scored", decimals=1, function="smgicnet.scoring.pair_metrics:rois"),
+    Metric("rois", "ROIs scored", decimals=1, function="smgicnet.scoring.pair_metrics:rois", of_labels=True),
     Metric("folds_percent", "|J| ≤ 0 (%)", "%", better="lower", function="smgicnet.scoring.pair_metrics:folds_percent"),
     Metric(
         "folds_percent_grid",
@@ -123,9 +127,12 @@ _ALL = (  # in the order of the rows of a pair
         function="smgicnet.scoring.landmarks:target_registration_error",
         compared_as="target registration error",
     ),
-    Metric("seconds", "Time (s)", "s", better="lower", function="smgicnet.scoring.pair_metrics:seconds"),
+    Metric(
+        "seconds", "Time (s)", "s", better="lower", function="smgicnet.scoring.pair_metrics:seconds", of_labels=True
+    ),
     Metric("peak_memory_mib", "Peak memory (MiB)", "MiB", 0, better="lower"),
     Metric("affine_seconds", "of which affine (s)", "s", better="lower"),
+    Metric("no_result_percent", "Without a result (%)", "%", 1, better="lower"),
     Metric("failure_percent", "Judged to have failed (%)", "%", 1, better="lower", in_tables=False),
     Metric("pose_consistency_mm", "Pose consistency (mm)", "mm", 2, better="lower"),
     Metric("pose_consistency_p95_mm", "Pose consistency, 95th percentile (mm)", "mm", 2, better="lower"),

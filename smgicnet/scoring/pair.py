@@ -57,7 +57,7 @@ class PairToScore:
     reverse : the independent registration of ``fixed`` to ``moving``, or None
     rois : label -> name; scored are those that both subjects have before any warping
 
-    Raises `InputError` when the fixed subject has no label or the field is not finite.
+    Raises `InputError` when the fixed subject has no label, and later when a field is not finite.
     """
 
     def __init__(
@@ -73,12 +73,18 @@ class PairToScore:
         if not self.brain.any():
             problem, remedy = "the label map is empty", "Check its file and that its labels are FreeSurfer ids"
             raise InputError(fixed.name, problem, remedy)
-        self.forward = _checked(registration.forward, f"{moving.name} to {fixed.name}")
         self.scored = _of_both(fixed.labels, moving.labels, rois)
+
+    @cached_property
+    def forward(self) -> Tensor:
+        """The displacement that is scored. Raises `InputError` where it is not finite."""
+        return _checked(self.registration.forward, f"{self.moving.name} to {self.fixed.name}")
 
     @cached_property
     def warped(self) -> np.ndarray:
         """The moving label map pulled onto the fixed grid, ``(D, H, W)`` uint8."""
+        if self.registration.labels is not None:
+            return self.registration.labels
         return warp_labels(self.moving.labels, self.forward)
 
     @cached_property

@@ -9,7 +9,7 @@ CONFIG = {
     "datasets": {
         "mini": {
             "source": {
-                "kind": "phantom", "subjects": {"train": 3, "val": 2, "test": 3}, "shape": [40, 46, 40], "spacing": 6,
+                "kind": "phantom", "subjects": {"train": 3, "val": 2, "test": 3}, "shape": [48, 56, 48], "spacing": 5,
             },
             "grid": {"shape": [16, 16, 16], "spacing": 13},
         }

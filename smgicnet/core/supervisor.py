@@ -1,0 +1,97 @@
+"""It runs one command within limits and leaves nothing of it behind; a program of its own, without the package.
+
+``python supervisor.py REPORT FOLDER SECONDS BYTES COMMAND...`` runs COMMAND in FOLDER with a new session, and stops it
+when it takes longer than SECONDS, when FOLDER holds more than BYTES, or when whoever started this program is gone.
+What the command has started is stopped with it, and after it. REPORT is JSON: ``code``, ``stopped`` (``time``, ``disk``
+or empty), ``left`` (how many processes it had left running), ``seconds``, ``cpu_seconds`` and ``memory_mib``, the
+largest of its processes. A small process starts the command since the peak memory of a child begins with that of the
+parent that forks it.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+POLL = 0.2  # seconds
+SUBREAPER = 36  # prctl's PR_SET_CHILD_SUBREAPER: orphans of the command become children of this process
+
+
+def main() -> None:
+    report, folder, seconds, most = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _gone)
+    starter, begun = os.getppid(), time.monotonic()
+    child = subprocess.Popen(sys.argv[5:], cwd=folder, stdin=subprocess.DEVNULL, start_new_session=True)
+    stopped = ""
+    try:
+        while not stopped:
+            try:
+                child.wait(POLL)
+                break
+            except subprocess.TimeoutExpired:
+                if os.getppid() != starter:
+                    raise SystemExit(1) from None
+                if time.monotonic() - begun > seconds:
+                    stopped = "time"
+                elif _size(folder) > most:
+                    stopped = "disk"
+    finally:
+        took = time.monotonic() - begun
+        left = _stop_all(child)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    peak = used.ru_maxrss / (2**10 if sys.platform == "linux" else 2**20)
+    facts = {"code": child.returncode, "stopped": stopped, "left": left, "seconds": took}
+    facts |= {"cpu_seconds": used.ru_utime + used.ru_stime, "memory_mib": peak}
+    report.write_text(json.dumps(facts))
+
+
+def _gone(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _size(folder: str) -> int:
+    """Return the bytes of all files of a folder."""
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(root, name)).st_size
+            except OSError:
+                continue  # it was there a moment ago
+    return total
+
+
+def _stop_all(child: subprocess.Popen[bytes]) -> int:
+    """Kill the command and all that it has started; return how many processes had outlived it."""
+    ended = child.poll() is not None
+    left = 0
+    with contextlib.suppress(OSError):  # of a session of which nothing is left
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+    while children := _children():
+        left += len(children)
+        for one in children:
+            os.kill(one, signal.SIGKILL)
+            os.waitpid(one, 0)
+    return left if ended else 0
+
+
+def _children() -> list[int]:
+    """Return the children of this process, by which orphans of the command are among them."""
+    if sys.platform != "linux":
+        return []
+    return [int(one) for one in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+
+
+if __name__ == "__main__":
+    main()
