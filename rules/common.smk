@@ -14,6 +14,7 @@ from smgicnet.core.layout import (
     METRICS,
     METRICS_RECORD,
     PREPARED,
+    PROGRAM_RECORD,
     ROBUSTNESS,
     SHARD_METRICS,
     SHARD_RECORD,
@@ -21,6 +22,7 @@ from smgicnet.core.layout import (
     TEMPLATE,
     TEMPLATE_RECORD,
     DatasetPaths,
+    program_environment,
 )
 from smgicnet.core.process import keep_waiting_short
 from smgicnet.jobs.changed_heads import ChangedHeads

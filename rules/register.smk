@@ -15,6 +15,7 @@ rule register_shard:
         excluded=files.excluded,
         shown=ancient(files.shown_pairs_if_kept),
         given=files.given_fields,
+        program=files.program,
     output:
         metrics=run.shard("{shard}", SHARD_METRICS),
         record=run.shard("{shard}", SHARD_RECORD),
@@ -77,8 +78,10 @@ rule register_shown:
         images=lambda w: files.prepared(w, study.subjects(w.dataset, "test"), "image"),
         alignments=lambda w: files.alignments(w, "alignments.json"),
         weights=files.final_weights,
+        labels=files.labels_seen,
         kept=files.shards_with_fields,
         given=files.given_fields,
+        program=files.program,
     output:
         directory(run.shown),
     log:

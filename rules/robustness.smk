@@ -63,6 +63,7 @@ rule register_changed:
         alignments=changed.alignments,
         truth=changed.truth,
         weights=files.final_weights,
+        program=files.program,
         excluded=files.excluded,
     output:
         metrics=run.changed_shard("{shard}", SHARD_METRICS),

@@ -17,7 +17,7 @@ from smgicnet.config.blocks import own_settings, stage_block
 from smgicnet.core.layout import BENCHMARK, SHARD_RECORD, costs_file
 from smgicnet.core.provenance import hardware, write_text
 from smgicnet.jobs.study import ALIGNMENTS, Study
-from smgicnet.methods import GIVEN
+from smgicnet.methods import GIVEN, OUTSIDE
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class MeasuredCosts:
             steps[name] = known
         if past[1] is not None:
             pairs[name] = past[1]
-        elif name not in pairs and method["type"] != GIVEN:  # reading files takes as long as its schema says
+        elif name not in pairs and method["type"] not in (GIVEN, OUTSIDE):  # these take as long as their schemas say
             from smgicnet.commands import calibration
 
             self._say(dataset, name)

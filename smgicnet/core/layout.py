@@ -26,6 +26,7 @@ METRICS, METRICS_RECORD = "metrics.csv.gz", "metrics.json"  # of a method in an 
 SHARD_METRICS, SHARD_RECORD = "metrics.csv", "registration.json"  # of one job of those
 BENCHMARK = "benchmark.tsv"
 TEMPLATE, TEMPLATE_RECORD = "template.nii.gz", "template.json"  # the mean image of a group
+PROGRAM_RECORD, PROGRAM_FOLDER = "program.json", "env"  # of the environment of a program from outside
 ROBUSTNESS = "robustness.csv.gz"  # the scores of changed heads, of a method in an arm and of one seed
 CHANGED = {**PREPARED, "preprocessing": "change.json"}  # of one change of a head
 
@@ -35,9 +36,13 @@ def costs_file(results: str | Path = RESULTS) -> str:
     return f"{results}/costs.json"
 
 
-def program_environment(environment: Mapping[str, object]) -> str:
-    """Where the environment of a program from outside is made; ``environment`` is that of its block."""
-    digest = hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()[:12]
+def environment_digest(environment: Mapping[str, object]) -> str:
+    """Return what names the environment of a program from outside, the block ``environment`` of its method."""
+    return hashlib.sha256(json.dumps(environment, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def program_environment(digest: str) -> str:
+    """Where the environment of a program from outside is made, by its `environment_digest`."""
     return f"resources/programs/{digest}"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +27,8 @@ class Decisions:
 
     ``engine``: what aligns in the affine arm, ``flirt``, ``ants`` or ``pose``; empty where no method runs in it.
     ``reason``: why it was chosen, as a sentence; empty without an engine.
-    ``absent``: names of the methods that are left out, since the weights that their authors publish are not there.
+    ``absent``: names of the methods that are left out, since the weights that their authors publish, or the programs
+    that they run, are not there.
     """
 
     engine: str
@@ -40,11 +42,21 @@ def decide(config: Mapping, *, conda: bool) -> Decisions:
     Raises `InputError` where the config asks for an engine that is not there.
     """
     published = {name: block["published"] for name, block in config["methods"].items() if "published" in block}
-    absent = tuple(name for name, weights in published.items() if not Path(weights["file"]).is_file())
+    lacking = {name for name, weights in published.items() if not Path(weights["file"]).is_file()}
+    lacking |= {name for name, block in config["methods"].items() if missing_programs(block)}
+    absent = tuple(name for name in config["methods"] if name in lacking)
     running = [block for name, block in config["methods"].items() if name not in absent]
     if not any("affine" in block["arms"] for block in running):
         return Decisions("", "", absent)
     return Decisions(*choose_engine(config["affine"]["engine"], conda=conda), absent)
+
+
+def missing_programs(block: Mapping) -> list[str]:
+    """Return the programs that a method's block says it needs and that are not on the PATH."""
+    needed = list(block.get("requires", ()))
+    if "container" in block.get("environment", {}) and not shutil.which("singularity"):
+        needed.append("apptainer")
+    return [one for one in needed if not shutil.which(one)]
 
 
 def _path(config: Mapping) -> Path:

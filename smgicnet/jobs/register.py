@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.core.files import atomic_path
@@ -20,8 +21,9 @@ from smgicnet.imaging.landmarks import corresponding, read_landmarks, require_in
 from smgicnet.jobs.given_fields import GivenFields
 from smgicnet.jobs.kept_fields import KeptFields
 from smgicnet.jobs.kept_pairs import KeptPairs, identity
-from smgicnet.jobs.registering import Measured, MethodFiles, Pair, PairRegistration
+from smgicnet.jobs.registering import NO_RESULT, Measured, MethodFiles, Pair, PairRegistration
 from smgicnet.methods import GIVEN
+from smgicnet.methods.contract import RegistrationFailed
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.scoring.evaluation import score_pair
 from smgicnet.scoring.metrics import METRICS
@@ -63,28 +65,30 @@ def register_shard(
     where displacements are kept, a metric that is new or has changed is scored without registering again.
     """
     made_with = {"versions": versions(), "hardware": hardware()}
-    block, results, registered = method.block, [], 0  # quality control may have left none of the pairs
+    block, results, registered, program = method.block, [], 0, {}  # quality control may have left none of the pairs
     if pairs:
         shard = _Shard(method, pairs, subjects, outputs, alignments, dict(scoring), made_with)
         block, results, registered = shard.registration.block, shard.results(), shard.registered
+        program = shard.registration.program
     rows = [row for result in results for row in result["rows"] if row[2] in METRICS]  # one may have been removed
     frame = pd.DataFrame(rows, columns=["fixed", "moving", "metric", "roi", "value"])
     for index, (name, value) in enumerate(outputs.columns.items()):
         frame.insert(index, name, value)
     with atomic_path(outputs.metrics) as part:
         frame.to_csv(part, index=False)
-    facts = {**method.facts(), "scoring": identity(scoring), "pairs": len(pairs), "registered": registered}
+    facts = {**method.facts(), **program, "scoring": identity(scoring), "pairs": len(pairs), "registered": registered}
+    facts["without_result"] = [one for result in results for one in result.get("without_result", [])]
     facts |= {key: distinct(results or [made_with], key) for key in made_with}
     write_record(outputs.record, **outputs.columns, block=block, **facts)
 
 
 def _registration(
-    method: MethodFiles, images: Mapping[str, Path], alignments: Sequence[Path]
+    method: MethodFiles, images: Mapping[str, Path], alignments: Sequence[Path], labels: Mapping[str, Path]
 ) -> PairRegistration | GivenFields:
     """What gives the registrations of pairs: a method, or files of another program."""
     if method.block["type"] == GIVEN:
         return GivenFields(method, images)
-    return PairRegistration(method, images, alignments)
+    return PairRegistration(method, images, alignments, labels)
 
 
 class _Shard:
@@ -102,7 +106,8 @@ class _Shard:
     ):
         self._pairs, self._subjects, self._scoring, self._made_with = pairs, subjects, scoring, made_with
         names = {name for pair in pairs for name in pair}
-        self.registration = _registration(method, {name: subjects[name].image for name in names}, alignments)
+        images, labels = ({name: getattr(subjects[name], kind) for name in names} for kind in ("image", "labels"))
+        self.registration = _registration(method, images, alignments, labels)
         registered = self.registration.identities(pairs, made_with["versions"])
         self._fields = KeptFields(outputs.fields, registered, outputs.exact) if outputs.fields else None
         truth = {name: scoring_digest(subjects[name]) for name in names}
@@ -130,26 +135,42 @@ class _Shard:
         """Score a pair: what is outdated by its kept displacements, or else all after registering it."""
         ordered, kept = (pair, pair[::-1]), self._kept.get(pair)
         found = [self._fields.get(*one) for one in ordered] if self._fields else [None, None]
+        failed: dict[Pair, str] = {}
         if None in found:
-            kept, found = None, [self.registration.register(*one) for one in ordered]
+            kept, found = None, [self._registered(one, failed) for one in ordered]
             self.registered += 1
-            for one, measured in zip(ordered, found, strict=True):
-                if self._fields:
-                    self._fields.add(*one, measured)
         wanted = self._outdated(kept)
         rows = [] if kept is None else [row for row in kept["rows"] if row[2] in METRICS.keys() - wanted]
         for (fixed, moving), forward, back in zip(ordered, found, found[::-1], strict=True):
-            rows += self._scored(fixed, moving, forward, back, wanted, measured_too=kept is None)
+            if forward is None:
+                rows.append([fixed, moving, NO_RESULT, "", 100.0])
+            else:
+                rows += self._scored(fixed, moving, forward, back, wanted, measured_too=kept is None)
         made_with = self._made_with if kept is None else {key: kept[key] for key in self._made_with}
         rows.sort(key=lambda row: (row[0] != pair[0], _PLACES[row[2]]))  # as if all had been scored at once
+        without = [{"fixed": fixed, "moving": moving, "reason": why} for (fixed, moving), why in failed.items()]
+        made_with |= {"without_result": without} if without else {}
         return {"rows": rows, "metrics": self._scoring, **made_with}
 
+    def _registered(self, pair: Pair, failed: dict[Pair, str]) -> Measured | None:
+        """Register an ordered pair and keep its displacement; None where there is no result, and ``failed`` has why."""
+        try:
+            found = self.registration.register(*pair)
+        except RegistrationFailed as error:
+            failed[pair] = str(error)
+            log.warning("%s to %s counts as failed: %s", pair[1], pair[0], error)
+            return None
+        if self._fields and found.registration.labels is None:
+            self._fields.add(*pair, found)
+        return found
+
     def _scored(
-        self, fixed: str, moving: str, forward: Measured, back: Measured, wanted: set[str], *, measured_too: bool
+        self, fixed: str, moving: str, forward: Measured, back: Measured | None, wanted: set[str], *, measured_too: bool
     ) -> list[list]:
         """The rows of an ordered pair, of the metrics that are wanted."""
         ends = self._load(fixed), self._load(moving)
-        scores = score_pair(*ends, forward.registration, back.registration, roi_names(), only=wanted)
+        reverse = back.registration if back else None
+        scores = score_pair(*ends, forward.registration, reverse, roi_names(), only=wanted)
         rows = [[fixed, moving, row["metric"], row["roi"], row["value"]] for row in scores]
         return rows + [[fixed, moving, name, "", value] for name, value in forward.beside.items()] * measured_too
 
@@ -191,21 +212,26 @@ def register_shown(
     folder: Path,
     *,
     alignments: Sequence[Path],
+    labels: Mapping[str, Path] | None = None,
     fields: Path | None = None,
 ) -> None:
     """Register the few pairs that figures show, in both directions, as `register_shard` does.
 
-    The warped image and the displacement (ITK) of each go to ``folder``. ``alignments``: of all shards; ``fields``: the
-    folder in which their displacements are kept, which are then not registered again.
+    The warped image and the displacement (ITK) of each go to ``folder``; a pair without a result is shown as it lies.
+    ``alignments``: of all shards; ``labels``: of a method that sees them; ``fields``: the folder in which their
+    displacements are kept, which are then not registered again.
     """
     names = {name: images[name] for pair in pairs for name in pair}
-    registration = _registration(method, names, alignments)
+    registration = _registration(method, names, alignments, labels or {})
     kept = KeptFields(fields, registration.identities(pairs, versions())) if fields else None
     folder.mkdir(parents=True, exist_ok=True)
     for fixed, moving in [ordered for pair in pairs for ordered in (pair, pair[::-1])]:
         found = kept.get(fixed, moving) if kept else None
-        measured = found or registration.register(fixed, moving)
-        forward = measured.registration.forward.cpu()
+        try:
+            forward = (found or registration.register(fixed, moving)).registration.forward.cpu()
+        except RegistrationFailed as error:
+            log.warning("%s to %s is shown as it lies: %s", moving, fixed, error)
+            forward = torch.zeros(1, 3, *registration.volume(fixed).data.shape)
         warped_path, field_path = shown_files(folder, fixed, moving)
         affines = registration.volume(fixed).affine, registration.volume(moving).affine
         write_volume(warped_path, registration.warped(moving, forward).numpy(), affines[0])

@@ -19,8 +19,8 @@ from smgicnet.imaging.images import read_labels
 from smgicnet.jobs.change import read_change
 from smgicnet.jobs.kept_pairs import KeptPairs, identity
 from smgicnet.jobs.register import ShardOutputs, scored_subject, scoring_digest
-from smgicnet.jobs.registering import MethodFiles, Pair, PairRegistration
-from smgicnet.methods.contract import Registration
+from smgicnet.jobs.registering import NO_RESULT, MethodFiles, Pair, PairRegistration
+from smgicnet.methods.contract import Registration, RegistrationFailed
 from smgicnet.preparation.changes import Variant
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.scoring import changed_rows
@@ -94,8 +94,10 @@ class _Job:
                     changed_file(folder, variant.name, kind) for kind in ("image", "labels", "preprocessing")
                 )
                 self._subjects[name] = replace(subjects[subject], image=image, labels=labels)
-        images = {name: files.image for name, files in self._subjects.items()}
-        self.registration = PairRegistration(method, images, alignments)
+        images, labels = (
+            {name: getattr(files, kind) for name, files in self._subjects.items()} for kind in ("image", "labels")
+        )
+        self.registration = PairRegistration(method, images, alignments, labels)
         self._load = cache(self._loaded)
 
     def units(self, pair: Pair) -> list[Pair]:
@@ -119,19 +121,31 @@ class _Job:
         left = [unit for unit in self.units(pair) if kept.get(unit) is None]
         if not left:
             return
-        as_it_lies = self.registration.register(*pair).registration
+        as_it_lies = self._registered(pair)
         if pair in left:
             rows = self._scored(pair, as_it_lies)
             yield pair, [[*row, change, 0.0] for change in self._kinds for row in rows]
         for unit, variant in zip(self.units(pair)[1:], self._variants, strict=True):
             if unit in left:
-                found = self.registration.register(*unit).registration
-                rows = self._scored(unit, found) + self._posed(pair, unit, as_it_lies, found)
+                found = self._registered(unit)
+                rows = self._scored(unit, found)
+                if found and as_it_lies and found.labels is None:
+                    rows += self._posed(pair, unit, as_it_lies, found)
                 yield unit, [[*row, variant.change, variant.severity] for row in rows]
 
-    def _scored(self, unit: Pair, registration: Registration) -> list[list]:
+    def _registered(self, unit: Pair) -> Registration | None:
+        """Register a unit; None where the method leaves no result."""
+        try:
+            return self.registration.register(*unit).registration
+        except RegistrationFailed as error:
+            log.warning("%s to %s counts as failed: %s", unit[1], unit[0], error)
+            return None
+
+    def _scored(self, unit: Pair, registration: Registration | None) -> list[list]:
         """The rows of a unit by itself, under the moving subject's own name."""
         fixed, moving = (self._load(name) for name in unit)
+        if registration is None:
+            return [[fixed.name, moving.name, NO_RESULT, "", 100.0]]
         rows = score_pair(fixed, moving, registration, None, roi_names(), only=changed_rows.METRICS)
         return [[fixed.name, moving.name, row["metric"], row["roi"], row["value"]] for row in rows]
 

@@ -34,7 +34,7 @@ class Robustness:
 
     @cached_property
     def runs(self) -> list[Run]:
-        """Runs that register changed heads; displacements that another program has computed cannot."""
+        """Runs that register changed heads; what another program has computed of heads as they lie cannot."""
         study = self._study
         return [run for run in study.runs if study.methods[run[0]]["type"] != GIVEN] if self.changes.variants else []
 

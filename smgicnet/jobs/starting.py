@@ -9,7 +9,7 @@ from typing import Any
 from smgicnet.config.completion import complete
 from smgicnet.config.origin import Origin
 from smgicnet.core.errors import InputError, InputErrors
-from smgicnet.jobs.decisions import decide, read_decisions, write_decisions
+from smgicnet.jobs.decisions import decide, missing_programs, read_decisions, write_decisions
 from smgicnet.jobs.study import Study
 from smgicnet.preparation.tools import require_tools
 
@@ -86,6 +86,10 @@ def what_was_decided(study: Study) -> list[str]:
     """Which engine aligns, and which methods are left out, as sentences."""
     said = [f"Affine pre-registration: {study.decisions.reason}"] if study.decisions.reason else []
     for name in study.absent:
-        file = study.published[name]["file"]
-        said.append(f"{name} is left out: no file {file}; `snakemake --cores 1 weights` fetches it")
+        if name in study.published:
+            file = study.published[name]["file"]
+            said.append(f"{name} is left out: no file {file}; `snakemake --cores 1 weights` fetches it")
+        else:
+            programs = ", ".join(missing_programs(study.methods[name]))
+            said.append(f"{name} is left out: no {programs} on the PATH. {study.methods[name]['install']}")
     return said

@@ -15,7 +15,7 @@ import pandas as pd
 from smgicnet.cohort.participants import SPLITS, shards_of_groups, unordered_pairs
 from smgicnet.cohort.sources import groups_of, plan_cohort, require_training_labels
 from smgicnet.config.blocks import learns_from_labels, registering_block, row_name, stage_block
-from smgicnet.core.layout import RESULTS, DatasetPaths, costs_file
+from smgicnet.core.layout import RESULTS, DatasetPaths, costs_file, environment_digest
 from smgicnet.jobs.costs import ALIGNMENT, JobSizes, method_cost, pair_seconds, read_costs
 from smgicnet.jobs.decisions import Decisions
 from smgicnet.jobs.robustness import Robustness
@@ -82,15 +82,25 @@ class Study:
         """What the authors publish of methods that come with their weights."""
         return {name: block["published"] for name, block in self.config["methods"].items() if "published" in block}
 
+    @cached_property
+    def environments(self) -> dict[str, Mapping]:
+        """The environments that are made for programs from outside, by `smgicnet.core.layout.environment_digest`."""
+        found = [self.methods[name].get("environment", {}) for name, _ in self.runs]
+        return {environment_digest(one): one for one in found if one.keys() & {"pip", "conda"}}
+
     @property
     def absent(self) -> tuple[str, ...]:
-        """Methods that are left out, since their weights are not there."""
+        """Methods that are left out, since their weights or their program are not there."""
         return self.decisions.absent if self.decisions else ()
 
     @cached_property
     def networks(self) -> list[str]:
         """Methods to which a GPU is of use."""
-        return [name for name, block in self.methods.items() if block["stages"] or name in self.published]
+        return [
+            name
+            for name, block in self.methods.items()
+            if block["stages"] or name in self.published or block.get("gpu", False)
+        ]
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -100,8 +110,9 @@ class Study:
 
     @cached_property
     def registering(self) -> list[Run]:
-        """Runs that move anything."""
-        return [run for run in self.runs if self.methods[run[0]]["type"] != "initial"]
+        """Runs that move anything, and whose pairs can be looked at: not those that give moved label maps alone."""
+        blocks = {run: self.methods[run[0]] for run in self.runs}
+        return [run for run, block in blocks.items() if block["type"] != "initial" and not block.get("labels")]
 
     @cached_property
     def initial(self) -> list[Run]:
@@ -254,9 +265,10 @@ class Study:
     def keeps_fields(self, method: str) -> bool:
         """Whether the displacements of a method's pairs are kept: as the config says, or where all of them are few.
 
-        A method that moves nothing keeps none, nor does one whose displacements are in files already.
+        A method that moves nothing keeps none, nor does one whose displacements are in files already, or that gives
+        moved label maps alone.
         """
-        if self.methods[method]["type"] in ("initial", GIVEN):
+        if self.methods[method]["type"] in ("initial", GIVEN) or self.methods[method].get("labels"):
             return False
         wanted = self.config["evaluation"]["keep_fields"]
         return self.fields_bytes < KEPT_BY_DEFAULT if wanted is None else wanted

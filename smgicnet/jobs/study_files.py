@@ -13,7 +13,16 @@ from typing import Any
 from smgicnet.cohort.participants import ANATOMY, TRUTH_COLUMNS
 from smgicnet.config.blocks import learns_from_labels, stage_block
 from smgicnet.config.schemas import schema
-from smgicnet.core.layout import METRICS, PREPARED, SHARD_RECORD, TABLE_FORMS, given_file
+from smgicnet.core.layout import (
+    METRICS,
+    PREPARED,
+    PROGRAM_RECORD,
+    SHARD_RECORD,
+    TABLE_FORMS,
+    environment_digest,
+    given_file,
+    program_environment,
+)
 from smgicnet.core.shipped import find_weights
 from smgicnet.imaging.headers import header_form
 from smgicnet.jobs.study import ALIGNMENTS, Pair, Run, Study
@@ -208,6 +217,16 @@ class StudyFiles:
             return []
         pairs = self.shard_pairs(w) if hasattr(w, "shard") else self.study.pairs(w.dataset)
         return [str(given_file(block["folder"], *one)) for pair in pairs for one in (pair, pair[::-1])]
+
+    def program(self, w: Any) -> list[str]:
+        """The record of the environment of a program from outside, where it has one of its own."""
+        digest = environment_digest(self.study.methods[w.method].get("environment", {}))
+        return [f"{program_environment(digest)}/{PROGRAM_RECORD}"] if digest in self.study.environments else []
+
+    def labels_seen(self, w: Any) -> list[str]:
+        """The label maps of all test subjects, where a method sees those of the images that it registers."""
+        seen = "_labels}" in self.study.methods[w.method].get("command", "")
+        return self.prepared(w, self.study.subjects(w.dataset, "test"), "labels") if seen else []
 
     def shards(self, w: Any, name: str) -> list[str]:
         """A file of every job of a run."""

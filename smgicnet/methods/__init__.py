@@ -7,6 +7,7 @@ import core, config, registration, imaging and preparation.
 from smgicnet.core.registry import Registry
 
 GIVEN = "fields"  # the type of a method whose displacements another program has computed: nothing here registers
+OUTSIDE = "command"  # the type of a method that is a program of its own command line
 METHODS = Registry(
     {
         "initial": "smgicnet.methods.initial:Initial",

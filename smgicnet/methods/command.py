@@ -21,7 +21,7 @@ from smgicnet.config.building import build
 from smgicnet.config.programs import PROGRAMS
 from smgicnet.core.commands import Limits, Outcome, run_command
 from smgicnet.core.errors import InputError
-from smgicnet.core.layout import program_environment
+from smgicnet.core.layout import PROGRAM_FOLDER, environment_digest, program_environment
 from smgicnet.imaging.displacements import to_voxels
 from smgicnet.imaging.field_formats import read_geometry
 from smgicnet.imaging.images import read_labels, write_volume
@@ -136,7 +136,8 @@ class Command(Method):
             runner = "apptainer" if shutil.which("apptainer") else "singularity"
             shell = [runner, "exec", *gpu, "--contain", *binds, image, *shell]
         elif environment:
-            paths = [str(Path(program_environment(environment)).absolute() / "bin")]
+            made = Path(program_environment(environment_digest(environment)), PROGRAM_FOLDER)
+            paths = [str(made.absolute() / "bin")]
         config = self.config
         return run_command(shell, folder, limits, threads=config.threads, passed=config.variables, paths=paths)
 
@@ -155,8 +156,6 @@ class Command(Method):
             return Registration(unknown, None, seconds, labels=moved.data.astype(np.uint8), memory_mib=memory)
         chain = read_transforms([out / name for name in self.config.transforms], fixed, moving, self.config.vectors)
         found = to_voxels(displacement_of(chain, fixed), fixed.affine, moving.affine)
-        if not np.isfinite(found).all():
-            raise InputError(", ".join(self.config.transforms), "values that are not finite", "See the program")
         return Registration(torch.from_numpy(found)[None].to(like.device), None, seconds, memory_mib=memory)
 
     def _seconds(self, outcome: Outcome) -> float:

@@ -24,8 +24,9 @@ def score_pair(
 ) -> list[dict[str, Any]]:
     """All metrics of one ordered pair, or ``only`` those of these names.
 
-    Of a registration that gives moved labels alone those are scored that need no more. The two label maps may lie on grids of different size, voxel size and orientation, unless ``reverse`` or an inverse
-    is given. The other parameters are those of `smgicnet.scoring.pair.PairToScore`.
+    The two label maps may lie on grids of different size, voxel size and orientation, unless ``reverse`` or an inverse
+    is given. Of a registration that gives moved labels alone those metrics are computed that need no more. The other
+    parameters are those of `smgicnet.scoring.pair.PairToScore`.
 
     Returns rows ``{fixed, moving, metric, roi, value}``; ``roi`` is the name of a region, ``"mean"`` (over those of the
     metric's group that are scored) or ``""``.

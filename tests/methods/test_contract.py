@@ -11,9 +11,9 @@ from smgicnet.methods.contract import LearnedMethod
 from smgicnet.registration.fields import compose, jacobian_determinant, warp
 from smgicnet.training.loop import weighted_total
 from tests.support.images import SHAPE, blobs
-from tests.support.methods import LEARNED, block, build
+from tests.support.methods import LEARNED, SMALL, block, build
 
-WITHOUT_INVERSE = {"icnet", "gradicon"}
+WITHOUT_INVERSE = {"icnet", "gradicon", "command"}
 
 
 @pytest.mark.parametrize("kind", METHODS)
@@ -79,7 +79,7 @@ def test_overfits_one_pair(kind, network, rate):
 
 @pytest.mark.parametrize("kind", METHODS)
 def test_the_schema_builds_the_method(kind):
-    part = complete_method({"type": kind}, "test")
+    part = complete_method({"type": kind, **SMALL["command"]} if kind == "command" else {"type": kind}, "test")
     method = METHODS[kind].from_block(part, len(part["stages"]))
     assert isinstance(method, LearnedMethod) == bool(part["stages"])
     assert {"label", "arms", "weights", "stages"} <= part.keys()

@@ -43,7 +43,7 @@ ENVIRONMENTS = {
     "change_subject": ["analysis"], "align_changed": ["fsl", "ants"], "register_changed": ["torch", "ants", "icon"],
     "gather_changed": ["analysis"],
     "start_template": ["torch"], "bring_template": ["torch"], "average_template": ["torch"],
-    "choose_pairs": ["torch"], "fetch_weights": ["analysis"],
+    "choose_pairs": ["torch"], "fetch_weights": ["analysis"], "make_program": ["analysis"],
     "gather_metrics": ["analysis"], "write_table": ["analysis"],
     "plot_figure": ["analysis"], "write_page": ["analysis"], "write_audit": ["torch"],
 }  # fmt: skip

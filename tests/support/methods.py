@@ -1,6 +1,8 @@
 """Small methods, and completed config blocks of them."""
 
+import sys
 from copy import deepcopy
+from pathlib import Path
 
 import torch
 
@@ -9,12 +11,18 @@ from smgicnet.methods import METHODS
 from smgicnet.methods.contract import LearnedMethod, PublishedMethod
 from smgicnet.methods.native_grid import OnNativeGrid
 
+SHIFT = Path(__file__).with_name("shift.py")
 SMALL = {
     "smgicnet": {"network": {"channels": 4, "blocks": 1}},
     "icnet": {"network": {"channels": 2}},
     "lapirn": {"network": {"channels": 4}},
     "synthmorph": {"features": 4, "grid": {"shape": [32, 32, 32], "spacing": 1.0}},
     "gradicon": {"grid": {"shape": [65, 65, 65], "spacing": None}},  # the smallest that its network takes
+    "command": {
+        "label": "shift",
+        "command": f"{sys.executable} {SHIFT} {{fixed}} {{moving}} {{out}}/t.txt",
+        "transforms": ["t.txt"],
+    },
     "syn": {"iterations": [10, 5], "search_degrees": 0},  # blobs have odd best rotations
 }
 LEARNED = [kind for kind, method in METHODS.items() if issubclass(method, LearnedMethod)]

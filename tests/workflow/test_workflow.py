@@ -367,14 +367,17 @@ def test_another_test_subject_renders_and_trains_nothing_else(own_run):
 
 
 def test_flagged_subjects_are_left_out_where_the_config_says_so(own_run):
-    """A test subject's brain is smaller than the limit, and one that trains lacks an ROI on so coarse a grid."""
+    """A test subject's brain is smaller than the limit; one that trains and one that validates lack an ROI.
+
+    One is left to validate, of whom there is no curve.
+    """
     content = json.loads(json.dumps(CONFIG))
     content["datasets"]["mini"]["quality"] = {"exclude": True, "volume_ml": [1550, 2500]}
     targets = ["results/mini/raw/initial/seed-0/metrics.csv.gz", f"{RUN}/level-1/training.json"]
     targets += ["results/mini/cohort/shown_pairs.json"]
     snakemake(own_run, *targets, "--configfile", write_config(own_run, content))
     quality = pd.read_csv(own_run / "results/mini/raw/quality.tsv", sep="\t", index_col="subject")
-    left_out = {"sub-002", "sub-008"}
+    left_out = {"sub-002", "sub-005", "sub-008"}
     assert set(quality.index[quality["excluded"]]) == left_out
     assert "below 1,550 ml" in quality.at["sub-008", "reason"]
     metrics = pd.read_csv(own_run / targets[0])

@@ -14,5 +14,6 @@ with job_log(snakemake.log[0]):
         {Path(path).parent.name: Path(path) for path in given.images},
         Path(snakemake.output[0]),
         alignments=[Path(path) for path in given.alignments],
+        labels={Path(path).parent.name: Path(path) for path in given.labels},
         fields=Path(params.fields) if given.kept else None,
     )

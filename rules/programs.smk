@@ -1,0 +1,20 @@
+# The environments of programs from outside, methods of type `command`: one a distinct environment, made once.
+
+
+rule make_program:
+    input:
+        lambda w: study.environments[w.digest].get("conda", []),
+    output:
+        f"{program_environment('{digest}')}/{PROGRAM_RECORD}",
+    log:
+        f"{program_environment('{digest}')}/make.log",
+    localrule: True
+    wildcard_constraints:
+        digest=names(study.environments),
+    conda:
+        environment("analysis")
+    params:
+        environment=lambda w: study.environments[w.digest],
+        code=code("make_program"),
+    script:
+        "../workflow/scripts/make_program.py"

@@ -1,0 +1,272 @@
+"""A program of its own command line as a method: what it sees, what of it is read, and how it is contained."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from smgicnet.config.completion import complete_method
+from smgicnet.config.programs import programs
+from smgicnet.core.commands import Limits, run_command
+from smgicnet.core.errors import InputError
+from smgicnet.methods.command import Command
+from smgicnet.methods.contract import RegistrationFailed
+
+SHAPE, SPACING = (12, 14, 10), 5.0
+READ = f"""{sys.executable} - {{fixed}} {{moving}} {{out}} <<'END'
+import sys, numpy as np, nibabel as nib
+fixed, moving, out = nib.load(sys.argv[1]), nib.load(sys.argv[2]), sys.argv[3]
+shape, affine = fixed.shape, fixed.affine
+def save(name, array, affine=affine, intent="vector"):
+    image = nib.Nifti1Image(array.astype(np.float32), affine)
+    image.header.set_intent(intent)
+    nib.save(image, out + "/" + name)
+"""
+# 10 mm to the left in RAS are +10 in ITK's LPS
+SHIFT = READ + "save('warp.nii.gz', np.broadcast_to([10.0, 0, 0], (*shape, 1, 3)))\nEND"
+
+
+def images():
+    random = np.random.default_rng(0)
+    return [torch.from_numpy(random.uniform(0, 1, (1, 1, *SHAPE)).astype(np.float32)) for _ in range(2)]
+
+
+def method(command=SHIFT, **changes):
+    part = {"type": "command", "label": "stand-in", "command": command, "transforms": ["warp.nii.gz"], **changes}
+    found = Command.from_block(complete_method(part, "test"))
+    found.on_spacing(SPACING)
+    return found
+
+
+def failure(command=SHIFT, **changes):
+    with pytest.raises(RegistrationFailed) as caught:
+        method(command, **changes).register(*images())
+    return str(caught.value)
+
+
+def test_a_warp_of_itk_is_a_displacement_in_voxels():
+    found = method().register(*images())
+    assert found.forward.shape == (1, 3, *SHAPE)
+    expected = torch.tensor([-10 / SPACING, 0, 0]).view(1, 3, 1, 1, 1).expand(1, 3, *SHAPE)
+    torch.testing.assert_close(found.forward, expected)
+    assert found.inverse is None
+    assert 0 < found.seconds < 60
+    assert 10 < found.memory_mib < 2000
+
+
+@pytest.mark.parametrize(
+    ("written", "changes"),
+    [
+        ("save('warp.nii.gz', np.broadcast_to([-10.0, 0, 0], (*shape, 3)), intent=0)", {"vectors": "ras"}),
+        ("save('warp.nii.gz', np.broadcast_to([-2.0, 0, 0], (*shape, 3)), intent=0)", {"vectors": "voxels"}),
+        # on a grid of its own, twice as fine and larger
+        (
+            "fine = affine @ np.diag([.5, .5, .5, 1]); fine[:3, 3] -= 10\n"
+            "save('warp.nii.gz', np.broadcast_to([10.0, 0, 0], (40, 44, 36, 1, 3)), fine)",
+            {},
+        ),
+        # a matrix and a warp, whose order is that of antsApplyTransforms
+        (
+            "open(out + '/a.txt', 'w').write('#Insight Transform File V1.0\\nTransform: AffineTransform_double_3_3\\n'"
+            "'Parameters: 1 0 0 0 1 0 0 0 1 4 0 0\\nFixedParameters: 0 0 0\\n')\n"
+            "save('warp.nii.gz', np.broadcast_to([6.0, 0, 0], (*shape, 1, 3)))",
+            {"transforms": ["warp.nii.gz", "a.txt"]},
+        ),
+    ],
+)
+def test_fields_of_other_kinds_and_grids_are_read(written, changes):
+    found = method(READ + written + "\nEND", **changes).register(*images())
+    assert found.forward[:, 0].numpy() == pytest.approx(-2, abs=1e-4)
+    assert found.forward[:, 1:].abs().max() < 1e-4
+
+
+def test_the_program_sees_images_masks_and_labels_on_a_grid_about_the_origin(tmp_path):
+    fixed, moving = images()
+    fixed[0, 0, :3] = 0
+    labels = [np.arange(np.prod(SHAPE)).reshape(SHAPE).astype(np.uint8) for _ in range(2)]
+    command = f"cp {{fixed}} {{moving}} {{fixed_mask}} {{moving_labels}} {tmp_path}; " + SHIFT
+    found = method(command)
+    assert found.needs_labels
+    found.register(fixed, moving, tuple(labels))
+    import nibabel as nib
+
+    seen = {path.name.partition(".")[0]: nib.load(path) for path in tmp_path.iterdir()}
+    np.testing.assert_array_equal(np.asarray(seen["fixed"].dataobj), fixed[0, 0].numpy())
+    np.testing.assert_array_equal(np.asarray(seen["fixed_mask"].dataobj), fixed[0, 0].numpy() > 0)
+    np.testing.assert_array_equal(np.asarray(seen["moving_labels"].dataobj), labels[1])
+    affine = seen["fixed"].affine
+    assert nib.aff2axcodes(affine) == ("R", "A", "S")
+    np.testing.assert_allclose(affine @ [*((np.array(SHAPE) - 1) / 2), 1], [0, 0, 0, 1], atol=1e-4)
+    assert nib.affines.voxel_sizes(affine) == pytest.approx([SPACING] * 3)
+
+
+def test_moved_labels_alone_are_a_result():
+    moved = READ + "save('moved.nii.gz', np.full(shape, 17.0), intent=0)\nEND\ntest -r {moving_labels}"
+    labels = (np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8))
+    found = method(moved, transforms=[], labels="moved.nii.gz").register(*images(), labels)
+    assert (found.labels == 17).all()
+    assert found.labels.dtype == np.uint8
+    assert torch.isnan(found.forward).all()
+
+
+def test_the_time_is_what_the_program_says_or_else_that_of_all():
+    said = method(SHIFT + "\necho took 1.25 s", seconds=r"took ([\d.]+) s")
+    assert said.register(*images()).seconds == 1.25
+    assert "finds no number" in failure(SHIFT, seconds=r"took ([\d.]+) s")
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("true {fixed} {moving} {out}", "warp.nii.gz: the command wrote no such file"),
+        ("echo alas >&2; false {fixed} {moving} {out}; " + SHIFT, "ended with code 1: alas"),
+        ("no-such-program {fixed} {moving} {out}", "ended with code 127"),
+        ("kill -SEGV $$ # {fixed} {moving} {out}", "killed by signal 11"),
+        (READ + "save('warp.nii.gz', np.full((*shape, 1, 3), np.nan))\nEND", "NaN"),
+        (
+            READ + "far = np.eye(4); far[0, 3] = 900; save('warp.nii.gz', np.zeros((*shape, 1, 3)), far)\nEND",
+            "covers nothing",
+        ),
+        (READ + "save('warp.nii.gz', np.zeros(shape))\nEND", "warp.nii.gz"),
+        (READ + "save('warp.nii.gz', np.full((*shape, 1, 3), 1e9))\nEND", "warp.nii.gz"),
+        ("head -c 3000 {fixed} > {out}/warp.nii.gz # {moving}", "warp.nii.gz"),
+        ("printf '\\033]0;owned\\007\\033[2J'; false {fixed} {moving} {out}", r"\x1b]0;owned\x07\x1b[2J"),
+    ],
+)  # fmt: skip
+def test_what_is_no_result_is_a_failure_with_its_reason(command, told):
+    reason = failure(command)
+    assert told in reason
+    assert "\x1b" not in reason
+    assert "/tmp" not in reason
+
+
+def alive(marker):
+    """Whether a process with this word in its command line runs."""
+    found = []
+    for one in Path("/proc").iterdir():
+        if one.name.isdigit() and int(one.name) != os.getpid():
+            try:
+                found.append(marker.encode() in (one / "cmdline").read_bytes())
+            except OSError:
+                continue
+    return any(found)
+
+
+def test_a_command_that_hangs_is_stopped_with_all_that_it_started():
+    begun = time.monotonic()
+    hanging = "setsid sleep 4243 & sleep 4242 & sleep 4241; true {fixed} {moving} {out}"
+    reason = failure(hanging, limits={"seconds": 1})
+    assert "longer than 1 s" in reason
+    assert time.monotonic() - begun < 20
+    assert not any(map(alive, ("4241", "4242", "4243")))
+
+
+def test_processes_that_a_command_leaves_behind_are_stopped():
+    method("(setsid sleep 5251 >/dev/null 2>&1 &) ; " + SHIFT).register(*images())
+    assert not alive("5251")
+
+
+def test_a_command_that_fills_the_disk_is_stopped():
+    writing = "while true; do head -c 3000000 /dev/zero >> {out}/big; sleep 0.05; done # {fixed} {moving}"
+    assert "more than 0.02 GB" in failure(writing, limits={"gigabytes": 0.02})
+
+
+def test_a_command_sees_no_secrets_and_leaves_inputs_and_home_as_they_are(monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    monkeypatch.setenv("MY_LICENCE", "abc")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    reason = failure("touch ~/here; env; ls -l {fixed}; false {moving} {out}", variables=["MY_LICENCE"])
+    assert "hunter2" not in reason
+    assert "MY_LICENCE=abc" in reason
+    assert "-r--r--r--" in reason
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_left_of_a_pair(monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    method().register(*images())
+    failure("false {fixed} {moving} {out}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_version_is_what_the_program_prints():
+    assert method(version="printf '1.4\\nbuilt today'").version == "1.4"
+    assert method(version="false").version.startswith("not known: ")
+    assert method().version == "not asked for"
+
+
+def test_a_container_runs_the_command_with_its_folder_bound(monkeypatch, tmp_path):
+    """apptainer cannot run here: this takes its arguments and runs what stands behind the image."""
+    stand_in = tmp_path / "apptainer"
+    stand_in.write_text(
+        '#!/bin/bash\necho "$@" > ' + str(tmp_path / "seen") + "\n"
+        'while [ "$1" != docker://greedy:1 ]; do shift; done\nshift\nexec "$@"\n'
+    )
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    found = method(environment={"container": "docker://greedy:1"}, gpu=True).register(*images())
+    assert found.forward[0, 0].mean() == pytest.approx(-2)
+    seen = (tmp_path / "seen").read_text()
+    assert seen.startswith("exec --nv --contain --bind ")
+    assert " --pwd " in seen
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"command": "x {fixed} {moving}"}, "no place {out}"),
+        ({"command": "x {fixed} {moving} {out} {output}"}, "the places ['output']"),
+        ({"command": "x {fixed} {moving} {out} | awk '{print}'"}, "the places ['print']"),
+        ({"command": "x {fixed} {moving} {out} {"}, "Double the braces"),
+        ({"transforms": []}, "needs transforms or labels"),
+        ({"labels": "l.nii.gz"}, "needs transforms or labels"),
+        ({"transforms": [], "labels": "l.nii.gz"}, "sees no label map"),
+        ({"transforms": ["../warp.nii.gz"]}, "does not lie in {out}"),
+        ({"seconds": "took ("}, "seconds"),
+        ({"seconds": "took .*"}, "has 0 groups"),
+        ({"program": "greedi"}, "greedi"),
+        ({"environment": {"pip": ["x"], "conda": "x.yaml"}}, "environment"),
+        ({"variables": ["A=1"]}, "variables"),
+        ({"limits": {"seconds": 0}}, "seconds"),
+    ],
+)
+def test_a_block_that_cannot_work_is_refused_before_anything_runs(changes, told):
+    from smgicnet.config.completion import complete
+
+    block = {"type": "command", "label": "x", "command": SHIFT, "transforms": ["warp.nii.gz"], **changes}
+    config = {"datasets": {"d": {"source": {"kind": "phantom"}}}, "methods": {"m": block}}
+    with pytest.raises(InputError) as caught:
+        complete(config)
+    assert told in str(caught.value)
+    assert "methods.m" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", programs())
+def test_every_ready_block_is_complete_and_can_be_changed(name):
+    from smgicnet.config.completion import complete
+
+    block = {"type": "command", "program": name, "threads": 2}
+    config = {"datasets": {"d": {"source": {"kind": "phantom"}}}, "methods": {"m": block}}
+    found = complete(config)["methods"]["m"]
+    assert found["threads"] == 2
+    assert found["label"]
+    assert found["version"]
+    assert found["environment"] or found["requires"]
+
+
+def test_a_command_is_limited_to_its_threads(tmp_path):
+    outcome = run_command(["bash", "-c", "echo $OMP_NUM_THREADS $TMPDIR"], tmp_path, Limits(10, 1), threads=3)
+    assert outcome.output.split() == ["3", str(tmp_path / "tmp")]
+
+
+def test_a_field_that_leads_elsewhere_is_what_the_program_said():
+    """A bent field, as ITK interpolates it."""
+    bend = READ + "w = np.zeros((*shape, 1, 3)); w[..., 0, 1] = np.indices(shape)[2]; save('warp.nii.gz', w)\nEND"
+    found = method(bend).register(*images()).forward[0]
+    expected = -np.arange(SHAPE[2])[None, None] / SPACING
+    np.testing.assert_allclose(found[1].numpy(), np.broadcast_to(expected, SHAPE), atol=1e-5)
