@@ -178,7 +178,7 @@ def compare(
     for method, arm in others:
         paired = (base - _values(metrics, metric, method, arm)).dropna()
         for roi in regions:
-            values = _matrix(paired[paired.index.get_level_values("roi") == roi])
+            values = pair_matrix(paired[paired.index.get_level_values("roi") == roi])
             names = {"metric": metric, "arm": arm, "method": method, "roi": roi}
             rows.append(names | _numbers(values, resamples, seed))
     result = DataFrame(rows, columns=RESULT)
@@ -230,14 +230,18 @@ def _anatomical(rois: Iterable[str]) -> list[str]:
     return sorted(rois, key=lambda roi: (place.get(roi, len(place)), roi))
 
 
-def _matrix(paired: Series) -> np.ndarray:
-    """Values by (roi, fixed, moving) as a symmetric ``(n, n)`` matrix over the subjects that occur: the mean of both
-    directions, or the one there is."""
+def pair_matrix(paired: Series, subjects: Sequence[str] | None = None) -> np.ndarray:
+    """Return values by fixed and moving as symmetric ``(n, n)``, the mean of both directions or the one there is.
+
+    ``subjects`` are those of its rows; by default those that occur, sorted. NaN where there is no value.
+    """
     ends = [paired.index.get_level_values(level) for level in ("fixed", "moving")]
-    codes, names = pd.factorize(np.concatenate(ends), sort=True)
+    names = pd.Index(sorted({*ends[0], *ends[1]}) if subjects is None else subjects)
+    codes = tuple(names.get_indexer(one) for one in ends)
     total, count = np.zeros((2, len(names), len(names)))
-    total[tuple(codes.reshape(2, -1))] = paired
-    count[tuple(codes.reshape(2, -1))] = 1
+    total[codes] = paired
+    count[codes] = ~np.isnan(paired)
+    total = np.nan_to_num(total)
     count += count.T
     return np.divide(total + total.T, count, out=np.full_like(total, np.nan), where=count > 0)
 

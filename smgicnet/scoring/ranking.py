@@ -1,0 +1,133 @@
+"""Ranks of methods over datasets and metrics: by what is significantly better, and how sure each place is.
+
+Learn2Reg (Hering et al. 2023) gives a method, in each case of a dataset and a metric, a score from 0.1 to 1 by how many
+others it is significantly better than, and takes the geometric mean over cases. So it is here, where a difference is
+significant if its interval over people excludes 0 (`smgicnet.scoring.comparisons.bootstrap_interval`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from pandas import DataFrame
+
+from smgicnet.scoring.comparisons import bootstrap_interval, pair_matrix
+from smgicnet.scoring.metrics import METRICS
+from smgicnet.scoring.rows import OVER_ROIS
+
+LOWEST = 0.1  # the score of a method that is significantly better than no other
+TAIL = 0.025  # of the 95 % interval of places, on either side
+Run = tuple[str, str]
+Case = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How runs stand among each other.
+
+    ``cases``: (dataset, metric). ``wins (runs, runs)``: in how many cases the one of a row is significantly better than
+    that of a column. ``scores``: geometric means over cases. ``places``: by scores, of which alike ones share the
+    better. ``by_means``: places by the mean over cases of the rank of each mean. ``low``, ``high``: the 95 % interval
+    of ``by_means``, from a bootstrap over people.
+    """
+
+    runs: tuple[Run, ...]
+    cases: tuple[Case, ...]
+    wins: np.ndarray
+    scores: np.ndarray
+    places: np.ndarray
+    by_means: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def rank(metrics: DataFrame, runs: Sequence[Run], by: Sequence[str], *, resamples: int, seed: int) -> Ranking:
+    """Rank ``runs`` by the metrics ``by``, in each dataset that has them.
+
+    Parameters
+    ----------
+    metrics : of any number of datasets, with the columns of `smgicnet.scoring.statistics.COLUMNS`
+    resamples, seed : of the bootstraps over people
+
+    A pair's value is the mean of its seeds and directions. A pair that a run has not, since it left no result there,
+    counts as the worst that any run has on it. A run that has none of a case's pairs is not ranked in that case.
+    """
+    values = _values(metrics, runs, by)
+    wins = np.zeros((len(runs), len(runs)), dtype=int)
+    logs = []
+    for matrices in values.values():
+        beats = _beats(matrices, resamples, seed)
+        wins += beats
+        present = ~np.isnan(matrices).all(axis=(1, 2))
+        others = max(present.sum() - 1, 1)
+        score = LOWEST + (1 - LOWEST) * beats.sum(axis=1) / others
+        logs.append(np.where(present, np.log(score), np.nan))
+    scores = np.exp(np.nanmean(logs, axis=0))
+    places = _places_by_means(values, _drawn(values, resamples, seed))
+    low, high = np.quantile(places, [TAIL, 1 - TAIL], axis=0, method="inverted_cdf")
+    by_means = _places_by_means(values, {dataset: np.ones((1, m.shape[1])) for (dataset, _), m in values.items()})[0]
+    return Ranking(tuple(runs), tuple(values), wins, scores, _places(-scores), by_means, low, high)
+
+
+def _values(metrics: DataFrame, runs: Sequence[Run], by: Sequence[str]) -> dict[Case, np.ndarray]:
+    """Return ``(runs, people, people)`` of each case, larger is better; what is missing is the worst of its pair."""
+    chosen = metrics[metrics["metric"].isin(by) & metrics["roi"].isin([OVER_ROIS, ""])]
+    found = {}
+    for (dataset, metric), rows in chosen.groupby(["dataset", "metric"], sort=False):
+        people = sorted({*rows["fixed"], *rows["moving"]})
+        means = rows.groupby(["method", "arm", "fixed", "moving"])["value"].mean()
+        empty = pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []], names=["fixed", "moving"]))
+        known = set(zip(rows["method"], rows["arm"], strict=True))
+        matrices = np.stack([pair_matrix(means.loc[run] if run in known else empty, people) for run in runs])
+        matrices = matrices if METRICS[metric].better == "higher" else -matrices
+        present = ~np.isnan(matrices).all(axis=(1, 2))
+        if present.sum() > 1:
+            worst = np.fmin.reduce(matrices)
+            found[dataset, metric] = np.where(np.isnan(matrices) & present[:, None, None], worst, matrices)
+    return found
+
+
+def _beats(matrices: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+    """Return ``(runs, runs)``: 1 where the run of a row is significantly better than that of a column."""
+    beats = np.zeros((len(matrices), len(matrices)), dtype=int)
+    present = np.flatnonzero(~np.isnan(matrices).all(axis=(1, 2)))
+    for number, one in enumerate(present):
+        for other in present[:number]:
+            low, high = bootstrap_interval(matrices[one] - matrices[other], resamples=resamples, seed=seed)
+            beats[one, other], beats[other, one] = low > 0, high < 0
+    return beats
+
+
+def _drawn(values: Mapping[Case, np.ndarray], resamples: int, seed: int) -> dict[str, np.ndarray]:
+    """Return how often each of a dataset's people is drawn in each resample, ``(resamples, people)``."""
+    people = {dataset: matrices.shape[1] for (dataset, _), matrices in values.items()}
+    return {
+        dataset: np.random.default_rng([seed, number]).multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
+        for number, (dataset, n) in enumerate(people.items())
+    }
+
+
+def _places_by_means(values: Mapping[Case, np.ndarray], drawn: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return places ``(resamples, runs)`` by the mean over cases of the rank of each mean, of people drawn so often.
+
+    A resample in which a run has no pair at all is left out.
+    """
+    ranks = []
+    for (dataset, _), matrices in values.items():
+        known, times = ~np.isnan(matrices), drawn[dataset]
+        totals = np.einsum("ri,mij,rj->rm", times, np.where(known, matrices, 0), times, optimize=True)
+        counts = np.einsum("ri,mij,rj->rm", times, known.astype(float), times, optimize=True)
+        means = np.divide(totals, counts, out=np.full_like(totals, np.nan), where=counts > 0)
+        ranks.append(DataFrame(means).rank(axis=1, ascending=False).to_numpy())  # alike ones share their mean
+    cases = ~np.isnan(ranks)
+    counts = cases.sum(axis=0)
+    mean_ranks = np.where(cases, ranks, 0).sum(axis=0) / np.maximum(counts, 1)
+    return np.stack([_places(one) for one in mean_ranks[(counts > 0).all(axis=1)]])
+
+
+def _places(values: np.ndarray) -> np.ndarray:
+    """Return places, 1 for the smallest value; alike ones share the better place."""
+    return pd.Series(np.round(values, 9)).rank(method="min").to_numpy().astype(int)

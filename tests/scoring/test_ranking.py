@@ -1,0 +1,97 @@
+"""Ranks over datasets and metrics: who wins, what a missing pair counts, and how sure a place is."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from smgicnet.scoring.ranking import rank
+
+RUNS = [("best", "raw"), ("good", "raw"), ("bad", "raw")]
+
+
+def rows(quality, people=8, noise=0.01, dataset="d", metric="dice", seed=0):
+    """Metrics of runs whose pairs have these means, with a part that all runs share."""
+    random = np.random.default_rng(seed)
+    pairs = list(itertools.permutations([f"s{k}" for k in range(people)], 2))
+    shared = random.normal(0, 0.05, len(pairs))
+    return pd.DataFrame(
+        [
+            [dataset, arm, method, 0, fixed, moving, metric, "mean" if metric == "dice" else "", value]
+            for method, arm in quality
+            for (fixed, moving), value in zip(
+                pairs, quality[method, arm] + shared + random.normal(0, noise, len(pairs)), strict=True
+            )
+        ],
+        columns=["dataset", "arm", "method", "seed", "fixed", "moving", "metric", "roi", "value"],
+    )
+
+
+def ranked(metrics, runs=RUNS, by=("dice", "hd95_mm"), **changes):
+    return rank(metrics, runs, by, **{"resamples": 500, "seed": 1, **changes})
+
+
+def test_what_is_clearly_better_wins_and_scores_by_how_many_it_beats():
+    found = ranked(rows(dict(zip(RUNS, (0.8, 0.7, 0.5), strict=True))))
+    assert found.wins.tolist() == [[0, 1, 1], [0, 0, 1], [0, 0, 0]]
+    assert found.scores == pytest.approx([1, 0.55, 0.1])
+    assert found.places.tolist() == [1, 2, 3]
+    assert found.by_means.tolist() == [1, 2, 3]
+    assert found.low.tolist() == found.high.tolist() == [1, 2, 3]
+
+
+def test_alike_ones_share_a_place_and_their_interval_is_wide():
+    found = ranked(rows({RUNS[0]: 0.7, RUNS[1]: 0.7, RUNS[2]: 0.5}, noise=0.05))
+    assert found.wins.tolist() == [[0, 0, 1], [0, 0, 1], [0, 0, 0]]
+    assert found.places.tolist() == [1, 1, 3]
+    assert (found.low[:2] == 1).all()
+    assert (found.high[:2] == 2).all()
+
+
+def test_a_metric_of_which_less_is_better_and_several_datasets_count_alike():
+    good_in_dice = rows(dict(zip(RUNS, (0.8, 0.7, 0.5), strict=True)))
+    bad_in_mm = rows(dict(zip(RUNS, (9.0, 5.0, 3.0), strict=True)), metric="hd95_mm")
+    elsewhere = rows(dict(zip(RUNS, (0.8, 0.7, 0.5), strict=True)), dataset="e", people=6)
+    found = ranked(pd.concat([good_in_dice, bad_in_mm, elsewhere]))
+    assert found.cases == (("d", "dice"), ("d", "hd95_mm"), ("e", "dice"))
+    assert found.wins[0].tolist() == [0, 2, 2]
+    assert found.wins[2].tolist() == [1, 1, 0]
+    assert found.scores[0] == pytest.approx((1 * 0.1 * 1) ** (1 / 3))
+    assert found.by_means.tolist() == [1, 2, 3]
+
+
+def test_a_pair_without_a_result_counts_as_the_worst_of_all():
+    metrics = rows({RUNS[0]: 0.8, RUNS[1]: 0.7, RUNS[2]: 0.3})
+    failing = (metrics["method"] == "best") & (metrics["fixed"].isin(["s0", "s1", "s2", "s3", "s4"]))
+    kept = ranked(metrics[~failing])
+    assert kept.by_means.tolist() == [2, 1, 3]
+    assert kept.wins[0, 1] == 0
+
+
+def test_a_run_without_a_metric_is_not_ranked_by_it():
+    metrics = pd.concat(
+        [
+            rows(dict(zip(RUNS, (0.8, 0.7, 0.5), strict=True))),
+            rows({RUNS[1]: 3.0, RUNS[2]: 5.0}, metric="hd95_mm"),
+        ]
+    )
+    found = ranked(metrics)
+    assert found.scores[0] == pytest.approx(1)
+    assert found.scores[1] == pytest.approx((0.55 * 1) ** 0.5)
+
+
+def test_two_people_are_too_few_to_win():
+    found = ranked(rows(dict(zip(RUNS, (0.8, 0.7, 0.5), strict=True)), people=2))
+    assert found.wins.sum() == 0
+    assert found.places.tolist() == [1, 1, 1]
+    assert found.by_means.tolist() == [1, 2, 3]
+
+
+def test_seeds_are_no_further_pairs_and_the_same_rows_give_the_same_ranking():
+    metrics = rows(dict(zip(RUNS, (0.8, 0.7, 0.5), strict=True)), noise=0.1)
+    twice = pd.concat([metrics, metrics.assign(seed=1)])
+    one, other = ranked(metrics), ranked(twice.sample(frac=1, random_state=1))
+    np.testing.assert_allclose(one.scores, other.scores)
+    np.testing.assert_array_equal(one.low, other.low)
+    np.testing.assert_array_equal(one.high, other.high)
