@@ -27,6 +27,7 @@ include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/ablations.smk"
 include: "rules/report.smk"
+include: "rules/arena.smk"
 
 
 rule all:

@@ -9,6 +9,7 @@ from smgicnet.core.code import code_digest, source_files
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import PACKAGE
 from smgicnet.core.layout import (
+    ARENA,
     AUDIT,
     BENCHMARK,
     METRICS,
@@ -54,6 +55,7 @@ except InputError as error:
 files, needs = StudyFiles(study), StudyNeeds(StudyFiles(study))
 changed = ChangedHeads(files, needs)
 paths = DatasetPaths.of("{dataset}")
+arena_paths = DatasetPaths.of(ARENA)
 run = paths.run("{arm}", "{method}", "{seed}")
 
 

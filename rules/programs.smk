@@ -8,9 +8,9 @@ rule make_program:
         f"{program_environment('{digest}')}/{PROGRAM_RECORD}",
     log:
         f"{program_environment('{digest}')}/make.log",
-    localrule: True
     wildcard_constraints:
         digest=names(study.environments),
+    localrule: True
     conda:
         environment("analysis")
     params:

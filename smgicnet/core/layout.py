@@ -13,6 +13,7 @@ from pathlib import Path
 
 RESULTS = "results"
 AUDIT = {"md": f"{RESULTS}/audit.md", "record": f"{RESULTS}/audit.json", "log": f"{RESULTS}/audit.log"}
+ARENA = "arena"  # the folder, beside those of datasets, of what is made over all of them
 PREPARED = {  # of a subject on the common grid; a map without parcels compresses to nothing
     "image": "image.nii",
     "labels": "labels.nii",

@@ -16,13 +16,15 @@ from pandas import DataFrame
 from smgicnet.core.files import PACKAGE
 from smgicnet.core.provenance import listed, merged_records, read_yaml, sha256, versions, write_text
 from smgicnet.publication.tables.ablations import ablation_rows, ablation_table
+from smgicnet.publication.tables.arena_tables import arena_rows, means_table, ranking_table, wins_table
 from smgicnet.publication.tables.comparison_tables import comparison_table, roi_tables
-from smgicnet.publication.tables.paper_tables import table1, table2
+from smgicnet.publication.tables.paper_tables import affine_note, table1, table2
 from smgicnet.publication.tables.published_table import table3
 from smgicnet.publication.tables.table import Table
-from smgicnet.publication.tables.weights_note import weights_note
+from smgicnet.publication.tables.weights_note import programs_note, weights_note
 from smgicnet.scoring.comparisons import compare_by_each, merge_sides
 from smgicnet.scoring.metrics import COMPARED
+from smgicnet.scoring.ranking import rank
 from smgicnet.scoring.statistics import cohort_size, read_metrics, runs, summarise
 
 CHECKOUT = PACKAGE.parent
@@ -140,7 +142,8 @@ def _table1(record: Mapping, metrics: DataFrame, files: Files) -> Made:
     context = {"hardware": "; ".join(record["hardware"]), "threads": max(threads, default=0)}
     robustness = record["config"].get("evaluation", {}).get("robustness", {})  # none in records of earlier versions
     context["rotation"] = robustness.get("rotation", [])
-    context["given_weights"] = weights_note(record["config"]["methods"], metrics["method"].unique())
+    methods, names = record["config"]["methods"], metrics["method"].unique()
+    context |= {"given_weights": weights_note(methods, names), "programs": programs_note(methods, names)}
     return Made(
         [
             table1(
@@ -222,6 +225,19 @@ def _ablations(record: Mapping, metrics: DataFrame, files: Files) -> Made:
     return Made([table], _plain_csv(rows))
 
 
+def _arena(record: Mapping, metrics: DataFrame, files: Files) -> Made:
+    parameters, methods = record["parameters"], record["config"]["methods"]
+    resamples, seed, names = parameters["resamples"], parameters["seed"], metrics["method"].unique()
+    labels = {run: parameters["labels"]["/".join(run)] for run in runs(metrics)}
+    rows = arena_rows(metrics, resamples=resamples, seed=seed)
+    notes = [*weights_note(methods, names), *programs_note(methods, names), *affine_note(record)]
+    notes.append(f"Times were measured on {'; '.join(record['hardware'])}.")
+    found = rank(metrics, list(labels), parameters["rank_by"], resamples=resamples, seed=seed)
+    datasets = metrics["dataset"].unique()
+    tables = [means_table(rows, name, labels, metrics, notes) for name in datasets]
+    return Made([*tables, ranking_table(found, labels, resamples), wins_table(found, labels)], _plain_csv(rows))
+
+
 def _plain_csv(rows: DataFrame) -> str:
     return rows.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
@@ -232,4 +248,5 @@ KINDS = {
     "table3": _table3,
     "comparisons": _comparisons,
     "ablations": _ablations,
+    "arena": _arena,
 }

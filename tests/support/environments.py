@@ -45,7 +45,7 @@ ENVIRONMENTS = {
     "start_template": ["torch"], "bring_template": ["torch"], "average_template": ["torch"],
     "choose_pairs": ["torch"], "fetch_weights": ["analysis"], "make_program": ["analysis"],
     "gather_metrics": ["analysis"], "write_table": ["analysis"],
-    "plot_figure": ["analysis"], "write_page": ["analysis"], "write_audit": ["torch"],
+    "plot_figure": ["analysis"], "write_page": ["analysis"], "write_audit": ["torch"], "show_arena": ["analysis"],
 }  # fmt: skip
 
 # Of what a script may import in a function, and does not in this environment: a config that needs it brings its job to

@@ -92,6 +92,7 @@ def _notes(rows: Sequence[Row], labels: Sequence[str], paper: Mapping, context: 
         notes.append(f"{times}{_affine_times(rows, labels, paper)}.")
     if context.get("threads"):
         notes.append(f"SyN runs on {context['threads']} thread{'s' * (context['threads'] > 1)}.")
+    notes += context.get("programs", [])
     notes += [note for name, note in NOTES.items() if name in metrics]
     notes += pose_note(rows, context.get("rotation", ()))
     if sources - {"measured"}:

@@ -22,3 +22,12 @@ def weights_note(methods: Mapping[str, Mapping], names: Iterable[str]) -> list[s
         f"{'was' if len(labels) == 1 else 'were'} not trained on this cohort."
         for weights, labels in users.items()
     ]
+
+
+def programs_note(methods: Mapping[str, Mapping], names: Iterable[str]) -> list[str]:
+    """What has to be known of those of the methods ``names`` that are programs of their own command line."""
+    outside = [methods[name] for name in dict.fromkeys(names) if methods.get(name, {}).get("type") == "command"]
+    whole = [block["label"] for block in outside if block["seconds"] is None]
+    seeing = [block["label"] for block in outside if "{fixed_labels}" in block["command"]]
+    notes = [f"Times of {listed(whole)} are of the whole program, which reads and writes files."] if whole else []
+    return notes + ([f"{listed(seeing)} saw the label maps by which the pairs are scored."] if seeing else [])
