@@ -161,6 +161,7 @@ def test_oasis_from_its_archive_to_table_1(host, tmp_path):
     assert "quality.html" in (results / "report/index.html").read_text()
 
 
+@pytest.mark.long
 def test_ixi_from_its_archive_to_table_1(host, tmp_path, monkeypatch):
     """Heads without label maps: stripped by deepbet, corrected by N4, and labelled by what stands in for synthseg."""
     (tmp_path / "bin").mkdir()

@@ -1,0 +1,95 @@
+"""All methods on all datasets: the tables, the ranks' figure and the page."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from smgicnet.core.provenance import write_record
+from smgicnet.jobs.arena import show_arena
+from smgicnet.jobs.tables import write_table
+from smgicnet.scoring.statistics import COLUMNS, write_metrics
+from tests.scoring.test_ranking import RUNS, rows
+
+LABELS = {"best/raw": "Best", "good/raw": "Good | one", "bad/raw": "Bad"}
+METHODS = {
+    "best": {"type": "command", "label": "Best", "seconds": None, "command": "x {fixed_labels}", "weights": None},
+    "good": {"type": "syn", "label": "Good | one", "weights": None},
+    "bad": {"type": "smgicnet", "label": "Bad", "weights": "brain-t1-4mm"},
+}
+
+
+@pytest.fixture
+def arena(tmp_path):
+    """Metrics of two datasets, of one with endpoint errors and failures, and the files of the table."""
+    people = rows(dict(zip(RUNS, (0.8, 0.7, 0.5), strict=True)), dataset="people")
+    twins = [rows(dict(zip(RUNS, values, strict=True)), 4, dataset="twins", metric=metric) for metric, values in (
+        ("dice", (0.9, 0.8, 0.7)), ("endpoint_error_mm", (1.0, 2.0, 9.0)), ("seconds", (3.0, 2.0, 1.0)),
+    )]  # fmt: skip
+    failed = twins[0].assign(metric="no_result_percent", roi="", value=0.0)
+    failed = failed[failed["method"] == "best"].reset_index(drop=True)
+    failed.loc[0, "value"] = 100.0
+    metrics, record = tmp_path / "metrics.csv.gz", tmp_path / "metrics.json"
+    write_metrics(pd.concat([people, *twins, failed])[list(COLUMNS)], metrics)
+    write_record(record, versions={"numpy": "1"}, hardware="a laptop")
+    outputs = {form: str(tmp_path / f"arena/tables/arena.{form}") for form in ("md", "csv", "tex")}
+    outputs["record"] = str(tmp_path / "arena/tables/arena.json")
+    parameters = {
+        "config": {"methods": METHODS, "datasets": {"people": {}, "twins": {}}}, "code": "x", "sources": [],
+        "labels": LABELS, "rank_by": ["dice", "hd95_mm", "endpoint_error_mm"], "resamples": 200, "seed": 0,
+    }  # fmt: skip
+    write_table("arena", "arena", {"metrics": [str(metrics)], "records": [str(record)]}, outputs, parameters)
+    return tmp_path, outputs
+
+
+def test_each_dataset_has_its_table_and_all_have_ranks(arena):
+    text = Path(arena[1]["md"]).read_text()
+    means, _, wins = text.partition("Who beats whom.")
+    means, _, ranks = means.partition("Ranks over all datasets.")
+    _, people, twins = means.split("All methods on the ")
+    assert "Endpoint error" not in people
+    assert "Endpoint error (mm)" in twins
+    assert r"Good \| one" in people
+    assert "| Best | 1 | 1.000 | 6 | 0 | 1 | 1–1 |" in " ".join(ranks.split())
+    assert "3 cases" in ranks
+    assert "| 1. Best | – | 3 | 3 |" in " ".join(wins.split())
+    assert "a laptop" in twins
+
+
+def test_notes_say_what_the_numbers_do_not(arena):
+    text = Path(arena[1]["md"]).read_text()
+    assert "Times of Best are of the whole program" in text
+    assert "Best saw the label maps" in text
+    assert "Bad uses the weights brain-t1-4mm" in text
+    assert "Pairs of which a program left no result" in text
+    assert "8.3" in text  # one of twelve pairs
+
+
+def test_the_csv_has_means_and_intervals_over_people(arena):
+    values = pd.read_csv(arena[1]["csv"]).set_index(["dataset", "method", "metric"])
+    one = values.loc[("people", "best", "dice")]
+    assert one["low"] < one["mean"] < one["high"]
+    assert one["n"] == 56
+    assert pd.isna(values.loc[("twins", "best", "seconds"), "low"])
+
+
+def test_the_table_is_what_its_metrics_give(arena, capsys):
+    from smgicnet.cli import main
+
+    assert main(["verify", arena[1]["record"]]) == 0
+    assert "1 ok" in capsys.readouterr().out
+
+
+def test_the_page_shows_ranks_first_and_leads_to_every_dataset(arena):
+    folder, outputs = arena
+    figures = [folder / f"arena/figures/ranks.{form}" for form in ("png", "pdf")]
+    page = folder / "arena/index.html"
+    show_arena(folder / "arena/tables/arena.json", [folder / "metrics.csv.gz"], figures, page)
+    assert all(one.stat().st_size > 5000 for one in figures)
+    text = page.read_text()
+    assert text.index("Ranks over all datasets") < text.index("All methods on the people")
+    for name in ("people", "twins"):
+        assert f'href="../{name}/report/index.html"' in text
+    assert "http" not in text.replace("http-equiv", "")
+    assert len(json.loads(Path(outputs["record"]).read_text())["page"]) == 4
