@@ -1,16 +1,20 @@
-"""The programs of `benchmarks.registration`: what runs each, what is installed for it, and what a run of it takes."""
+"""The programs of `benchmarks.registration`, the ready blocks of ``config/programs``, and what a run of one takes."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-PEERS = Path(__file__).parent / "peers"
-TORCH = "torch==2.13.0"
+from smgicnet.config.programs import PROGRAMS, with_program
+from smgicnet.core.layout import PROGRAM_FOLDER, PROGRAM_RECORD, environment_digest
+from smgicnet.jobs.programs import make_environment
+
 # A process of its own starts what is measured: the peak memory of a child begins with that of the parent that forks it.
 LAUNCHER = """
 import resource, subprocess, sys, time
@@ -29,60 +33,47 @@ class Program:
     Attributes
     ----------
     name : in tables and figures
-    script : in ``benchmarks/peers``; empty for this project
-    options : of the script, or of ``smgicnet register``
-    packages : what pip installs for it, each line at once: those that begin with ``--no-deps`` without dependencies
+    ready : its block in ``config/programs``; empty for this project
+    options : of ``smgicnet register``
     """
 
     name: str
-    script: str
+    ready: str = ""
     options: tuple[str, ...] = ()
-    packages: tuple[str, ...] = ()
+
+    @property
+    def _block(self) -> dict[str, Any]:
+        return with_program({"program": self.ready}, "", self.name)
 
     def command(self, fixed: Path, moving: Path, folder: Path, environments: Path, threads: int) -> list[str]:
         """What is run, and timed."""
-        if not self.script:
+        if not self.ready:
             images = ["--fixed", str(fixed), "--moving", str(moving), "--out", str(folder)]
             return [sys.executable, "-m", "smgicnet.cli", "register", *images, *self.options]
-        python = environments / self.script / "bin" / "python"
-        if not python.exists():
-            self._make(environments / self.script)
-        images = [str(fixed), str(moving), str(folder), str(threads)]
-        return [str(python), str(PEERS / f"run_{self.script}.py"), *images, *self.options]
-
-    def _make(self, environment: Path) -> None:
-        subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-        for line in self.packages:
-            pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", *line.split()]
-            subprocess.run(pip, check=True)
+        block = self._block
+        record = environments / environment_digest(block["environment"]) / PROGRAM_RECORD
+        if not record.exists():
+            make_environment(block["environment"], record)
+        places = {"fixed": fixed, "moving": moving, "out": folder, "programs": PROGRAMS, "threads": threads}
+        command = block["command"].format(**{name: shlex.quote(str(place)) for name, place in places.items()})
+        path = f"PATH={(record.parent / PROGRAM_FOLDER / 'bin').absolute()}{os.pathsep}{os.environ['PATH']}"
+        return ["env", path, "bash", "-euo", "pipefail", "-c", command]
 
     def transforms(self, folder: Path) -> list[str]:
         """The files that it wrote, in the order of antsApplyTransforms."""
-        if not self.script:
-            return [str(folder / "displacement.nii.gz")]
-        return (folder / "transforms.txt").read_text().split()
+        names = self._block["transforms"] if self.ready else ["displacement.nii.gz"]
+        return [str(folder / name) for name in names]
 
 
-GREEDY = "picsl-greedy numpy scipy nibabel"
-PROGRAMS = {
-    "fast": Program("SM-GICNet, fast", "", ("--quality", "fast")),
-    "default": Program("SM-GICNet, default", "", ("--quality", "default")),
-    "best": Program("SM-GICNet, best", "", ("--quality", "best")),
-    "greedy": Program("greedy", "greedy", (), (GREEDY,)),
-    "fireants": Program(
-        "FireANTs",
-        "fireants",
-        (),
-        (TORCH, "--no-deps fireants==1.5.0", "SimpleITK numpy scipy tqdm nibabel hydra-core scikit-image pandas"),
-    ),
-    "convexadam": Program(
-        "ConvexAdam",
-        "convexadam",
-        (),
-        (TORCH, "--no-deps convexadam==0.2.0", f"SimpleITK tqdm scikit-learn {GREEDY}"),
-    ),
-    "syn": Program("ANTs SyN", "syn", ("SyN",), ("antspyx",)),
-    "syncc": Program("ANTs SyN, cross-correlation", "syn", ("antsRegistrationSyN[s]",), ("antspyx",)),
+PEERS = {
+    "fast": Program("SM-GICNet, fast", options=("--quality", "fast")),
+    "default": Program("SM-GICNet, default", options=("--quality", "default")),
+    "best": Program("SM-GICNet, best", options=("--quality", "best")),
+    "greedy": Program("greedy", "greedy"),
+    "fireants": Program("FireANTs", "fireants"),
+    "convexadam": Program("ConvexAdam", "convexadam"),
+    "syn": Program("ANTs SyN", "antspyx-default"),
+    "syncc": Program("ANTs SyN, cross-correlation", "antspyx"),
 }
 
 

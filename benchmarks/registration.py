@@ -24,7 +24,7 @@ from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 from nibabel.affines import apply_affine, from_matvec
 from scipy.spatial.transform import Rotation
 
-from benchmarks.programs import PROGRAMS, measured
+from benchmarks.programs import PEERS, measured
 from smgicnet.core.provenance import hardware
 from smgicnet.imaging.displacements import to_voxels
 from smgicnet.imaging.field_formats import Geometry, read_geometry
@@ -133,12 +133,12 @@ class Bench:
         folder = self.folder(key, fixed, moving)
         folder.mkdir(parents=True, exist_ok=True)
         images = fixed.image.resolve(), moving.image.resolve()
-        command = PROGRAMS[key].command(*images, folder, (self.out / "environments").resolve(), self.threads)
+        command = PEERS[key].command(*images, folder, (self.out / "environments").resolve(), self.threads)
         return measured(command, self.threads, folder / "log.txt")
 
     def displacement(self, key: str, fixed: Person, moving: Person) -> np.ndarray:
         """What a program has found, in RAS mm on the grid of the fixed labels."""
-        transforms = PROGRAMS[key].transforms(self.folder(key, fixed, moving))
+        transforms = PEERS[key].transforms(self.folder(key, fixed, moving))
         return displacement_of(read_transforms(transforms, fixed.grid, moving.grid), fixed.grid)
 
     def folder(self, key: str, fixed: Person, moving: Person) -> Path:
@@ -208,10 +208,10 @@ def table_of(rows: pd.DataFrame) -> str:
     means["worst"] = rows.groupby("program")["dice"].min()
     shown = {key: head for key, head in columns.items() if key in means and means[key].notna().any()}
     lines = ["| | " + " | ".join(head for head, _ in shown.values()) + " |", "|---|" + "---|" * len(shown)]
-    for key in [one for one in PROGRAMS if one in means.index]:
+    for key in [one for one in PEERS if one in means.index]:
         values = [(means.loc[key, name], decimals) for name, (_, decimals) in shown.items()]
         cells = ["–" if np.isnan(value) else f"{value:.{decimals}f}" for value, decimals in values]
-        lines.append(f"| {PROGRAMS[key].name} | " + " | ".join(cells) + " |")
+        lines.append(f"| {PEERS[key].name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -220,13 +220,13 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
     with style():
         figure = Figure(layout="constrained")
         axes, colours = figure.subplots(), seaborn.color_palette(PALETTE)
-        for number, key in enumerate(one for one in PROGRAMS if one in set(rows["program"])):
+        for number, key in enumerate(one for one in PEERS if one in set(rows["program"])):
             part = rows[rows["program"] == key]
             colour = colours[number]
             axes.scatter(part["cpu_s"], part["dice"], s=6, color=colour, alpha=0.4, linewidths=0)
             middle = part["cpu_s"].mean(), part["dice"].mean()
-            axes.scatter(*middle, s=30, color=colour, marker="o" if PROGRAMS[key].script else "D")
-            name = PROGRAMS[key].name.removeprefix("SM-GICNet, ")  # whose marks are diamonds
+            axes.scatter(*middle, s=30, color=colour, marker="o" if PEERS[key].ready else "D")
+            name = PEERS[key].name.removeprefix("SM-GICNet, ")  # whose marks are diamonds
             axes.annotate(name, middle, xytext=(4, 4), textcoords="offset points", fontsize=6)
         axes.set(xscale="log", xlabel="CPU seconds a pair, the whole process", ylabel="Dice of 36 regions")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -241,7 +241,7 @@ def main() -> None:
     parser.add_argument("participants", type=Path, help="participants.tsv of images at full resolution")
     parser.add_argument("out", type=Path, help="a folder for the results")
     parser.add_argument("--split", default="test")
-    parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=[*PROGRAMS])
+    parser.add_argument("--programs", nargs="+", choices=PEERS, default=[*PEERS])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--turned", type=float, default=0, metavar="DEGREES", help="register turned heads too")
     parser.add_argument("--voxels", type=float, nargs=3, metavar="MM", help="resample the images first, not the labels")

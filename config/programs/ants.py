@@ -15,4 +15,3 @@ files = [Path(file) for file in found["fwdtransforms"]]
 for file in files:
     if file.parent != folder:
         shutil.copy(file, folder)
-(folder / "transforms.txt").write_text("".join(f"{folder / file.name}\n" for file in files))

@@ -31,4 +31,3 @@ displacement = ((moved - start) * [-1, -1, 1]).astype(np.float32)[:, :, :, None]
 field = nib.Nifti1Image(displacement, target.affine)
 field.header.set_intent("vector")
 nib.save(field, folder / "warp.nii.gz")
-(folder / "transforms.txt").write_text(f"{folder}/warp.nii.gz\n")

@@ -25,4 +25,3 @@ greedy = GreedyRegistration(
 )  # fmt: skip
 greedy.optimize()
 greedy.save_as_ants_transforms(str(folder / "warp.nii.gz"))
-(folder / "transforms.txt").write_text(f"{folder}/warp.nii.gz\n")

@@ -24,4 +24,3 @@ flip = np.diag([-1, -1, 1, 1])  # greedy's matrix is of RAS mm, ITK's of LPS mm
 matrix = flip @ np.loadtxt(folder / "affine.txt") @ flip
 parameters = np.concatenate([matrix[:3, :3].ravel(), matrix[:3, 3]])[:, None]
 savemat(folder / "affine.mat", {"AffineTransform_double_3_3": parameters, "fixed": np.zeros((3, 1))}, format="4")
-(folder / "transforms.txt").write_text(f"{folder}/warp.nii.gz\n{folder}/affine.mat\n")
