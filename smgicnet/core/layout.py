@@ -13,6 +13,7 @@ from pathlib import Path
 
 RESULTS = "results"
 AUDIT = {"md": f"{RESULTS}/audit.md", "record": f"{RESULTS}/audit.json", "log": f"{RESULTS}/audit.log"}
+LEARN2REG = "learn2reg"  # a layout of given fields
 ARENA = "arena"  # the folder, beside those of datasets, of what is made over all of them
 PREPARED = {  # of a subject on the common grid; a map without parcels compresses to nothing
     "image": "image.nii",
@@ -195,9 +196,16 @@ def pair_file(folder: str | Path, fixed: str, moving: str, suffix: str) -> Path:
     return Path(folder) / f"fixed-{fixed}_moving-{moving}{suffix}"
 
 
-def given_file(folder: str | Path, fixed: str, moving: str) -> Path:
-    """The displacement of an ordered pair that another program has computed, in the folder that a config names."""
-    return pair_file(folder, fixed, moving, ".nii.gz")
+def given_file(folder: str | Path, layout: str, fixed: str, moving: str) -> Path:
+    """The displacement of an ordered pair that another program has computed, in the folder that a config names.
+
+    ``layout``: ``pairs``, or ``learn2reg`` for names as that challenge has them.
+    """
+    return (
+        Path(folder) / f"disp_{fixed}_{moving}.nii.gz"
+        if layout == LEARN2REG
+        else pair_file(folder, fixed, moving, ".nii.gz")
+    )
 
 
 def shown_files(folder: str | Path, fixed: str, moving: str) -> tuple[Path, Path]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 
-from smgicnet.core.layout import given_file
+from smgicnet.core.layout import LEARN2REG, given_file
 from smgicnet.core.provenance import files_digest
 from smgicnet.imaging.displacements import to_voxels
 from smgicnet.imaging.field_formats import Geometry, read_geometry
@@ -16,6 +17,7 @@ from smgicnet.jobs.kept_pairs import identity
 from smgicnet.jobs.registering import Measured, MethodFiles, Pair, PreparedImages
 from smgicnet.methods.contract import Registration
 
+log = logging.getLogger(__name__)
 UNKNOWN = float("nan")  # the time that the other program took
 
 
@@ -30,20 +32,26 @@ class GivenFields(PreparedImages):
 
     def register(self, fixed: str, moving: str) -> Measured:
         """Read the displacement of one ordered pair. Raises `InputError` for a file that is missing or damaged."""
-        path = given_file(self.block["folder"], fixed, moving)
-        transforms = read_transforms([path], self._grid(fixed), self._grid(moving))
+        meaning = "voxels" if self.block["layout"] == LEARN2REG else None
+        transforms = read_transforms([self._file(fixed, moving)], self._grid(fixed), self._grid(moving), meaning)
         found = displacement_of(transforms, self._grid(fixed))
         displacement = to_voxels(found, self.volume(fixed).affine, self.volume(moving).affine)
         return Measured(Registration(torch.from_numpy(displacement)[None], None, UNKNOWN), {})
 
     def identities(self, pairs: Sequence[Pair], versions: Mapping) -> dict[Pair, str]:
         """What identifies the registrations of each unordered pair: both images and both files."""
-        found = {}
+        found, seen = {}, {}
         for pair in pairs:
-            files = [given_file(self.block["folder"], *one) for one in (pair, pair[::-1])]
+            files = [self._file(*one) for one in (pair, pair[::-1])]
             digests = files_digest([*(self.images[name] for name in pair), *files])
+            for file in files:
+                if (same := seen.setdefault(files_digest([file]), file)) != file:
+                    log.warning("%s holds the same field as %s: is one of them that of another pair?", file, same)
             found[pair] = identity(digests, {**self._facts, "versions": versions})
         return found
+
+    def _file(self, fixed: str, moving: str) -> Path:
+        return given_file(self.block["folder"], self.block["layout"], fixed, moving)
 
     def _grid(self, name: str) -> Geometry:
         if name not in self._grids:

@@ -216,7 +216,7 @@ class StudyFiles:
         if block["type"] != GIVEN:
             return []
         pairs = self.shard_pairs(w) if hasattr(w, "shard") else self.study.pairs(w.dataset)
-        return [str(given_file(block["folder"], *one)) for pair in pairs for one in (pair, pair[::-1])]
+        return [str(given_file(block["folder"], block["layout"], *one)) for pair in pairs for one in (pair, pair[::-1])]
 
     def program(self, w: Any) -> list[str]:
         """The record of the environment of a program from outside, where it has one of its own."""

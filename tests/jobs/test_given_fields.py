@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,7 +32,7 @@ def method(tmp_path):
     shift = np.zeros((3, *SHAPE), np.float32)
     shift[1] = 1.0
     for pair in (("s1", "s2"), ("s2", "s1")):
-        write_itk(given_file(folder, *pair), to_world(shift, np.eye(4), np.eye(4)), np.eye(4))
+        write_itk(given_file(folder, "pairs", *pair), to_world(shift, np.eye(4), np.eye(4)), np.eye(4))
     block = complete_method({"type": "fields", "folder": str(folder)}, "test")
     return MethodFiles(block, None, registering_code("fields"))
 
@@ -44,6 +45,23 @@ def score(folder, method, subjects):
 
 def mean_dice(rows):
     return rows[(rows["metric"] == "dice") & (rows["roi"] == "mean")]["value"].astype(float).tolist()
+
+
+def test_the_layout_of_learn2reg_gives_the_same(tmp_path, subjects, method):
+    folder = tmp_path / "learn2reg"
+    folder.mkdir()
+    shift = np.zeros((*SHAPE, 3), np.float32)
+    shift[..., 1] = 1.0
+    for name in ("disp_s1_s2.nii.gz", "disp_s2_s1.nii.gz"):
+        nib.save(nib.Nifti1Image(shift, np.eye(4)), folder / name)
+    block = complete_method({"type": "fields", "folder": str(folder), "layout": "learn2reg"}, "test")
+    theirs = score(tmp_path / "theirs", MethodFiles(block, None, registering_code("fields")), subjects)
+    assert mean_dice(theirs) == mean_dice(score(tmp_path / "ours", method, subjects))
+
+
+def test_a_field_that_two_pairs_have_is_warned_of(tmp_path, subjects, method, caplog):
+    score(tmp_path / "run", method, subjects)
+    assert "holds the same field as" in caplog.text
 
 
 def test_given_displacements_are_scored_and_shown(tmp_path, subjects, method):
@@ -60,7 +78,7 @@ def test_given_displacements_are_scored_and_shown(tmp_path, subjects, method):
 
 def test_other_files_are_scored_again_and_a_missing_one_is_said(tmp_path, subjects, method):
     before = score(tmp_path / "run", method, subjects)
-    path = given_file(method.block["folder"], "s1", "s2")
+    path = given_file(method.block["folder"], "pairs", "s1", "s2")
     write_itk(path, to_world(np.zeros((3, *SHAPE), np.float32), np.eye(4), np.eye(4)), np.eye(4))
     assert mean_dice(score(tmp_path / "run", method, subjects)) != mean_dice(before)
     path.write_bytes(b"no image")
