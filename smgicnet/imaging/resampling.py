@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -31,7 +32,7 @@ def interpolated(
     """
     of_labels = kind in OF_LABELS
     found = np.empty(places.shape[1], data.dtype if of_labels else np.float32)
-    prepared = ndimage.spline_filter(data, order=3, mode="mirror") if kind == "cubic" else data
+    prepared = _PREPARED[kind](data) if kind in _PREPARED else data
     size = np.array(data.shape)[:, None]
     for first in range(0, places.shape[1], POINTS):
         part = places[:, first : first + POINTS]
@@ -72,16 +73,18 @@ def _largest_share(data: np.ndarray, index: np.ndarray) -> np.ndarray:
     return found
 
 
-def _lanczos(data: np.ndarray, index: np.ndarray) -> np.ndarray:
-    low = np.floor(index).astype(np.intp)
-    reach = np.arange(1 - RADIUS, RADIUS + 1)
-    away = (index - low)[..., None] - reach
+def _lanczos(padded: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Return the values of an image that was padded by `RADIUS` with what lies at its border."""
+    size = np.array(padded.shape)[:, None] - 2 * RADIUS
+    low = np.clip(np.floor(index), -1, size - 1).astype(np.intp)  # what lies further out is filled in later
+    away = (index - low)[..., None] - np.arange(1 - RADIUS, RADIUS + 1)
     taps = np.sinc(away) * np.sinc(away / RADIUS)
-    taps /= taps.sum(axis=-1, keepdims=True)
+    taps = np.moveaxis(taps / taps.sum(axis=-1, keepdims=True), -1, 1).copy()
+    first, values = np.ravel_multi_index(tuple(low + 1), padded.shape), padded.ravel()
     found = np.zeros(index.shape[1])
-    for steps in product(range(2 * RADIUS), repeat=3):
-        weight = np.prod([taps[axis, :, step] for axis, step in enumerate(steps)], axis=0)
-        found += weight * _at(data, low + reach[list(steps)][:, None])
+    for x, y in product(range(2 * RADIUS), repeat=2):
+        begin = first + np.ravel_multi_index((x, y, 0), padded.shape)
+        found += taps[0, x] * taps[1, y] * sum(taps[2, z] * values.take(begin + z) for z in range(2 * RADIUS))
     return found
 
 
@@ -92,6 +95,10 @@ def _at(data: np.ndarray, voxels: np.ndarray) -> np.ndarray:
     return values
 
 
+_PREPARED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "cubic": partial(ndimage.spline_filter, order=3, mode="mirror"),
+    "lanczos": partial(np.pad, pad_width=RADIUS, mode="edge"),
+}
 _KINDS: dict[str, Values] = {
     "linear": _spline(1, "nearest"),
     "cubic": _spline(3, "mirror"),
