@@ -36,11 +36,11 @@ def change_subject(
 ) -> None:
     """Write the head of a subject in every variant of ``changes``, each in a folder of its own below ``folder``.
 
-    A changed head is resampled once, from the subject's own ``scan`` through the change to the common grid. Its files
-    lie where ``prepared``, the subject's preprocessed image, lies: their header tells nothing of the change, as if a
-    scanner had seen the head so. The map that undoes it stands in the JSON beside them, see `read_change`. ``mapping``,
-    ``histogram``, an image to match, and ``form`` are as in `prepare`. Raises `InputError` for a head of which the
-    change leaves too little on the grid.
+    A head that lies otherwise is resampled once, from the subject's own ``scan`` through the change to the common grid.
+    Its files lie where ``prepared``, the subject's preprocessed image, lies: their header tells nothing of the change,
+    as if a scanner had seen the head so. The map that undoes it stands in the JSON beside them, see `read_change`.
+    ``mapping``, ``histogram``, an image to match, and ``form`` are as in `prepare`. Raises `InputError` for a head of
+    which the change leaves too little on the grid.
     """
     image = read_scan(scan.image, form)
     labels = read_label_scan(scan.labels, form) if scan.labels else None
@@ -53,9 +53,12 @@ def change_subject(
             found = prepare(image, labels, grid, to_own @ own, **same)
         except InputError as error:  # as it lies, the same scan has been prepared
             raise InputError(error.source, f"changed by {variant.name}, {error.problem}", REMEDY) from None
+        seen = changes.seen(variant, scan.name, found.image, found.labels, grid.spacing)
         said = {"change": variant.change, "severity": variant.severity, "to_own": to_own.tolist()}
         files = {kind: changed_file(folder, variant.name, kind) for kind in CHANGED}
-        write_prepared(replace(found, affine=own, report={**said, **found.report}), files)
+        write_prepared(
+            replace(found, image=seen.astype(np.float32), affine=own, report={**said, **found.report}), files
+        )
         log.info("%s changed by %s", scan.name, variant.name)
 
 

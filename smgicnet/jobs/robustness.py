@@ -32,6 +32,11 @@ class Robustness:
         variants = tuple(Variant(change, severity) for change in asked for severity in self._block[change])
         return Changes(variants, self._block["shift"], self._block["seed"])
 
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of change, keys of `CHANGES`."""
+        return {variant.change for variant in self.changes.variants}
+
     @cached_property
     def runs(self) -> list[Run]:
         """Runs that register changed heads; what another program has computed of heads as they lie cannot."""

@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
+from smgicnet.preparation.changes import CHANGES
+from smgicnet.publication.figures.breaking_figure import breaking_figure, breaking_point
 from smgicnet.publication.figures.canvas import save
-from smgicnet.publication.figures.change_figures import angles_figure
+from smgicnet.publication.figures.change_figures import changes_figure
 from smgicnet.scoring.statistics import COLUMNS
 from tests.support.figures import assert_legible
 
@@ -33,9 +35,13 @@ def changed(runs=RUNS, metrics=METRICS, seeds=(1, 2), change="rotation"):
     return pd.DataFrame(rows, columns=[*COLUMNS, "change", "severity"])
 
 
+def turned_figure(rows, runs=RUNS):
+    return changes_figure(rows, runs, LABELS, ["rotation"])
+
+
 def test_lines_are_means_over_pairs_and_bands_their_range():
     rows = changed()
-    axes = angles_figure(rows, RUNS, LABELS).axes
+    axes = turned_figure(rows).axes
     assert [axis.get_ylabel() for axis in axes] == ["Dice", "Endpoint error (mm)", "Pose consistency (mm)"]
     for axis, metric in zip(axes, METRICS[:3], strict=True):
         for line, band, (method, arm) in zip(axis.get_lines(), axis.collections, RUNS, strict=True):
@@ -51,7 +57,7 @@ def test_lines_are_means_over_pairs_and_bands_their_range():
 
 
 def test_a_method_has_one_hue_and_the_affine_arm_is_paler_and_dashed():
-    initial, affine, syn, *_ = angles_figure(changed(), RUNS, LABELS).axes[0].get_lines()
+    initial, affine, syn, *_ = turned_figure(changed()).axes[0].get_lines()
     assert (initial.get_linestyle(), affine.get_linestyle()) == ("-", "--")
     colours = [np.array(to_rgb(line.get_color())) for line in (initial, affine, syn)]
     assert (colours[1] >= colours[0]).all()
@@ -63,7 +69,7 @@ def test_a_method_has_one_hue_and_the_affine_arm_is_paler_and_dashed():
     ("runs", "metrics", "panels"), [(RUNS, METRICS, 3), (RUNS[:1], ("dice",), 1), (RUNS[2:4], ("dice", METRICS[2]), 2)]
 )
 def test_it_can_be_read(runs, metrics, panels):
-    figure = angles_figure(changed(runs, metrics), RUNS, LABELS)
+    figure = turned_figure(changed(runs, metrics))
     assert len(figure.axes) == panels
     assert_legible(figure, 180)
     named = {text.get_text() for text in figure.legends[0].get_texts()}
@@ -72,14 +78,46 @@ def test_it_can_be_read(runs, metrics, panels):
 
 @pytest.mark.parametrize("rows", [changed(change="scale"), changed(RUNS[:1]), changed(RUNS[1:])[:0]])
 def test_without_a_turned_head_the_page_says_so(rows):
-    figure = angles_figure(rows, RUNS[1:], LABELS)
+    figure = turned_figure(rows, RUNS[1:])
     assert not figure.axes
-    assert [text.get_text() for text in figure.texts] == ["No turned head has a score."]
+    assert [text.get_text() for text in figure.texts] == ["No changed head has a score."]
     assert_legible(figure, 180)
 
 
 def test_the_same_bytes_every_time(tmp_path):
     for name in ("one", "two"):
-        save(angles_figure(changed(), RUNS, LABELS), tmp_path / name)
+        save(turned_figure(changed()), tmp_path / name)
     for suffix in (".png", ".pdf"):
         assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
+
+
+def test_each_kind_of_change_has_a_row_of_panels():
+    rows = pd.concat([changed(change="noise"), changed(change="crop-top")])
+    figure = changes_figure(rows, RUNS, LABELS, [kind for kind in CHANGES if kind != "rotation"])
+    assert len(figure.axes) == 6
+    assert [axis.get_xlabel() for axis in figure.axes[::3]] == [CHANGES[one].label for one in ("crop-top", "noise")]
+    assert_legible(figure, 180)
+
+
+@pytest.mark.parametrize(
+    ("means", "point"),
+    [
+        ({0: 0.8, 10: 0.8, 20: 0.64, 30: 0.1}, (15.0, True)),  # 0.72 is halfway between 10 and 20
+        ({20: 0.1, 0: 0.8}, (0.08 / 0.7 * 20, True)),
+        ({0: 0.8, 10: 0.79, 20: 0.75}, (20.0, False)),
+    ],
+)
+def test_a_method_breaks_where_it_loses_a_tenth_of_its_own_best(means, point):
+    found = breaking_point(pd.Series(means))
+    assert found == (pytest.approx(point[0]), point[1])
+
+
+def test_the_summary_has_a_cell_for_each_run_and_change():
+    rows = pd.concat([changed(change="noise"), changed(change="rotation"), changed(RUNS[:2], change="scale")])
+    figure = breaking_figure(rows, RUNS, LABELS)
+    (axis,) = figure.axes
+    assert [text.get_text() for text in axis.get_yticklabels()] == list(LABELS.values())
+    labels = [CHANGES[one].name for one in ("rotation", "scale", "noise")]
+    assert [text.get_text() for text in axis.get_xticklabels()] == labels
+    assert len(axis.texts) == 5 * 2 + 2
+    assert_legible(figure, 180)

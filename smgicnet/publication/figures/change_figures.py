@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 from pandas import DataFrame
 
+from smgicnet.preparation.changes import CHANGES
 from smgicnet.publication.figures.material import Material
 from smgicnet.publication.figures.page import (
     DOUBLE_COLUMN_MM,
@@ -25,6 +26,7 @@ from smgicnet.publication.figures.page import (
     short_number,
 )
 from smgicnet.publication.figures.plotting import RULE, run_looks, style
+from smgicnet.scoring.changed_rows import TURNED
 from smgicnet.scoring.statistics import of_pairs, read_metrics
 
 PANELS = {  # by metric: its label, and whether its axis is logarithmic
@@ -33,52 +35,63 @@ PANELS = {  # by metric: its label, and whether its axis is logarithmic
     "pose_consistency_mm": ("Pose consistency (mm)", True),
 }
 SMALLEST_MM = 0.01  # on a logarithmic axis, which has no zero
-KEYS = ["method", "arm", "metric", "severity", "fixed", "moving"]
+KEYS = ["method", "arm", "change", "metric", "severity", "fixed", "moving"]
 
 
 def angles(given: Material) -> Figure:
     """Every run, by how far heads are turned."""
-    return angles_figure(read_metrics(given.files["changes"]), given.runs, given.labels)
+    return changes_figure(read_metrics(given.files["changes"]), given.runs, given.labels, [TURNED])
 
 
-def angles_figure(
+def changes(given: Material) -> Figure:
+    """Every run, by how heads are changed otherwise."""
+    others = [kind for kind in CHANGES if kind != TURNED]
+    return changes_figure(read_metrics(given.files["changes"]), given.runs, given.labels, others)
+
+
+def changes_figure(
     changed: DataFrame,
     runs: Sequence[tuple[str, str]],
     labels: Mapping[str, str],
+    kinds: Sequence[str],
     width_mm: float = DOUBLE_COLUMN_MM,
 ) -> Figure:
-    """Scores against the angle by which the moving head is turned, a panel for each metric of `PANELS` that is known.
+    """Scores against how much the moving head is changed: a row of panels a kind, one for each metric of `PANELS`.
 
     Parameters
     ----------
-    changed : one row a number, with `statistics.COLUMNS`, ``change`` and ``severity``, of one dataset; rows whose
-        change is ``rotation`` count, of which severities are degrees
+    changed : one row a number, with `statistics.COLUMNS`, ``change`` and ``severity``, of one dataset
     runs : the (method, arm) drawn, in order; those without a value are left out
     labels : ``method/arm`` -> name of a run
+    kinds : keys of `smgicnet.preparation.changes.CHANGES`; those without a row are left out
 
     Lines are means over pairs, each averaged over its seeds first, and bands reach from the lowest pair to the highest.
     A method has one hue; arms other than ``raw`` are paler and dashed. Where quality control has left no pair, the page
     says so.
     """
-    rows = of_pairs(changed[changed["change"] == "rotation"])
+    rows = of_pairs(changed[changed["change"].isin(kinds)])
     pairs = rows.groupby(KEYS)["value"].mean().dropna()
-    values = pairs.groupby(level=KEYS[:4]).agg(["mean", "min", "max"])
+    values = pairs.groupby(level=KEYS[:5]).agg(["mean", "min", "max"])
     metrics = [metric for metric in PANELS if metric in values.index.unique("metric")]
-    drawn = {(method, arm) for method, arm, *_ in values.index}
-    if not drawn & {*runs}:
+    drawn = {(method, arm) for method, arm in values.index.droplevel(["change", "metric", "severity"])}
+    if not metrics or not drawn & {*runs}:
         return _empty(width_mm)
+    present = [kind for kind in kinds if kind in values.index.unique("change")]
     lines = {run: line for run, line in zip(runs, _lines(runs)) if run in drawn}
     with style():
         entries = [Line2D([], [], label=labels["/".join(run)], **line) for run, line in lines.items()]
-        head, below, left, right, tall = legend_mm(entries, width_mm) + 1.5, 7.5, 9.5, 1.5, 48.0
+        head, below, left, right, tall = legend_mm(entries, width_mm) + 1.5, 9.0, 9.5, 1.5, 46.5
         slot = width_mm / len(metrics)
-        figure = new_page(width_mm, head + tall + below)
-        for index, metric in enumerate(metrics):
-            axis = add_axes(figure, index * slot + left, head, slot - left - right, tall)
-            for run, line in lines.items():
-                if (*run, metric) in values.index.droplevel("severity"):
-                    _draw(axis, values.loc[(*run, metric)], line)
-            _finish(axis, metric, values.index.unique("severity").max())
+        figure = new_page(width_mm, head + len(present) * (tall + below))
+        for row, kind in enumerate(present):
+            for index, metric in enumerate(metrics):
+                top = head + row * (tall + below)
+                axis = add_axes(figure, index * slot + left, top, slot - left - right, tall)
+                for run, line in lines.items():
+                    key = (*run, kind, metric)
+                    if key in values.index.droplevel("severity"):
+                        _draw(axis, values.loc[key], line)
+                _finish(axis, metric, kind, values.xs(kind, level="change").index.unique("severity").max())
         legend(figure, entries, 1.0)
     return figure
 
@@ -86,7 +99,7 @@ def angles_figure(
 def _empty(width_mm: float) -> Figure:
     with style():
         figure = new_page(width_mm, 10.0)
-        figure.text(0.5, 0.5, "No turned head has a score.", ha="center", va="center")
+        figure.text(0.5, 0.5, "No changed head has a score.", ha="center", va="center")
     return figure
 
 
@@ -110,7 +123,7 @@ def _draw(axis: Axes, values: DataFrame, line: Mapping) -> None:
     axis.plot(values.index, mean, marker="o", markersize=2.2, **line)
 
 
-def _finish(axis: Axes, metric: str, largest: float) -> None:
+def _finish(axis: Axes, metric: str, kind: str, largest: float) -> None:
     label, logarithmic = PANELS[metric]
     if logarithmic:
         axis.set_yscale("log")
@@ -121,9 +134,9 @@ def _finish(axis: Axes, metric: str, largest: float) -> None:
         axis.set_ylim(-0.01, 1.01)
         axis.set_yticks(np.linspace(0, 1, 6))
     axis.yaxis.grid(True, color=RULE, linewidth=0.4, zorder=-1)
-    step = 30 if largest > 60 else 10
-    axis.set_xticks(np.arange(0, largest + 1, step))
+    if kind == TURNED:
+        axis.set_xticks(np.arange(0, largest + 1, 30 if largest > 60 else 10))
     axis.set_xlim(-0.04 * largest, 1.04 * largest)
-    axis.set_xlabel("The head is turned by (degrees)", labelpad=1.5)
+    axis.set_xlabel(CHANGES[kind].label, labelpad=1.5)
     axis.set_ylabel(label, labelpad=1.5)
     plain(axis)

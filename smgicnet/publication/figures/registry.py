@@ -100,6 +100,25 @@ FIGURES = {
         inputs=("changes",),
         runs=lambda study: study.robustness.runs,
     ),
+    "changes": FigureEntry(
+        title="What breaks a method",
+        caption="How far a head may be changed otherwise, on {dataset}: each row is a kind of change, made of the "
+        "moving head of some test pairs; 0 is the head as it lies. Lines are means over these pairs, each averaged "
+        "over its seeds, and bands reach from the lowest to the highest pair. Pairs without a result are in no line.\n"
+        "Dashed lines in a paler colour are the same method after affine pre-registration.",
+        function="smgicnet.publication.figures.change_figures:changes",
+        inputs=("changes",),
+        runs=lambda study: study.robustness.runs if study.robustness.kinds - {"rotation"} else [],
+    ),
+    "breaking": FigureEntry(
+        title="Where each method breaks",
+        caption="The least severity of each change at which the mean Dice of a method falls below 90 % of its own with "
+        "the heads as they lie, on {dataset}, linear in between. What a method holds up to the largest severity that "
+        "was tried is printed pale, with a sign that it is more.",
+        function="smgicnet.publication.figures.breaking_figure:breaking",
+        inputs=("changes",),
+        runs=lambda study: study.robustness.runs,
+    ),
     "time": FigureEntry(
         title="Time and accuracy",
         caption="Time of a registration against mean Dice on {dataset}, both measured. Times of the affine arm include "
