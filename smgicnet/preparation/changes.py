@@ -42,8 +42,8 @@ class Change:
     """A kind of change.
 
     ``name``: short, with the unit of its severity. ``label``: what its severity is, on an axis. ``place``: a function
-    of a severity and a random generator that returns the map (4, 4) of a head about the centre of its brain, in mm; None
-    for one that leaves it where it lies. ``image``: one of `smgicnet.preparation.image_changes`, or None.
+    of a severity and a random generator that returns the map (4, 4) of a head about the centre of its brain, in mm;
+    None for one that leaves it where it lies. ``image``: one of `smgicnet.preparation.image_changes`, or None.
     """
 
     name: str
