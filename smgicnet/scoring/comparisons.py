@@ -196,13 +196,16 @@ def compare_by_each(
     resamples: int,
     seed: int,
 ) -> DataFrame:
-    """The rows of `compare` by the first metric of ``by``, then by each other that the reference and others have."""
-    found = [compare(metrics, reference, others, resamples=resamples, seed=seed, metric=by[0])]
-    for metric in by[1:]:
+    """The rows of `compare` by the first metric of ``by``, then by each other that the reference and others have.
+
+    A method that has none of a metric, since it left no result, is not compared by it.
+    """
+    found = []
+    for metric in by:
         known = set(runs(metrics[metrics["metric"] == metric].dropna(subset="value")))
-        also = [run for run in others if run in known]
-        if reference in known and also:
-            found.append(compare(metrics, reference, also, resamples=resamples, seed=seed, metric=metric))
+        present = [run for run in others if run in known]
+        if metric == by[0] or (reference in known and present):
+            found.append(compare(metrics, reference, present, resamples=resamples, seed=seed, metric=metric))
     return pd.concat(found, ignore_index=True)
 
 

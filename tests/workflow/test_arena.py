@@ -1,0 +1,68 @@
+"""The arena, run for real on two miniature cohorts: programs from outside, of which one fails and one is missing."""
+
+import json
+import sys
+
+import pandas as pd
+import yaml
+
+from tests.support.methods import SHIFT
+from tests.support.miniature import CONFIG
+from tests.support.snakemake import snakemake
+
+COMMAND = f"python {SHIFT} {{fixed}} {{moving}} {{out}}/t.txt"
+PROGRAM = {"type": "command", "transforms": ["t.txt"]}
+MINI = CONFIG["datasets"]["mini"]
+
+
+def arena(folder):
+    """A config of two cohorts, whose every method is quick."""
+    other = json.loads(json.dumps(MINI))
+    other["source"]["seed"] = 5
+    content = {
+        "datasets": {"mini": MINI, "other": other},
+        "methods": {
+            "initial": {"type": "initial", "arms": ["raw"]},
+            "shift": {**PROGRAM, "label": "Shift", "command": COMMAND.replace("python", sys.executable, 1)},
+            "broken": {
+                **PROGRAM, "label": "Broken", "command": f"false; {COMMAND}",
+                "environment": {"pip": ["--no-deps tqdm"]},
+            },
+            "missing": {**PROGRAM, "label": "Missing", "command": COMMAND, "requires": ["no-such-program"]},
+        },
+        "evaluation": {
+            "reference": {"method": "shift"},
+            "figure_pairs": ["median"], "robustness": {"pairs": 1, "rotation": [90], "noise": [0.2], "crop-top": [20]},
+        },
+    }  # fmt: skip
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return str(path)
+
+
+def test_programs_are_run_scored_and_ranked_beside_each_other(tmp_path):
+    shown = [f"results/mini/figures/{figure}.png" for figure in ("angles", "changes", "breaking")]
+    targets = ["results/arena/index.html", "results/mini/tables/comparisons.md", *shown]
+    done = snakemake(tmp_path, *targets, "--configfile", arena(tmp_path))
+    assert "missing is left out: no no-such-program on the PATH. Install it" in done.stdout
+    results = tmp_path / "results"
+    text = " ".join((results / "arena/tables/arena.md").read_text().split())
+    assert "| Broken | – | – | – | – | – |" in text
+    assert "| 100.0 |" in text
+    assert "Times of Shift and Broken are of the whole program" in text
+    ranks = text.partition("Ranks over all datasets.")[2].partition("Who beats whom.")[0]
+    assert ranks.index("Shift") < ranks.index("Initial")
+    metrics = pd.read_csv(results / "other/raw/broken/seed-0/metrics.csv.gz")
+    assert set(metrics["metric"]) == {"no_result_percent"}
+    record = json.loads((results / "mini/raw/broken/seed-0/shards/0/registration.json").read_text())
+    assert "it ended with code 1" in record["without_result"][0]["reason"]
+    made = list((tmp_path / "resources/programs").glob("*/program.json"))
+    assert json.loads(made[0].read_text())["installed"][0].startswith("tqdm==")
+    changed = pd.read_csv(results / "mini/raw/shift/seed-0/robustness.csv.gz")
+    assert set(changed["change"]) == {"rotation", "noise", "crop-top"}
+    page = (results / "arena/index.html").read_text()
+    assert 'href="../other/report/index.html"' in page
+    assert all((tmp_path / figure).stat().st_size > 5000 for figure in shown)
+    assert "Broken" not in (results / "mini/tables/comparisons.md").read_text()
+    again = snakemake(tmp_path, *targets, "-n", "--configfile", str(tmp_path / "config.yaml"))
+    assert "Nothing to be done" in again.stdout
