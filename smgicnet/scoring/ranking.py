@@ -18,6 +18,8 @@ from smgicnet.scoring.comparisons import bootstrap_interval, pair_matrix
 from smgicnet.scoring.metrics import METRICS
 from smgicnet.scoring.rows import OVER_ROIS
 
+NO_RESULT = "no_result_percent"  # the metric of a pair of which a program may leave no result
+A_HAIR = 1e-6  # by which no result is worse than the worst one
 LOWEST = 0.1  # the score of a method that is significantly better than no other
 TAIL = 0.025  # of the 95 % interval of places, on either side
 Run = tuple[str, str]
@@ -53,7 +55,8 @@ def rank(metrics: DataFrame, runs: Sequence[Run], by: Sequence[str], *, resample
     resamples, seed : of the bootstraps over people
 
     A pair's value is the mean of its seeds and directions. A pair that a run has not, since it left no result there,
-    counts as the worst that any run has on it. A run that has none of a case's pairs is not ranked in that case.
+    counts as a hair worse than the worst that any run has on it; so do all pairs of a run that left no result at all.
+    A run that has results and not this metric is not ranked in that case.
     """
     values = _values(metrics, runs, by)
     wins = np.zeros((len(runs), len(runs)), dtype=int)
@@ -65,7 +68,10 @@ def rank(metrics: DataFrame, runs: Sequence[Run], by: Sequence[str], *, resample
         others = max(present.sum() - 1, 1)
         score = LOWEST + (1 - LOWEST) * beats.sum(axis=1) / others
         logs.append(np.where(present, np.log(score), np.nan))
-    scores = np.exp(np.nanmean(logs, axis=0))
+    known = ~np.isnan(logs)
+    scores = np.where(
+        known.any(axis=0), np.exp(np.where(known, logs, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)), LOWEST
+    )
     places = _places_by_means(values, _drawn(values, resamples, seed))
     low, high = np.quantile(places, [TAIL, 1 - TAIL], axis=0, method="inverted_cdf")
     by_means = _places_by_means(values, {dataset: np.ones((1, m.shape[1])) for (dataset, _), m in values.items()})[0]
@@ -75,6 +81,7 @@ def rank(metrics: DataFrame, runs: Sequence[Run], by: Sequence[str], *, resample
 def _values(metrics: DataFrame, runs: Sequence[Run], by: Sequence[str]) -> dict[Case, np.ndarray]:
     """Return ``(runs, people, people)`` of each case, larger is better; what is missing is the worst of its pair."""
     chosen = metrics[metrics["metric"].isin(by) & metrics["roi"].isin([OVER_ROIS, ""])]
+    failed = {dataset: _without_any_result(rows) for dataset, rows in metrics.groupby("dataset")}
     found = {}
     for (dataset, metric), rows in chosen.groupby(["dataset", "metric"], sort=False):
         people = sorted({*rows["fixed"], *rows["moving"]})
@@ -83,11 +90,17 @@ def _values(metrics: DataFrame, runs: Sequence[Run], by: Sequence[str]) -> dict[
         known = set(zip(rows["method"], rows["arm"], strict=True))
         matrices = np.stack([pair_matrix(means.loc[run] if run in known else empty, people) for run in runs])
         matrices = matrices if METRICS[metric].better == "higher" else -matrices
-        present = ~np.isnan(matrices).all(axis=(1, 2))
+        present = ~np.isnan(matrices).all(axis=(1, 2)) | np.array([run in failed[dataset] for run in runs])
         if present.sum() > 1:
-            worst = np.fmin.reduce(matrices)
+            worst = np.fmin.reduce(matrices) - A_HAIR
             found[dataset, metric] = np.where(np.isnan(matrices) & present[:, None, None], worst, matrices)
     return found
+
+
+def _without_any_result(metrics: DataFrame) -> set[Run]:
+    """Return the runs of a dataset of which all that is known is that they failed."""
+    kinds = metrics.groupby(["method", "arm"])["metric"].agg(set)
+    return {run for run, found in kinds.items() if found == {NO_RESULT}}
 
 
 def _beats(matrices: np.ndarray, resamples: int, seed: int) -> np.ndarray:
@@ -113,7 +126,7 @@ def _drawn(values: Mapping[Case, np.ndarray], resamples: int, seed: int) -> dict
 def _places_by_means(values: Mapping[Case, np.ndarray], drawn: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return places ``(resamples, runs)`` by the mean over cases of the rank of each mean, of people drawn so often.
 
-    A resample in which a run has no pair at all is left out.
+    A resample without any pair, of one person alone, is left out.
     """
     ranks = []
     for (dataset, _), matrices in values.items():
@@ -124,8 +137,9 @@ def _places_by_means(values: Mapping[Case, np.ndarray], drawn: Mapping[str, np.n
         ranks.append(DataFrame(means).rank(axis=1, ascending=False).to_numpy())  # alike ones share their mean
     cases = ~np.isnan(ranks)
     counts = cases.sum(axis=0)
-    mean_ranks = np.where(cases, ranks, 0).sum(axis=0) / np.maximum(counts, 1)
-    return np.stack([_places(one) for one in mean_ranks[(counts > 0).all(axis=1)]])
+    sums = np.where(cases, ranks, 0).sum(axis=0)
+    mean_ranks = np.divide(sums, counts, out=np.full_like(sums, np.inf), where=counts > 0)  # without a case, the last
+    return np.stack([_places(one) for one in mean_ranks[(counts > 0).any(axis=1)]])
 
 
 def _places(values: np.ndarray) -> np.ndarray:

@@ -69,6 +69,14 @@ def test_a_pair_without_a_result_counts_as_the_worst_of_all():
     assert kept.wins[0, 1] == 0
 
 
+def test_a_run_without_any_result_is_beaten_by_all():
+    metrics = rows({RUNS[0]: 0.8, RUNS[1]: 0.7})
+    failed = rows({RUNS[2]: 100.0}, noise=0, metric="no_result_percent").assign(value=100.0)
+    found = ranked(pd.concat([metrics, failed]))
+    assert found.wins.tolist() == [[0, 1, 1], [0, 0, 1], [0, 0, 0]]
+    assert found.places.tolist() == found.by_means.tolist() == [1, 2, 3]
+
+
 def test_a_run_without_a_metric_is_not_ranked_by_it():
     metrics = pd.concat(
         [

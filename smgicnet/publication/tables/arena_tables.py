@@ -30,7 +30,7 @@ COLUMNS = (  # metrics, in the order of the columns; the worst pair of one stand
     "peak_memory_mib",
     "no_result_percent",
 )
-WITH_INTERVAL = ("dice", "endpoint_error_mm")  # over people
+WITH_INTERVAL = {"dice": 1.0, "endpoint_error_mm": math.inf}  # over people; the largest value that there can be
 NO_INTERVAL = "too few people for an interval"
 
 
@@ -51,7 +51,8 @@ def _interval(metrics: DataFrame, row: object, resamples: int, seed: int) -> tup
         return math.nan, math.nan
     of_dataset = metrics[metrics["dataset"] == row.dataset]
     values = pair_matrix(pair_means(of_dataset, row.metric, (row.method, row.arm)))
-    return bootstrap_interval(values, resamples=resamples, seed=seed)
+    low, high = bootstrap_interval(values, resamples=resamples, seed=seed)
+    return max(low, 0.0), min(high, WITH_INTERVAL[row.metric])
 
 
 def means_table(
