@@ -21,13 +21,14 @@ from smgicnet.imaging.landmarks import corresponding, read_landmarks, require_in
 from smgicnet.jobs.given_fields import GivenFields
 from smgicnet.jobs.kept_fields import KeptFields
 from smgicnet.jobs.kept_pairs import KeptPairs, identity
-from smgicnet.jobs.registering import NO_RESULT, Measured, MethodFiles, Pair, PairRegistration
+from smgicnet.jobs.registering import Measured, MethodFiles, Pair, PairRegistration
 from smgicnet.methods import GIVEN
 from smgicnet.methods.contract import RegistrationFailed
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.scoring.evaluation import score_pair
 from smgicnet.scoring.metrics import METRICS
 from smgicnet.scoring.pair import ScoredSubject
+from smgicnet.scoring.rows import NO_RESULT
 
 log = logging.getLogger(__name__)
 _PLACES = {name: place for place, name in enumerate(METRICS)}

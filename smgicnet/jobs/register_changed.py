@@ -19,7 +19,7 @@ from smgicnet.imaging.images import read_labels
 from smgicnet.jobs.change import read_change
 from smgicnet.jobs.kept_pairs import KeptPairs, identity
 from smgicnet.jobs.register import ShardOutputs, scored_subject, scoring_digest
-from smgicnet.jobs.registering import NO_RESULT, MethodFiles, Pair, PairRegistration
+from smgicnet.jobs.registering import Measured, MethodFiles, Pair, PairRegistration
 from smgicnet.methods.contract import Registration, RegistrationFailed
 from smgicnet.preparation.changes import Variant
 from smgicnet.preparation.label_protocols import roi_names
@@ -27,6 +27,7 @@ from smgicnet.scoring import changed_rows
 from smgicnet.scoring.evaluation import score_pair
 from smgicnet.scoring.pair import ScoredSubject
 from smgicnet.scoring.pose_consistency import pose_consistency, pose_distances
+from smgicnet.scoring.rows import NO_RESULT
 
 log = logging.getLogger(__name__)
 COLUMNS = ["fixed", "moving", "metric", "roi", "value", *changed_rows.BESIDE]
@@ -129,25 +130,26 @@ class _Job:
             if unit in left:
                 found = self._registered(unit)
                 rows = self._scored(unit, found)
-                if found and as_it_lies and found.labels is None:
-                    rows += self._posed(pair, unit, as_it_lies, found)
+                if found and as_it_lies and found.registration.labels is None:
+                    rows += self._posed(pair, unit, as_it_lies.registration, found.registration)
                 yield unit, [[*row, variant.change, variant.severity] for row in rows]
 
-    def _registered(self, unit: Pair) -> Registration | None:
+    def _registered(self, unit: Pair) -> Measured | None:
         """Register a unit; None where the method leaves no result."""
         try:
-            return self.registration.register(*unit).registration
+            return self.registration.register(*unit)
         except RegistrationFailed as error:
             log.warning("%s to %s counts as failed: %s", unit[1], unit[0], error)
             return None
 
-    def _scored(self, unit: Pair, registration: Registration | None) -> list[list]:
+    def _scored(self, unit: Pair, found: Measured | None) -> list[list]:
         """The rows of a unit by itself, under the moving subject's own name."""
         fixed, moving = (self._load(name) for name in unit)
-        if registration is None:
+        if found is None:
             return [[fixed.name, moving.name, NO_RESULT, "", 100.0]]
-        rows = score_pair(fixed, moving, registration, None, roi_names(), only=changed_rows.METRICS)
-        return [[fixed.name, moving.name, row["metric"], row["roi"], row["value"]] for row in rows]
+        told = [[fixed.name, moving.name, NO_RESULT, "", 0.0]] if NO_RESULT in found.beside else []
+        rows = score_pair(fixed, moving, found.registration, None, roi_names(), only=changed_rows.METRICS)
+        return told + [[fixed.name, moving.name, row["metric"], row["roi"], row["value"]] for row in rows]
 
     def _posed(self, pair: Pair, unit: Pair, as_it_lies: Registration, found: Registration) -> list[list]:
         """The rows of a unit beside the pair as it lies."""

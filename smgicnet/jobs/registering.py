@@ -17,9 +17,9 @@ from smgicnet.methods.device import image_tensor, peak_memory
 from smgicnet.methods.loading import load_method
 from smgicnet.preparation.alignments import Alignment, read_alignments, voxel_matrix
 from smgicnet.registration.fields import affine_field, compose, compose_affine, warp
+from smgicnet.scoring.rows import NO_RESULT
 
 Pair = tuple[str, str]
-NO_RESULT = "no_result_percent"  # the metric of an ordered pair of a method that may leave one without a result
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,8 @@ from pandas import DataFrame
 
 from smgicnet.scoring.comparisons import bootstrap_interval, pair_matrix
 from smgicnet.scoring.metrics import METRICS
-from smgicnet.scoring.rows import OVER_ROIS
+from smgicnet.scoring.rows import NO_RESULT, OVER_ROIS
 
-NO_RESULT = "no_result_percent"  # the metric of a pair of which a program may leave no result
 A_HAIR = 1e-6  # by which no result is worse than the worst one
 LOWEST = 0.1  # the score of a method that is significantly better than no other
 TAIL = 0.025  # of the 95 % interval of places, on either side

@@ -9,8 +9,11 @@ import pytest
 from smgicnet.core.provenance import write_record
 from smgicnet.jobs.arena import show_arena
 from smgicnet.jobs.tables import write_table
-from smgicnet.scoring.statistics import COLUMNS, write_metrics
-from tests.scoring.test_ranking import RUNS, rows
+from smgicnet.publication.figures.arena_figure import arena_figure
+from smgicnet.scoring.ranking import rank
+from smgicnet.scoring.statistics import COLUMNS, read_metrics, write_metrics
+from tests.support.figures import assert_legible
+from tests.support.rankings import RUNS, rows
 
 LABELS = {"best/raw": "Best", "good/raw": "Good | one", "bad/raw": "Bad"}
 METHODS = {
@@ -79,6 +82,14 @@ def test_the_table_is_what_its_metrics_give(arena, capsys):
 
     assert main(["verify", arena[1]["record"]]) == 0
     assert "1 ok" in capsys.readouterr().out
+
+
+def test_the_figure_can_be_read(arena):
+    metrics = read_metrics([arena[0] / "metrics.csv.gz"])
+    found = rank(metrics, RUNS, ["dice"], resamples=100, seed=0)
+    figure = arena_figure(found, list(LABELS.values()))
+    assert_legible(figure, 180)
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["Best", "Good | one", "Bad"]
 
 
 def test_the_page_shows_ranks_first_and_leads_to_every_dataset(arena):

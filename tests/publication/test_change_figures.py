@@ -121,3 +121,22 @@ def test_the_summary_has_a_cell_for_each_run_and_change():
     assert [text.get_text() for text in axis.get_xticklabels()] == labels
     assert len(axis.texts) == 5 * 2 + 2
     assert_legible(figure, 180)
+
+
+def test_pairs_without_a_result_have_a_panel_and_break_a_method():
+    rows = changed(RUNS[:1], ("dice", "no_result_percent"), change="noise")
+    rows["value"] = np.where(rows["metric"] == "no_result_percent", 0.0, 0.8)
+    fallen = rows["severity"] == 90
+    rows.loc[fallen & (rows["metric"] == "no_result_percent"), "value"] = 100.0
+    rows = rows[~(fallen & (rows["metric"] == "dice"))]
+    figure = changes_figure(rows, RUNS, LABELS, ["noise"])
+    assert [axis.get_ylabel() for axis in figure.axes] == ["Dice", "Without a result (%)"]
+    assert_legible(figure, 180)
+    (axis,) = breaking_figure(rows, RUNS, LABELS).axes
+    assert [text.get_text() for text in axis.texts] == ["63"]  # a tenth of the way from 60 to 90
+
+
+def test_a_run_without_a_line_is_not_in_the_legend():
+    rows = pd.concat([changed(RUNS[:1]), changed(RUNS[1:2], ("seconds",))])
+    named = {text.get_text() for text in turned_figure(rows).legends[0].get_texts()}
+    assert named == {LABELS["initial/raw"]}

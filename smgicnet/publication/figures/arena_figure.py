@@ -35,7 +35,7 @@ def arena_figure(found: Ranking, labels: Sequence[str]) -> Figure:
         places.plot(found.by_means[order], rows, "o", color=COLOUR, markersize=4)
         places.set(xlim=(0.5, count + 0.5), ylim=(count - 0.5, -0.5), xticks=rows + 1)
         places.set_yticks(rows, [labels[k] for k in order])
-        places.set_xlabel("place by means, with the places of 95 % of draws of people")
+        places.set_xlabel("place by means, and places of 95 % of draws of people")
         places.grid(axis="x", color=RULE, linewidth=0.5)
         places.tick_params(axis="y", length=0)
         wins = found.wins[np.ix_(order, order)].astype(float)
@@ -46,7 +46,7 @@ def arena_figure(found: Ranking, labels: Sequence[str]) -> Figure:
         matrix.set(xticks=rows, yticks=rows)
         matrix.set_xticklabels([str(place) for place in rows + 1])
         matrix.set_yticklabels([str(place) for place in rows + 1])
-        matrix.set_xlabel(f"in how many of {len(found.cases)} cases the row is significantly better than the column")
+        matrix.set_xlabel(f"wins of the row against the column, in {len(found.cases)} cases")
         matrix.tick_params(length=0)
         for side in matrix.spines.values():
             side.set_visible(False)

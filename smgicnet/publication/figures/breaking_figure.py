@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from pandas import DataFrame, Series
@@ -13,10 +14,11 @@ from smgicnet.preparation.changes import CHANGES
 from smgicnet.publication.figures.material import Material
 from smgicnet.publication.figures.page import DOUBLE_COLUMN_MM, LINE_MM, MM
 from smgicnet.publication.figures.plotting import INK, style
+from smgicnet.scoring.rows import NO_RESULT
 from smgicnet.scoring.statistics import of_pairs, read_metrics
 
 KEPT = 0.9  # of a method's own Dice with heads as they lie
-NAMES_MM, BELOW_MM, ABOVE_MM, ROW_MM = 44.0, 2.0, 24.0, 1.8 * LINE_MM
+NAMES_MM, BELOW_MM, ABOVE_MM, ROW_MM = 44.0, 2.0, 20.0, 1.8 * LINE_MM
 
 
 def breaking(given: Material) -> Figure:
@@ -43,9 +45,11 @@ def breaking_point(means: Series) -> tuple[float, bool]:
 def breaking_figure(changed: DataFrame, runs: Sequence[tuple[str, str]], labels: Mapping[str, str]) -> Figure:
     """Return the figure: a row a run, a column a kind of change, shaded by the share of the range that a run bears.
 
-    ``changed`` is as in `smgicnet.publication.figures.change_figures.changes_figure`.
+    A pair without a result has a Dice of 0 here. ``changed`` is as in
+    `smgicnet.publication.figures.change_figures.changes_figure`.
     """
-    rows = of_pairs(changed[changed["metric"] == "dice"])
+    failed = changed[(changed["metric"] == NO_RESULT) & (changed["value"] > 0)].assign(value=0.0)
+    rows = pd.concat([of_pairs(changed[changed["metric"] == "dice"]), failed])
     means = rows.groupby(["method", "arm", "change", "severity"])["value"].mean()
     kinds = [kind for kind in CHANGES if kind in means.index.unique("change")]
     known = {(method, arm) for method, arm in means.index.droplevel(["change", "severity"])}

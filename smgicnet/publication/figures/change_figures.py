@@ -27,12 +27,14 @@ from smgicnet.publication.figures.page import (
 )
 from smgicnet.publication.figures.plotting import RULE, run_looks, style
 from smgicnet.scoring.changed_rows import TURNED
+from smgicnet.scoring.rows import NO_RESULT
 from smgicnet.scoring.statistics import of_pairs, read_metrics
 
 PANELS = {  # by metric: its label, and whether its axis is logarithmic
     "dice": ("Dice", False),
     "endpoint_error_mm": ("Endpoint error (mm)", True),
     "pose_consistency_mm": ("Pose consistency (mm)", True),
+    NO_RESULT: ("Without a result (%)", False),
 }
 SMALLEST_MM = 0.01  # on a logarithmic axis, which has no zero
 KEYS = ["method", "arm", "change", "metric", "severity", "fixed", "moving"]
@@ -69,7 +71,9 @@ def changes_figure(
     A method has one hue; arms other than ``raw`` are paler and dashed. Where quality control has left no pair, the page
     says so.
     """
-    rows = of_pairs(changed[changed["change"].isin(kinds)])
+    rows = of_pairs(changed[changed["change"].isin(kinds) & changed["metric"].isin(PANELS)])
+    if not (rows["metric"].eq(NO_RESULT) & (rows["value"] > 0)).any():  # nothing has failed
+        rows = rows[rows["metric"] != NO_RESULT]
     pairs = rows.groupby(KEYS)["value"].mean().dropna()
     values = pairs.groupby(level=KEYS[:5]).agg(["mean", "min", "max"])
     metrics = [metric for metric in PANELS if metric in values.index.unique("metric")]
@@ -131,8 +135,9 @@ def _finish(axis: Axes, metric: str, kind: str, largest: float) -> None:
         axis.yaxis.set_major_formatter(short_number)
         axis.yaxis.set_minor_formatter(NullFormatter())
     else:
-        axis.set_ylim(-0.01, 1.01)
-        axis.set_yticks(np.linspace(0, 1, 6))
+        most = 100 if metric == NO_RESULT else 1
+        axis.set_ylim(-0.01 * most, 1.01 * most)
+        axis.set_yticks(np.linspace(0, most, 6))
     axis.yaxis.grid(True, color=RULE, linewidth=0.4, zorder=-1)
     if kind == TURNED:
         axis.set_xticks(np.arange(0, largest + 1, 30 if largest > 60 else 10))
