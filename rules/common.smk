@@ -27,7 +27,7 @@ from smgicnet.core.layout import (
 )
 from smgicnet.core.process import keep_waiting_short
 from smgicnet.jobs.changed_heads import ChangedHeads
-from smgicnet.jobs.code import registering_code, robustness_code, scoring_codes, training_code
+from smgicnet.jobs.code import robustness_code, scoring_codes, training_code
 from smgicnet.jobs.needs import PAGE_KB, SCAN_KB, STAGE_KB, StudyNeeds
 from smgicnet.jobs.starting import open_study, start, what_was_decided
 from smgicnet.jobs.study_files import StudyFiles

@@ -36,7 +36,7 @@ rule register_shard:
         landmarked=files.landmarked,
         templates=files.templates,
         pairs=files.shard_pairs,
-        code=lambda w: registering_code(study.methods[w.method]["type"]),
+        code=files.code,
         scoring=scoring_codes(),
         fields=files.fields_folder,
     script:
@@ -95,7 +95,7 @@ rule register_shown:
         **needs.registering(gpu=1),
     params:
         block=lambda w: study.registering_block(w.method),
-        code=lambda w: registering_code(study.methods[w.method]["type"]),
+        code=files.code,
         fields=files.fields_folder,
     script:
         "../workflow/scripts/register_shown.py"

@@ -86,7 +86,7 @@ rule register_changed:
         templates=changed.templates,
         moving=changed.moving,
         variants=changed.variants,
-        code=lambda w: registering_code(study.methods[w.method]["type"]),
+        code=files.code,
         scoring=robustness_code(),
     script:
         "../workflow/scripts/register_changed.py"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from string import Formatter
 
 import yaml
@@ -40,6 +41,12 @@ def with_program(block: Mapping, where: str, source: str) -> dict:
     return merge(ready, block)
 
 
+def helper_scripts(block: Mapping) -> tuple[Path, ...]:
+    """Return the files of ``config/programs`` that a completed block's command names."""
+    named = re.findall(r"\{programs\}/([\w./-]+)", block.get("command", ""))
+    return tuple(PROGRAMS / name for name in named)
+
+
 def check_command(method: Mapping, where: str, source: str) -> None:
     """Raise `InputError` for a completed block of type ``command`` that could not be run, or not be read."""
     try:
@@ -49,6 +56,8 @@ def check_command(method: Mapping, where: str, source: str) -> None:
     if unknown := sorted(named - set(PLACES)):
         problem = f"{where}.command has the places {unknown}"
         raise InputError(source, problem, f"Use {', '.join(PLACES)}, and double the braces that are the shell's own")
+    if absent := [path.name for path in helper_scripts(method) if not path.is_file()]:
+        raise InputError(source, f"{where}.command names {absent}", f"Name files that are in {PROGRAMS}")
     for needed in ("fixed", "moving", "out"):
         if needed not in named:
             raise InputError(source, f"{where}.command has no place {{{needed}}}", "Write it where the file belongs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 from smgicnet.core.code import PREPARED, TRAINING, code_digest, function_digest
 from smgicnet.methods import METHODS
@@ -17,10 +18,10 @@ def training_code(kind: str) -> str:
 
 
 @cache
-def registering_code(kind: str) -> str:
-    """Digest of what registers with a method of this type."""
+def registering_code(kind: str, scripts: tuple[Path, ...] = ()) -> str:
+    """Digest of what registers with a method of this type, and of the scripts that its command names."""
     module = METHODS.module(kind) if kind in METHODS else "smgicnet.jobs.given_fields"
-    return code_digest("smgicnet.jobs.registering", module, beside=PREPARED)
+    return code_digest("smgicnet.jobs.registering", module, beside=PREPARED, files=scripts)
 
 
 def scoring_codes() -> dict[str, str]:

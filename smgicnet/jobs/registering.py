@@ -120,8 +120,8 @@ class PairRegistration(PreparedImages):
 
     @property
     def program(self) -> dict[str, str]:
-        """What a record says of a program from outside: its version."""
-        return {"program": self._method.version} if self._method.version else {}
+        """What a record says of a program from outside: its version, and what its environment holds."""
+        return self._method.facts()
 
     def identities(self, pairs: Sequence[Pair], versions: Mapping) -> dict[Pair, str]:
         """What identifies the registrations of each unordered pair: both images, alignments, method, software."""

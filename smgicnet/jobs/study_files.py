@@ -12,6 +12,7 @@ from typing import Any
 
 from smgicnet.cohort.participants import ANATOMY, TRUTH_COLUMNS
 from smgicnet.config.blocks import learns_from_labels, stage_block
+from smgicnet.config.programs import helper_scripts
 from smgicnet.config.schemas import schema
 from smgicnet.core.layout import (
     METRICS,
@@ -25,6 +26,7 @@ from smgicnet.core.layout import (
 )
 from smgicnet.core.shipped import find_weights
 from smgicnet.imaging.headers import header_form
+from smgicnet.jobs.code import registering_code
 from smgicnet.jobs.study import ALIGNMENTS, Pair, Run, Study
 from smgicnet.methods import GIVEN
 
@@ -217,6 +219,11 @@ class StudyFiles:
             return []
         pairs = self.shard_pairs(w) if hasattr(w, "shard") else self.study.pairs(w.dataset)
         return [str(given_file(block["folder"], block["layout"], *one)) for pair in pairs for one in (pair, pair[::-1])]
+
+    def code(self, w: Any) -> str:
+        """The digest of what registers with a method."""
+        block = self.study.methods[w.method]
+        return registering_code(block["type"], helper_scripts(block))
 
     def program(self, w: Any) -> list[str]:
         """The record of the environment of a program from outside, where it has one of its own."""

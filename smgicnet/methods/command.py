@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -21,7 +22,8 @@ from smgicnet.config.building import build
 from smgicnet.config.programs import PROGRAMS
 from smgicnet.core.commands import Limits, Outcome, run_command
 from smgicnet.core.errors import InputError
-from smgicnet.core.layout import PROGRAM_FOLDER, environment_digest, program_environment
+from smgicnet.core.layout import PROGRAM_FOLDER, PROGRAM_RECORD, environment_digest, program_environment
+from smgicnet.core.provenance import contents_digest
 from smgicnet.imaging.displacements import to_voxels
 from smgicnet.imaging.field_formats import read_geometry
 from smgicnet.imaging.images import read_labels, write_volume
@@ -75,8 +77,21 @@ class Command(Method):
     def needs_labels(self) -> bool:  # type: ignore[override]
         return self.config.labels is not None or "_labels}" in self.config.command
 
+    def facts(self) -> dict[str, str]:
+        return {"program": self.version, **({"installed": self._installed} if self._record.is_file() else {})}
+
+    @property
+    def _record(self) -> Path:
+        return Path(program_environment(environment_digest(self.config.environment)), PROGRAM_RECORD)
+
+    @property
+    def _installed(self) -> str:
+        """The digest of what its environment holds."""
+        return contents_digest(one.encode() for one in json.loads(self._record.read_text())["installed"])
+
     @cached_property
-    def version(self) -> str:  # type: ignore[override]
+    def version(self) -> str:
+        """What the program prints as its version."""
         if self.config.version is None:
             return "not asked for"
         with TemporaryDirectory(prefix="smgicnet-") as scratch:
@@ -136,8 +151,7 @@ class Command(Method):
             runner = "apptainer" if shutil.which("apptainer") else "singularity"
             shell = [runner, "exec", *gpu, "--contain", *binds, image, *shell]
         elif environment:
-            made = Path(program_environment(environment_digest(environment)), PROGRAM_FOLDER)
-            paths = [str(made.absolute() / "bin")]
+            paths = [str((self._record.parent / PROGRAM_FOLDER / "bin").absolute())]
         config = self.config
         return run_command(shell, folder, limits, threads=config.threads, passed=config.variables, paths=paths)
 

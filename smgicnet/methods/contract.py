@@ -92,7 +92,6 @@ class Method(ABC):
     device = torch.device("cpu")
     needs_labels = False  # whether a registration sees label maps, as only that of a program from outside may
     can_fail = False  # whether it may leave a pair without a result
-    version = ""  # of a program from outside, as it says itself
 
     @classmethod
     @abstractmethod
@@ -115,6 +114,10 @@ class Method(ABC):
         None where the method leaves nothing behind by which that could be told.
         """
         return None
+
+    def facts(self) -> dict[str, str]:
+        """Return what else than the block, the weights and the code identifies a method: the version of a program."""
+        return {}
 
     def on_spacing(self, spacing: float) -> None:  # noqa: B027
         """Be ready for images of this ``spacing`` in mm; what knows voxels alone takes them as they are."""

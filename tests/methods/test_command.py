@@ -1,5 +1,6 @@
 """A program of its own command line as a method: what it sees, what of it is read, and how it is contained."""
 
+import json
 import os
 import sys
 import time
@@ -10,9 +11,10 @@ import pytest
 import torch
 
 from smgicnet.config.completion import complete_method
-from smgicnet.config.programs import programs
+from smgicnet.config.programs import PROGRAMS, helper_scripts, programs
 from smgicnet.core.commands import Limits, run_command
 from smgicnet.core.errors import InputError
+from smgicnet.jobs.code import registering_code
 from smgicnet.methods.command import Command
 from smgicnet.methods.contract import RegistrationFailed
 
@@ -230,6 +232,7 @@ def test_a_container_runs_the_command_with_its_folder_bound(monkeypatch, tmp_pat
         ({"seconds": "took ("}, "seconds"),
         ({"seconds": "took .*"}, "has 0 groups"),
         ({"program": "greedi"}, "greedi"),
+        ({"command": "python {programs}/no.py {fixed} {moving} {out}"}, "names ['no.py']"),
         ({"environment": {"pip": ["x"], "conda": "x.yaml"}}, "environment"),
         ({"variables": ["A=1"]}, "variables"),
         ({"limits": {"seconds": 0}}, "seconds"),
@@ -270,3 +273,18 @@ def test_a_field_that_leads_elsewhere_is_what_the_program_said():
     found = method(bend).register(*images()).forward[0]
     expected = -np.arange(SHAPE[2])[None, None] / SPACING
     np.testing.assert_allclose(found[1].numpy(), np.broadcast_to(expected, SHAPE), atol=1e-5)
+
+
+def test_what_is_installed_and_the_scripts_that_are_named_identify_a_program(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = method(environment={"pip": ["x"]}, version="echo 2")
+    assert found.facts() == {"program": "2"}
+    facts = []
+    for version in ("1", "2"):
+        found._record.parent.mkdir(parents=True, exist_ok=True)
+        found._record.write_text(json.dumps({"installed": [f"x=={version}"]}))
+        facts.append(found.facts()["installed"])
+    assert facts[0] != facts[1]
+    greedy = complete_method({"type": "command", "program": "greedy"}, "test")
+    assert helper_scripts(greedy) == (PROGRAMS / "greedy.py",)
+    assert registering_code("command", helper_scripts(greedy)) != registering_code("command")

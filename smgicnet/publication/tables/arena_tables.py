@@ -118,7 +118,7 @@ def ranking_table(found: Ranking, labels: Mapping[Run, str], resamples: int) -> 
         "Place by means: by the mean over cases of the rank of each mean, significant or not. Its interval holds the "
         f"places of 95 % of {resamples:,} draws of as many people with replacement: where the intervals of two methods "
         "overlap, other people could have turned their order.",
-        "A pair of which a method leaves no result counts as the worst that any method has on it.",
+        "A pair of which a method leaves no result counts as a hair worse than the worst that any method has on it.",
     )
     columns = ("place", "score", "wins", "losses", "place by means", "95 % of places")
     return Table("Ranks over all datasets.", columns, (("", body),), notes, corner="method")
