@@ -36,8 +36,9 @@ def with_program(block: Mapping, where: str, source: str) -> dict:
     if name not in programs():
         raise InputError(source, f"{where}.program is {name!r}", f"Choose one of {programs()}, or write `command`")
     ready = yaml.load((PROGRAMS / f"{name}.yaml").read_text(encoding="utf-8"), LOADER)
-    if "environment" in block:  # one kind of it takes the place of another
+    if "environment" in block:  # one kind of it takes the place of another, and of what is on the PATH
         ready.pop("environment", None)
+        ready.pop("requires", None)
     return merge(ready, block)
 
 

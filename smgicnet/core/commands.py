@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from smgicnet.core.errors import printable
 
@@ -41,8 +42,8 @@ class Limits:
 class Outcome:
     """What came of a command.
 
-    ``failure``: why it counts as failed, as a sentence; empty where it does not. ``output``: what it printed last, with
-    control characters as escapes. ``seconds``, ``cpu_seconds``, ``memory_mib``: what it took, as a whole process.
+    ``failure``: why it counts as failed, as a sentence; empty where it does not. ``output``: what it printed last, as
+    it is. ``seconds``, ``cpu_seconds``, ``memory_mib``: what it took, as a whole process.
     """
 
     failure: str
@@ -60,6 +61,7 @@ def run_command(
     threads: int = 1,
     passed: Sequence[str] = (),
     paths: Sequence[str] = (),
+    gpu: bool = False,
 ) -> Outcome:
     """Run a command in ``folder``, which becomes its home and holds its temporary files.
 
@@ -68,25 +70,39 @@ def run_command(
     threads : to which the usual variables limit it
     passed : names of environment variables that it sees beside `PASSED`
     paths : folders in which programs are looked for first
+    gpu : whether it sees the machine's GPUs
     """
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
-    log, report = folder / "output.txt", folder / "report.json"
-    within = [str(report), str(folder), str(limits.seconds), str(limits.gigabytes * 1e9)]
-    with open(log, "wb") as file:
-        code = subprocess.run(
-            [sys.executable, "-I", str(SUPERVISOR), *within, *command],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=_environment(folder, threads, passed, paths),
-        ).returncode
-    with open(log, "rb") as file:
-        file.seek(max(0, log.stat().st_size - KEPT))
-        output = printable(file.read().decode(errors="replace").replace("\r", "\n"))
-    if code:
-        return Outcome(f"it could not be run: {output[-TOLD:]}", output, 0, 0, 0)
-    facts = json.loads(report.read_text())
+    with tempfile.TemporaryDirectory(prefix="smgicnet-") as beside:  # where the command does not write
+        log, report = Path(beside) / "output.txt", Path(beside) / "report.json"
+        within = [str(report), str(folder), str(limits.seconds), str(limits.gigabytes * 1e9)]
+        environment = _environment(folder, threads, passed, paths, gpu=gpu)
+        with open(log, "wb") as file:
+            code = _supervised([sys.executable, "-I", str(SUPERVISOR), *within, *command], file, environment)
+        with open(log, "rb") as file:
+            file.seek(max(0, log.stat().st_size - KEPT))
+            output = file.read().decode(errors="replace").replace("\r", "\n")
+        if code:
+            return Outcome(f"it could not be run: {_told(output)}", output, 0, 0, 0)
+        facts = json.loads(report.read_text())
     taken = {key: facts[key] for key in ("seconds", "cpu_seconds", "memory_mib")}
     return Outcome(_failure(facts, limits, output), output, **taken)
+
+
+def _supervised(command: Sequence[str], log: BinaryIO, environment: Mapping[str, str]) -> int:
+    """Run the supervisor and return its code; whatever interrupts this, it has time to stop what it runs."""
+    running = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+    try:
+        return running.wait()
+    except BaseException:
+        running.terminate()
+        running.wait()
+        raise
+
+
+def _told(output: str) -> str:
+    """Return the end of what was printed, with control characters as escapes."""
+    return printable(output[-TOLD:]).strip()
 
 
 def _failure(facts: Mapping[str, Any], limits: Limits, output: str) -> str:
@@ -96,12 +112,15 @@ def _failure(facts: Mapping[str, Any], limits: Limits, output: str) -> str:
     if facts["stopped"] == "disk":
         return f"it wrote more than {limits.gigabytes:g} GB, its limit, and was stopped"
     if facts["code"] < 0:
-        return f"it was killed by signal {-facts['code']}: {output[-TOLD:].strip()}"
-    return f"it ended with code {facts['code']}: {output[-TOLD:].strip()}" if facts["code"] else ""
+        return f"it was killed by signal {-facts['code']}: {_told(output)}"
+    return f"it ended with code {facts['code']}: {_told(output)}" if facts["code"] else ""
 
 
-def _environment(folder: Path, threads: int, passed: Sequence[str], paths: Sequence[str]) -> dict[str, str]:
+def _environment(
+    folder: Path, threads: int, passed: Sequence[str], paths: Sequence[str], *, gpu: bool
+) -> dict[str, str]:
     """Return the environment variables that a command sees."""
     own = {"HOME": str(folder), "TMPDIR": str(folder / "tmp"), **dict.fromkeys(THREADS, str(threads))}
     seen = {name: os.environ[name] for name in (*PASSED, *passed) if name in os.environ}
-    return own | seen | {"PATH": os.pathsep.join([*paths, os.environ.get("PATH", os.defpath)])}
+    hidden = {} if gpu else {"CUDA_VISIBLE_DEVICES": ""}
+    return own | seen | hidden | {"PATH": os.pathsep.join([*paths, os.environ.get("PATH", os.defpath)])}

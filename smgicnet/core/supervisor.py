@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 POLL = 0.2  # seconds
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 SUBREAPER = 36  # prctl's PR_SET_CHILD_SUBREAPER: orphans of the command become children of this process
 
 
@@ -28,7 +29,7 @@ def main() -> None:
     report, folder, seconds, most = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPPING:
         signal.signal(number, _gone)
     starter, begun = os.getppid(), time.monotonic()
     child = subprocess.Popen(sys.argv[5:], cwd=folder, stdin=subprocess.DEVNULL, start_new_session=True)
@@ -73,6 +74,8 @@ def _size(folder: str) -> int:
 
 def _stop_all(child: subprocess.Popen[bytes]) -> int:
     """Kill the command and all that it has started; return how many processes had outlived it."""
+    for number in STOPPING:  # whoever asks once more has to wait for this
+        signal.signal(number, signal.SIG_IGN)
     ended = child.poll() is not None
     left = 0
     with contextlib.suppress(OSError):  # of a session of which nothing is left

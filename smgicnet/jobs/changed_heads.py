@@ -111,7 +111,7 @@ class ChangedHeads:
         }
 
     def minutes(self, w: Any, attempt: int) -> int:
-        return runtime_minutes(self._seconds(w), attempt)
+        return runtime_minutes(self._seconds(w), attempt) + self.needs.limit_minutes(w)
 
     def expected_ms(self, w: Any) -> int:
         return self.needs.with_torch(self._seconds(w))

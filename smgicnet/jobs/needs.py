@@ -84,7 +84,13 @@ class StudyNeeds:
         return memory_mb(self.study.cost(_name(w))["pair_memory"], self._grid(w), attempt)
 
     def registering_minutes(self, w: Any, attempt: int) -> int:
-        return runtime_minutes(self.pairs(w) * self.study.pair_seconds(w.dataset, _name(w)), attempt)
+        seconds = self.pairs(w) * self.study.pair_seconds(w.dataset, _name(w))
+        return runtime_minutes(seconds, attempt) + self.limit_minutes(w)
+
+    def limit_minutes(self, w: Any) -> int:
+        """Time beside what is expected in which a program's own limit stops a pair that hangs, both ways."""
+        limits = self.study.methods.get(_name(w), {}).get("limits", {})
+        return ceil(2 * limits.get("seconds", 0) / 60)
 
     def registering_ms(self, w: Any) -> int:
         return self.with_torch(self.pairs(w) * self.study.pair_seconds(w.dataset, _name(w)))

@@ -150,8 +150,8 @@ class _Shard:
         made_with = self._made_with if kept is None else {key: kept[key] for key in self._made_with}
         rows.sort(key=lambda row: (row[0] != pair[0], _PLACES[row[2]]))  # as if all had been scored at once
         without = [{"fixed": fixed, "moving": moving, "reason": why} for (fixed, moving), why in failed.items()]
-        made_with |= {"without_result": without} if without else {}
-        return {"rows": rows, "metrics": self._scoring, **made_with}
+        reasons = {"without_result": without} if without else {}
+        return {"rows": rows, "metrics": self._scoring, **made_with, **reasons}
 
     def _registered(self, pair: Pair, failed: dict[Pair, str]) -> Measured | None:
         """Register an ordered pair and keep its displacement; None where there is no result, and ``failed`` has why."""

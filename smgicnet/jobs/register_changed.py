@@ -52,24 +52,26 @@ def register_changed(
     start of the job has done is kept, see `KeptPairs`; displacements are not.
     """
     made_with = {"versions": versions(), "hardware": hardware()}
-    block, rows, results = method.block, [], []
+    block, rows, results, program = method.block, [], [], {}
     if pairs:  # quality control may have left none
         job = _Job(method, subjects, heads, variants, alignments)
         block = job.registration.block
         kept = KeptPairs(outputs.metrics.parent, job.identities(pairs, made_with["versions"], scoring))
         for number, pair in enumerate(pairs, start=1):
             for unit, found in job.results(pair, kept):
-                kept.add(unit, {"rows": found, **made_with})
+                kept.add(unit, {"rows": found, **made_with, "without_result": job.failed.pop(unit, "")})
             log.info("pair %d/%d: %s, %s", number, len(pairs), *pair)
         kept.tidy()
         results = [kept.get(unit) for pair in pairs for unit in job.units(pair)]
         rows = [row for result in results for row in result["rows"]]
+        program = job.registration.program
     frame = pd.DataFrame(rows, columns=COLUMNS)
     for index, (name, value) in enumerate(outputs.columns.items()):
         frame.insert(index, name, value)
     with atomic_path(outputs.metrics) as part:
         frame.to_csv(part, index=False)
-    facts = {**method.facts(), "scoring": scoring, "pairs": len(pairs)}
+    facts = {**method.facts(), **program, "scoring": scoring, "pairs": len(pairs)}
+    facts["without_result"] = [result["without_result"] for result in results if result.get("without_result")]
     facts |= {key: distinct(results or [made_with], key) for key in made_with}
     write_record(outputs.record, **outputs.columns, block=block, **facts)
 
@@ -100,6 +102,7 @@ class _Job:
         )
         self.registration = PairRegistration(method, images, alignments, labels)
         self._load = cache(self._loaded)
+        self.failed: dict[Pair, str] = {}  # why a unit has no result
 
     def units(self, pair: Pair) -> list[Pair]:
         """The pair as it lies, and with each change."""
@@ -140,6 +143,7 @@ class _Job:
             return self.registration.register(*unit)
         except RegistrationFailed as error:
             log.warning("%s to %s counts as failed: %s", unit[1], unit[0], error)
+            self.failed[unit] = f"{unit[1]} to {unit[0]}: {error}"
             return None
 
     def _scored(self, unit: Pair, found: Measured | None) -> list[list]:

@@ -128,7 +128,7 @@ class PairRegistration(PreparedImages):
         digests = {name: files_digest([self.images[name]]) for name in {name for pair in pairs for name in pair}}
         facts = {**self._files.facts(), "versions": versions, **self.program}
         if self._labels:
-            facts["labels"] = {name: files_digest([self._labels[name]]) for name in digests}
+            digests = {name: one + files_digest([self._labels[name]]) for name, one in digests.items()}
         found = {}
         for pair in pairs:
             both = [one for one in map(self._affine.get, (pair, pair[::-1])) if one]

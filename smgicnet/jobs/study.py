@@ -96,11 +96,8 @@ class Study:
     @cached_property
     def networks(self) -> list[str]:
         """Methods to which a GPU is of use."""
-        return [
-            name
-            for name, block in self.methods.items()
-            if block["stages"] or name in self.published or block.get("gpu", False)
-        ]
+        blocks = self.methods.items()
+        return [name for name, block in blocks if block["stages"] or name in self.published or block.get("gpu")]
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -111,8 +108,8 @@ class Study:
     @cached_property
     def registering(self) -> list[Run]:
         """Runs that move anything, and whose pairs can be looked at: not those that give moved label maps alone."""
-        blocks = {run: self.methods[run[0]] for run in self.runs}
-        return [run for run, block in blocks.items() if block["type"] != "initial" and not block.get("labels")]
+        blocks = [(run, self.methods[run[0]]) for run in self.runs]
+        return [run for run, block in blocks if block["type"] != "initial" and not block.get("labels")]
 
     @cached_property
     def initial(self) -> list[Run]:
@@ -265,8 +262,7 @@ class Study:
     def keeps_fields(self, method: str) -> bool:
         """Whether the displacements of a method's pairs are kept: as the config says, or where all of them are few.
 
-        A method that moves nothing keeps none, nor does one whose displacements are in files already, or that gives
-        moved label maps alone.
+        A method that moves nothing, or labels alone, keeps none, nor does one whose displacements are in files already.
         """
         if self.methods[method]["type"] in ("initial", GIVEN) or self.methods[method].get("labels"):
             return False

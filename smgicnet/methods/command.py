@@ -21,11 +21,11 @@ from smgicnet.config.blocks import own_settings
 from smgicnet.config.building import build
 from smgicnet.config.programs import PROGRAMS
 from smgicnet.core.commands import Limits, Outcome, run_command
-from smgicnet.core.errors import InputError
+from smgicnet.core.errors import InputError, printable
 from smgicnet.core.layout import PROGRAM_FOLDER, PROGRAM_RECORD, environment_digest, program_environment
 from smgicnet.core.provenance import contents_digest
 from smgicnet.imaging.displacements import to_voxels
-from smgicnet.imaging.field_formats import read_geometry
+from smgicnet.imaging.field_formats import Geometry, read_geometry
 from smgicnet.imaging.images import read_labels, write_volume
 from smgicnet.imaging.transform_chain import displacement_of, read_transforms
 from smgicnet.methods.contract import Displacements, Labels, Method, Registration, RegistrationFailed
@@ -95,10 +95,10 @@ class Command(Method):
         if self.config.version is None:
             return "not asked for"
         with TemporaryDirectory(prefix="smgicnet-") as scratch:
-            command = self.config.version.format(programs=shlex.quote(str(PROGRAMS)))
-            outcome = self._run(command, Path(scratch), VERSION_LIMITS)
-        printed = outcome.output.strip().splitlines()
-        return printed[0] if printed and not outcome.failure else f"not known: {outcome.failure or 'nothing printed'}"
+            command = self.config.version.replace("{programs}", shlex.quote(str(PROGRAMS)))
+            outcome = self._run(f"{{ {command}\n}} 2>/dev/null", Path(scratch), VERSION_LIMITS)
+        printed = printable(outcome.output).strip().splitlines()
+        return printed[0] if printed and not outcome.failure else "not known"
 
     def fields(self, fixed: Tensor, moving: Tensor) -> Displacements:
         found = self.register(fixed, moving)
@@ -109,6 +109,7 @@ class Command(Method):
         with TemporaryDirectory(prefix="smgicnet-") as scratch:
             folder = Path(scratch)
             given = self._write_inputs(folder, (fixed, moving), labels)
+            grids = [read_geometry(given[name]) for name in ("fixed", "moving")]  # before the command has the files
             (folder / "out").mkdir()
             places = {**given, "out": folder / "out", "programs": PROGRAMS}
             command = self.config.command.format(
@@ -120,7 +121,7 @@ class Command(Method):
             if outcome.failure:
                 raise RegistrationFailed(outcome.failure.replace(scratch, ""))
             try:
-                return self._read(given, folder / "out", outcome, fixed)
+                return self._read(grids, folder / "out", outcome, fixed)
             except InputError as error:
                 raise RegistrationFailed(str(error).replace(f"{folder / 'out'}/", "")) from None
 
@@ -148,20 +149,23 @@ class Command(Method):
         if image := environment.get("container"):
             gpu = ["--nv"] if self.config.gpu else []
             binds = ["--bind", f"{folder},{PROGRAMS}", "--pwd", str(folder), "--home", str(folder)]
+            image = str(Path(image).absolute()) if Path(image).exists() else image
             runner = "apptainer" if shutil.which("apptainer") else "singularity"
             shell = [runner, "exec", *gpu, "--contain", *binds, image, *shell]
         elif environment:
             paths = [str((self._record.parent / PROGRAM_FOLDER / "bin").absolute())]
         config = self.config
-        return run_command(shell, folder, limits, threads=config.threads, passed=config.variables, paths=paths)
+        return run_command(
+            shell, folder, limits, threads=config.threads, passed=config.variables, paths=paths, gpu=config.gpu
+        )
 
-    def _read(self, given: Mapping[str, Path], out: Path, outcome: Outcome, like: Tensor) -> Registration:
+    def _read(self, grids: Sequence[Geometry], out: Path, outcome: Outcome, like: Tensor) -> Registration:
         """Return what the program has written. Raises `InputError` for what is not there, or not of this pair."""
         for name in (*self.config.transforms, *([self.config.labels] if self.config.labels else [])):
             if not (out / name).is_file():
                 raise InputError(name, "the command wrote no such file", "See what it printed")
         seconds, memory = self._seconds(outcome), outcome.memory_mib
-        fixed, moving = (read_geometry(given[name]) for name in ("fixed", "moving"))
+        fixed, moving = grids
         if self.config.labels:
             moved = read_labels(out / self.config.labels)
             if moved.data.shape != fixed.shape or not np.allclose(moved.affine, fixed.affine, atol=1e-3):

@@ -129,11 +129,13 @@ def _contrast(image: np.ndarray, labels: np.ndarray | None, brightness: tuple[fl
     kinds = np.ones(labels.shape, dtype=int)  # cortex and the like
     for number, ids in ((0, WHITE), (2, DEEP), (3, IRON), (4, FLUID)):
         kinds[np.isin(labels, ids)] = number
-    kinds[(labels == 0) & (image > 0)] = 4
     inside = image > 0
-    own = np.array(
-        [image[inside & (kinds == one)].mean() if (inside & (kinds == one)).any() else 0 for one in range(5)]
-    )
+    known = [image[(labels > 0) & inside & (kinds == one)] for one in (1, 4)]
+    between = np.mean([values.mean() if values.size else 0.0 for values in known])  # cortex and fluid
+    unnamed = inside & (labels == 0)  # such as the corpus callosum, or fluid around the brain
+    kinds[unnamed] = np.where(image[unnamed] < between, 4, 0)
+    of_each = [image[inside & (kinds == one)] for one in range(5)]
+    own = np.array([values.mean() if values.size else 0 for values in of_each])
     smooth = gaussian_filter(np.array(brightness)[kinds], 0.5)
     found = smooth + TEXTURE * (image - gaussian_filter(own[kinds], 0.5))
     return np.where(inside, np.clip(found, 0.02, 1), 0).astype(np.float32)

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from smgicnet.scoring.comparisons import bootstrap_interval, pair_matrix
+from smgicnet.core.errors import InputError
+from smgicnet.scoring.comparisons import bootstrap_interval
 from smgicnet.scoring.metrics import METRICS
 from smgicnet.scoring.rows import NO_RESULT, OVER_ROIS
 
@@ -78,21 +79,42 @@ def rank(metrics: DataFrame, runs: Sequence[Run], by: Sequence[str], *, resample
 
 
 def _values(metrics: DataFrame, runs: Sequence[Run], by: Sequence[str]) -> dict[Case, np.ndarray]:
-    """Return ``(runs, people, people)`` of each case, larger is better; what is missing is the worst of its pair."""
+    """Return ``(runs, people, people)`` of each case, larger is better; what is missing is the worst of its pair.
+
+    People are those of the dataset, of whom some may have no pair in a case. Raises `InputError` without any case.
+    """
     chosen = metrics[metrics["metric"].isin(by) & metrics["roi"].isin([OVER_ROIS, ""])]
-    failed = {dataset: _without_any_result(rows) for dataset, rows in metrics.groupby("dataset")}
+    people = {name: sorted({*rows["fixed"], *rows["moving"]}) for name, rows in metrics.groupby("dataset")}
+    failed = {name: _without_any_result(rows) for name, rows in metrics.groupby("dataset")}
     found = {}
     for (dataset, metric), rows in chosen.groupby(["dataset", "metric"], sort=False):
-        people = sorted({*rows["fixed"], *rows["moving"]})
-        means = rows.groupby(["method", "arm", "fixed", "moving"])["value"].mean()
-        empty = pd.Series(dtype=float, index=pd.MultiIndex.from_arrays([[], []], names=["fixed", "moving"]))
-        known = set(zip(rows["method"], rows["arm"], strict=True))
-        matrices = np.stack([pair_matrix(means.loc[run] if run in known else empty, people) for run in runs])
-        matrices = matrices if METRICS[metric].better == "higher" else -matrices
-        present = ~np.isnan(matrices).all(axis=(1, 2)) | np.array([run in failed[dataset] for run in runs])
+        ordered = _ordered(rows, runs, people[dataset])
+        ordered = ordered if METRICS[metric].better == "higher" else -ordered
+        present = ~np.isnan(ordered).all(axis=(1, 2)) | np.array([run in failed[dataset] for run in runs])
         if present.sum() > 1:
-            worst = np.fmin.reduce(matrices) - A_HAIR
-            found[dataset, metric] = np.where(np.isnan(matrices) & present[:, None, None], worst, matrices)
+            worst = np.fmin.reduce(ordered) - A_HAIR  # in each direction of each pair
+            filled = np.where(np.isnan(ordered) & present[:, None, None], worst, ordered)
+            both = np.stack([filled, filled.transpose(0, 2, 1)])
+            known = ~np.isnan(both)
+            count = known.sum(axis=0)
+            sums = np.where(known, both, 0).sum(axis=0)
+            found[dataset, metric] = np.divide(sums, count, out=np.full_like(sums, np.nan), where=count > 0)
+    if not found:
+        problem = f"no two methods have one of {list(by)}"
+        raise InputError("evaluation.rank_by", problem, "Name a metric that they have, or run more methods")
+    return found
+
+
+def _ordered(rows: DataFrame, runs: Sequence[Run], people: Sequence[str]) -> np.ndarray:
+    """Return a metric by run, fixed and moving, ``(runs, people, people)``, the mean over seeds, or NaN."""
+    places = {name: place for place, name in enumerate(people)}
+    numbers = {run: number for number, run in enumerate(runs)}
+    found = np.full((len(runs), len(people), len(people)), np.nan)
+    for (method, arm, fixed, moving), value in (
+        rows.groupby(["method", "arm", "fixed", "moving"])["value"].mean().items()
+    ):
+        if (method, arm) in numbers:
+            found[numbers[method, arm], places[fixed], places[moving]] = value
     return found
 
 
@@ -108,7 +130,9 @@ def _beats(matrices: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     present = np.flatnonzero(~np.isnan(matrices).all(axis=(1, 2)))
     for number, one in enumerate(present):
         for other in present[:number]:
-            low, high = bootstrap_interval(matrices[one] - matrices[other], resamples=resamples, seed=seed)
+            difference = matrices[one] - matrices[other]
+            paired = ~np.isnan(difference).all(axis=1)  # people who have a pair
+            low, high = bootstrap_interval(difference[np.ix_(paired, paired)], resamples=resamples, seed=seed)
             beats[one, other], beats[other, one] = low > 0, high < 0
     return beats
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,7 +14,7 @@ import torch
 
 from smgicnet.config.completion import complete_method
 from smgicnet.config.programs import PROGRAMS, helper_scripts, programs
-from smgicnet.core.commands import Limits, run_command
+from smgicnet.core.commands import SUPERVISOR, Limits, run_command
 from smgicnet.core.errors import InputError
 from smgicnet.jobs.code import registering_code
 from smgicnet.methods.command import Command
@@ -118,6 +120,8 @@ def test_moved_labels_alone_are_a_result():
 def test_the_time_is_what_the_program_says_or_else_that_of_all():
     said = method(SHIFT + "\necho took 1.25 s", seconds=r"took ([\d.]+) s")
     assert said.register(*images()).seconds == 1.25
+    tabbed = method(SHIFT + "\nprintf 'time:\\t2.5\\n'", seconds=r"time:\s+([\d.]+)")
+    assert tabbed.register(*images()).seconds == 2.5
     assert "finds no number" in failure(SHIFT, seconds=r"took ([\d.]+) s")
 
 
@@ -188,6 +192,33 @@ def test_a_command_sees_no_secrets_and_leaves_inputs_and_home_as_they_are(monkey
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_command_does_to_its_inputs_and_its_folder_changes_nothing():
+    spoiling = "rm -f {fixed} *.txt *.json; cp {moving} {fixed}; touch output.txt report.json; "
+    same = method(SHIFT).register(*images()).forward
+    rewriting = SHIFT + "\n" + spoiling
+    torch.testing.assert_close(method(rewriting).register(*images()).forward, same)
+
+
+def test_a_command_sees_a_gpu_only_if_it_asks_for_one(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    asking = 'echo "sees:$CUDA_VISIBLE_DEVICES;"; false {fixed} {moving} {out}'
+    assert "sees:;" in failure(asking)
+    assert "sees:3;" in failure(asking, gpu=True)
+
+
+def test_a_supervisor_that_is_stopped_leaves_nothing_running(tmp_path):
+    report = tmp_path / "report.json"
+    command = [sys.executable, str(SUPERVISOR), str(report), str(tmp_path), "60", "1e9", "sleep", "6373"]
+    running = subprocess.Popen(command)
+    while not alive("6373"):
+        time.sleep(0.05)
+    time.sleep(0.5)
+    running.send_signal(signal.SIGHUP)
+    running.wait(20)
+    time.sleep(0.2)
+    assert not alive("6373")
+
+
 def test_nothing_is_left_of_a_pair(monkeypatch, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
@@ -198,7 +229,8 @@ def test_nothing_is_left_of_a_pair(monkeypatch, tmp_path):
 
 def test_the_version_is_what_the_program_prints():
     assert method(version="printf '1.4\\nbuilt today'").version == "1.4"
-    assert method(version="false").version.startswith("not known: ")
+    assert method(version="false").version == "not known"
+    assert method(version="echo warning >&2; echo a 7 | awk '{print $2}'").version == "7"
     assert method().version == "not asked for"
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from smgicnet.core.errors import InputError
 from smgicnet.scoring.ranking import rank
 from tests.support.rankings import RUNS, rows
 
@@ -83,3 +84,23 @@ def test_seeds_are_no_further_pairs_and_the_same_rows_give_the_same_ranking():
     np.testing.assert_allclose(one.scores, other.scores)
     np.testing.assert_array_equal(one.low, other.low)
     np.testing.assert_array_equal(one.high, other.high)
+
+
+def test_a_failure_in_one_direction_costs_that_direction():
+    metrics = rows({RUNS[0]: 0.8, RUNS[1]: 0.7, RUNS[2]: 0.1}, noise=0.001)
+    one_way = metrics[~((metrics["method"] == "best") & (metrics["fixed"] < metrics["moving"]))]
+    assert ranked(metrics).by_means.tolist() == [1, 2, 3]
+    assert ranked(one_way).by_means.tolist() == [2, 1, 3]  # (0.8 + 0.1) / 2 < 0.7
+
+
+def test_metrics_of_one_dataset_may_be_of_other_people():
+    dice = rows(dict(zip(RUNS, (0.8, 0.7, 0.5), strict=True)))
+    few = rows(dict(zip(RUNS, (1.0, 2.0, 9.0), strict=True)), 4, metric="tre_mm")
+    found = ranked(pd.concat([dice, few]), by=("dice", "tre_mm"))
+    assert found.wins.tolist() == [[0, 2, 2], [0, 0, 2], [0, 0, 0]]
+    assert found.by_means.tolist() == [1, 2, 3]
+
+
+def test_without_a_metric_of_two_runs_there_is_no_rank():
+    with pytest.raises(InputError, match="no two methods"):
+        ranked(rows({RUNS[0]: 0.8}))
