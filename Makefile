@@ -33,7 +33,7 @@ test:  ## every test and check
 pytest: env browser
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
-test-long: env browser  ## the tests that take minutes each: IXI and OASIS from their archives, the same seed with other numbers of cores
+test-long: env browser  ## the tests that take minutes each: IXI and OASIS from their archives, a module without a prefix, the same seed with other numbers of cores
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m long
 
 test-cluster: env  ## the workflow on a real Slurm of one node, and its faults; as root on Debian, writes /etc/slurm (docs/cluster.md)

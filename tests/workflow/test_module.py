@@ -64,7 +64,7 @@ def repository(tmp_path, monkeypatch):
     return tmp_path / "deployed"
 
 
-@pytest.mark.parametrize("prefix", ["", "reg_"])
+@pytest.mark.parametrize("prefix", [pytest.param("", marks=pytest.mark.long), "reg_"])
 def test_a_module_runs_with_its_own_scripts_and_reports(tmp_path, prefix):
     """The default target is the module's, jobs of it run for real, and the layout of its jobs is kept."""
     pytest.importorskip("snakemake_executor_plugin_cluster_generic")
