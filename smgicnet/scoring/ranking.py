@@ -58,11 +58,12 @@ def rank(metrics: DataFrame, runs: Sequence[Run], by: Sequence[str], *, resample
     counts as a hair worse than the worst that any run has on it; so do all pairs of a run that left no result at all.
     A run that has results and not this metric is not ranked in that case.
     """
-    values = _values(metrics, runs, by)
+    failed = {name: _without_any_result(rows) for name, rows in metrics.groupby("dataset")}
+    values = _values(metrics, runs, by, failed)
     wins = np.zeros((len(runs), len(runs)), dtype=int)
     logs = []
-    for matrices in values.values():
-        beats = _beats(matrices, resamples, seed)
+    for (dataset, _), matrices in values.items():
+        beats = _beats(matrices, [run in failed[dataset] for run in runs], resamples, seed)
         wins += beats
         present = ~np.isnan(matrices).all(axis=(1, 2))
         others = max(present.sum() - 1, 1)
@@ -78,14 +79,15 @@ def rank(metrics: DataFrame, runs: Sequence[Run], by: Sequence[str], *, resample
     return Ranking(tuple(runs), tuple(values), wins, scores, _places(-scores), by_means, low, high)
 
 
-def _values(metrics: DataFrame, runs: Sequence[Run], by: Sequence[str]) -> dict[Case, np.ndarray]:
+def _values(
+    metrics: DataFrame, runs: Sequence[Run], by: Sequence[str], failed: Mapping[str, set[Run]]
+) -> dict[Case, np.ndarray]:
     """Return ``(runs, people, people)`` of each case, larger is better; what is missing is the worst of its pair.
 
     People are those of the dataset, of whom some may have no pair in a case. Raises `InputError` without any case.
     """
     chosen = metrics[metrics["metric"].isin(by) & metrics["roi"].isin([OVER_ROIS, ""])]
     people = {name: sorted({*rows["fixed"], *rows["moving"]}) for name, rows in metrics.groupby("dataset")}
-    failed = {name: _without_any_result(rows) for name, rows in metrics.groupby("dataset")}
     found = {}
     for (dataset, metric), rows in chosen.groupby(["dataset", "metric"], sort=False):
         ordered = _ordered(rows, runs, people[dataset])
@@ -124,12 +126,18 @@ def _without_any_result(metrics: DataFrame) -> set[Run]:
     return {run for run, found in kinds.items() if found == {NO_RESULT}}
 
 
-def _beats(matrices: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Return ``(runs, runs)``: 1 where the run of a row is significantly better than that of a column."""
+def _beats(matrices: np.ndarray, failed: Sequence[bool], resamples: int, seed: int) -> np.ndarray:
+    """Return ``(runs, runs)``: 1 where the run of a row is significantly better than that of a column.
+
+    Whoever has a result is better than one of ``failed``, which has none at all.
+    """
     beats = np.zeros((len(matrices), len(matrices)), dtype=int)
     present = np.flatnonzero(~np.isnan(matrices).all(axis=(1, 2)))
     for number, one in enumerate(present):
         for other in present[:number]:
+            if failed[one] or failed[other]:
+                beats[one, other], beats[other, one] = not failed[one], not failed[other]
+                continue
             difference = matrices[one] - matrices[other]
             paired = ~np.isnan(difference).all(axis=1)  # people who have a pair
             low, high = bootstrap_interval(difference[np.ix_(paired, paired)], resamples=resamples, seed=seed)

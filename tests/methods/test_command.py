@@ -318,5 +318,5 @@ def test_what_is_installed_and_the_scripts_that_are_named_identify_a_program(tmp
         facts.append(found.facts()["installed"])
     assert facts[0] != facts[1]
     greedy = complete_method({"type": "command", "program": "greedy"}, "test")
-    assert helper_scripts(greedy) == (PROGRAMS / "greedy.py",)
+    assert helper_scripts(greedy) == (PROGRAMS / "run_greedy.py",)
     assert registering_code("command", helper_scripts(greedy)) != registering_code("command")

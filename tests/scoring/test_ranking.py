@@ -56,6 +56,8 @@ def test_a_run_without_any_result_is_beaten_by_all():
     found = ranked(pd.concat([metrics, failed]))
     assert found.wins.tolist() == [[0, 1, 1], [0, 0, 1], [0, 0, 0]]
     assert found.places.tolist() == found.by_means.tolist() == [1, 2, 3]
+    few = ranked(pd.concat([rows({RUNS[0]: 0.8, RUNS[1]: 0.7}, 3, noise=0.3), failed]))
+    assert few.wins[:2, 2].tolist() == [1, 1]  # however little three people tell
 
 
 def test_a_run_without_a_metric_is_not_ranked_by_it():

@@ -1,4 +1,4 @@
-"""Displacements from EasyReg's field, which holds RAS coordinates in the moving image: ``python easyreg.py IN OUT``."""
+"""Displacements from EasyReg's field, which holds RAS coordinates in the moving image: ``run_easyreg.py IN OUT``."""
 
 import sys
 
