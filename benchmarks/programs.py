@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -12,18 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from smgicnet.config.programs import PROGRAMS, with_program
+from smgicnet.core.commands import SUPERVISOR
 from smgicnet.core.layout import PROGRAM_FOLDER, PROGRAM_RECORD, environment_digest
 from smgicnet.jobs.programs import make_environment
-
-# A process of its own starts what is measured: the peak memory of a child begins with that of the parent that forks it.
-LAUNCHER = """
-import resource, subprocess, sys, time
-begun = time.monotonic()
-code = subprocess.call(sys.argv[2:])
-wall, used = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
-open(sys.argv[1], "w").write(f"{wall} {used.ru_utime + used.ru_stime} {used.ru_maxrss}")
-sys.exit(code)
-"""
 
 
 @dataclass(frozen=True)
@@ -43,7 +35,7 @@ class Program:
 
     @property
     def _block(self) -> dict[str, Any]:
-        return with_program({"program": self.ready}, "", self.name)
+        return with_program({"type": "command", "program": self.ready}, "", self.name)
 
     def command(self, fixed: Path, moving: Path, folder: Path, environments: Path, threads: int) -> list[str]:
         """What is run, and timed."""
@@ -80,11 +72,11 @@ PEERS = {
 def measured(command: Sequence[str], threads: int, log: Path) -> dict[str, float]:
     """Run a command; CPU and wall seconds and peak memory of its process and those that it waits for."""
     limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    usage = log.with_suffix(".usage")
+    report = log.with_suffix(".usage")
     with open(log, "w") as file:
-        launch = [sys.executable, "-c", LAUNCHER, str(usage), *command]
-        code = subprocess.run(launch, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **limits}).returncode
-    if code:
+        launch = [sys.executable, str(SUPERVISOR), str(report), ".", "inf", "inf", *command]
+        subprocess.run(launch, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **limits}, check=True)
+    facts = json.loads(report.read_text())
+    if facts["code"]:
         raise SystemExit(f"{' '.join(command)} failed: see {log}")
-    wall, cpu, memory = map(float, usage.read_text().split())
-    return {"cpu_s": cpu, "wall_s": wall, "memory_mib": memory / 1024}
+    return {"cpu_s": facts["cpu_seconds"], "wall_s": facts["seconds"], "memory_mib": facts["memory_mib"]}

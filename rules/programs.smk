@@ -3,18 +3,18 @@
 
 rule make_program:
     input:
-        lambda w: study.environments[w.digest].get("conda", []),
+        lambda w: files.environments[w.digest].get("conda", []),
     output:
         f"{program_environment('{digest}')}/{PROGRAM_RECORD}",
     log:
         f"{program_environment('{digest}')}/make.log",
     wildcard_constraints:
-        digest=names(study.environments),
+        digest=names(files.environments),
     localrule: True
     conda:
         environment("analysis")
     params:
-        environment=lambda w: study.environments[w.digest],
+        environment=lambda w: files.environments[w.digest],
         code=code("make_program"),
     script:
         "../workflow/scripts/make_program.py"

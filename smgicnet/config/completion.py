@@ -67,8 +67,7 @@ def _complete_source(dataset: dict, where: str, source: Origin) -> None:
 def _complete_method(method: dict, where: str, source: Origin) -> None:
     """Complete a method's block in place. A block with weights may say nothing that its weights file holds."""
     name = _own_schema(method, "methods", "type", where, source)
-    if method["type"] == "command":
-        method |= with_program(method, where, source)
+    method |= with_program(method, where, source)
     beside = sorted(method.keys() - WITH_WEIGHTS - registering_keys(method)) if method.get("weights") else []
     validated(method, name, where, source)
     if beside:
@@ -88,8 +87,7 @@ def _own_schema(block: dict, folder: str, key: str, where: str, source: Origin) 
 
 def complete_method(block: Mapping, source: str) -> dict:
     """One method's block with every default. Raises `InputError` as `complete` does."""
-    given = with_program(block, "", source) if block["type"] == "command" else dict(block)
-    return validated(deepcopy(given), f"methods/{block['type']}", "", source)
+    return validated(deepcopy(with_program(block, "", source)), f"methods/{block['type']}", "", source)
 
 
 def _add_ablations(full: dict, given: Mapping, source: str) -> None:

@@ -26,12 +26,12 @@ def programs() -> list[str]:
 
 
 def with_program(block: Mapping, where: str, source: str) -> dict:
-    """Return a block of type ``command`` over the ready block that it names, if it names one.
+    """Return a method's block over the ready block that it names, if it is of type ``command`` and names one.
 
     Raises `InputError` for a name that there is not.
     """
     name = block.get("program")
-    if name is None:
+    if block["type"] != "command" or name is None:
         return dict(block)
     if name not in programs():
         raise InputError(source, f"{where}.program is {name!r}", f"Choose one of {programs()}, or write `command`")
@@ -40,6 +40,11 @@ def with_program(block: Mapping, where: str, source: str) -> dict:
         ready.pop("environment", None)
         ready.pop("requires", None)
     return merge(ready, block)
+
+
+def sees_labels(command: str) -> bool:
+    """Return whether a command has a place for a label map."""
+    return "_labels}" in command
 
 
 def helper_scripts(block: Mapping) -> tuple[Path, ...]:
@@ -66,7 +71,7 @@ def check_command(method: Mapping, where: str, source: str) -> None:
         raise InputError(source, f"{where} needs transforms or labels", "Give one of them: what the command writes")
     if method["labels"] and "moving_labels" not in named:
         raise InputError(source, f"{where}.labels: the command sees no label map", "Use the place {moving_labels}")
-    if named & {"fixed_labels", "moving_labels"} and "affine" in method["arms"]:
+    if sees_labels(method["command"]) and "affine" in method["arms"]:
         raise InputError(source, f"{where}.arms: label maps are not aligned", "Leave `affine` out")
     for name in (*method["transforms"], *([method["labels"]] if method["labels"] else [])):
         if name.startswith("/") or ".." in name.split("/"):

@@ -11,6 +11,7 @@ parent that forks it.
 import contextlib
 import ctypes
 import json
+import math
 import os
 import resource
 import signal
@@ -44,7 +45,7 @@ def main() -> None:
                     raise SystemExit(1) from None
                 if time.monotonic() - begun > seconds:
                     stopped = "time"
-                elif _size(folder) > most:
+                elif most < math.inf and _size(folder) > most:
                     stopped = "disk"
     finally:
         took = time.monotonic() - begun

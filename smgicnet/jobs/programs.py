@@ -5,15 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from smgicnet.core.errors import InputError, printable
+from smgicnet.core.errors import InputError
 from smgicnet.core.layout import PROGRAM_FOLDER
 from smgicnet.core.provenance import write_record
-
-TOLD = 1500  # characters of what an installer has printed last
+from smgicnet.preparation.tools import run_tool
 
 
 def make_environment(environment: Mapping[str, Any], record: Path) -> None:
@@ -27,24 +26,19 @@ def make_environment(environment: Mapping[str, Any], record: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     if lines := environment.get("pip"):
-        _run([sys.executable, "-m", "venv", str(folder)], "a virtual environment")
-        python = str(folder / "bin" / "python")
+        python = folder / "bin" / "python"
+        run_tool([sys.executable, "-m", "venv", str(folder)], python, {})
         for line in lines:
-            _run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *line.split()], line)
-        freeze = subprocess.run([python, "-m", "pip", "freeze"], capture_output=True, text=True, check=True)
+            pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            run_tool([*pip, *line.split()], python, {})
+        freeze = subprocess.run([str(python), "-m", "pip", "freeze"], capture_output=True, text=True, check=True)
         installed = freeze.stdout.split("\n")[:-1]
     else:
         conda = shutil.which("mamba") or shutil.which("conda")
         if conda is None:
             raise InputError(environment["conda"], "neither mamba nor conda is on the PATH", "Install one of them")
-        _run([conda, "env", "create", "--yes", "--prefix", str(folder), "--file", environment["conda"]], conda)
+        create = [conda, "env", "create", "--yes", "--prefix", str(folder), "--file", environment["conda"]]
+        run_tool(create, folder / "conda-meta" / "history", {})
         listed = subprocess.run([conda, "list", "--prefix", str(folder), "--export"], capture_output=True, text=True)
         installed = [line for line in listed.stdout.splitlines() if not line.startswith("#")]
     write_record(record, environment=dict(environment), installed=installed)
-
-
-def _run(command: Sequence[str], what: str) -> None:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
-    if done.returncode:
-        problem = f"it cannot be installed: {printable(done.stdout)[-TOLD:].strip()}"
-        raise InputError(what, problem, "Correct `environment` in the method's block, or see to the network")

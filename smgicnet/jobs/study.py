@@ -15,7 +15,7 @@ import pandas as pd
 from smgicnet.cohort.participants import SPLITS, shards_of_groups, unordered_pairs
 from smgicnet.cohort.sources import groups_of, plan_cohort, require_training_labels
 from smgicnet.config.blocks import learns_from_labels, registering_block, row_name, stage_block
-from smgicnet.core.layout import RESULTS, DatasetPaths, costs_file, environment_digest
+from smgicnet.core.layout import RESULTS, DatasetPaths, costs_file
 from smgicnet.jobs.costs import ALIGNMENT, JobSizes, method_cost, pair_seconds, read_costs
 from smgicnet.jobs.decisions import Decisions
 from smgicnet.jobs.robustness import Robustness
@@ -81,12 +81,6 @@ class Study:
     def published(self) -> dict[str, Mapping]:
         """What the authors publish of methods that come with their weights."""
         return {name: block["published"] for name, block in self.config["methods"].items() if "published" in block}
-
-    @cached_property
-    def environments(self) -> dict[str, Mapping]:
-        """The environments that are made for programs from outside, by `smgicnet.core.layout.environment_digest`."""
-        found = [self.methods[name].get("environment", {}) for name, _ in self.runs]
-        return {environment_digest(one): one for one in found if one.keys() & {"pip", "conda"}}
 
     @property
     def absent(self) -> tuple[str, ...]:

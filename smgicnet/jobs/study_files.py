@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from smgicnet.cohort.participants import ANATOMY, TRUTH_COLUMNS
 from smgicnet.config.blocks import learns_from_labels, stage_block
-from smgicnet.config.programs import helper_scripts
+from smgicnet.config.programs import helper_scripts, sees_labels
 from smgicnet.config.schemas import schema
 from smgicnet.core.layout import (
     METRICS,
@@ -225,14 +226,20 @@ class StudyFiles:
         block = self.study.methods[w.method]
         return registering_code(block["type"], helper_scripts(block))
 
+    @cached_property
+    def environments(self) -> dict[str, Mapping]:
+        """The environments that are made for programs from outside, by `smgicnet.core.layout.environment_digest`."""
+        found = [self.study.methods[name].get("environment", {}) for name, _ in self.study.runs]
+        return {environment_digest(one): one for one in found if one.keys() & {"pip", "conda"}}
+
     def program(self, w: Any) -> list[str]:
         """The record of the environment of a program from outside, where it has one of its own."""
         digest = environment_digest(self.study.methods[w.method].get("environment", {}))
-        return [f"{program_environment(digest)}/{PROGRAM_RECORD}"] if digest in self.study.environments else []
+        return [f"{program_environment(digest)}/{PROGRAM_RECORD}"] if digest in self.environments else []
 
     def labels_seen(self, w: Any) -> list[str]:
         """The label maps of all test subjects, where a method sees those of the images that it registers."""
-        seen = "_labels}" in self.study.methods[w.method].get("command", "")
+        seen = sees_labels(self.study.methods[w.method].get("command", ""))
         return self.prepared(w, self.study.subjects(w.dataset, "test"), "labels") if seen else []
 
     def shards(self, w: Any, name: str) -> list[str]:

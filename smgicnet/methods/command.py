@@ -19,7 +19,7 @@ from torch import Tensor
 
 from smgicnet.config.blocks import own_settings
 from smgicnet.config.building import build
-from smgicnet.config.programs import PROGRAMS
+from smgicnet.config.programs import PROGRAMS, sees_labels
 from smgicnet.core.commands import Limits, Outcome, run_command
 from smgicnet.core.errors import InputError, printable
 from smgicnet.core.layout import PROGRAM_FOLDER, PROGRAM_RECORD, environment_digest, program_environment
@@ -75,7 +75,7 @@ class Command(Method):
 
     @property
     def needs_labels(self) -> bool:  # type: ignore[override]
-        return self.config.labels is not None or "_labels}" in self.config.command
+        return sees_labels(self.config.command)
 
     def facts(self) -> dict[str, str]:
         return {"program": self.version, **({"installed": self._installed} if self._record.is_file() else {})}

@@ -233,20 +233,22 @@ def _anatomical(rois: Iterable[str]) -> list[str]:
     return sorted(rois, key=lambda roi: (place.get(roi, len(place)), roi))
 
 
-def pair_matrix(paired: Series, subjects: Sequence[str] | None = None) -> np.ndarray:
-    """Return values by fixed and moving as symmetric ``(n, n)``, the mean of both directions or the one there is.
-
-    ``subjects`` are those of its rows; by default those that occur, sorted. NaN where there is no value.
-    """
+def pair_matrix(paired: Series) -> np.ndarray:
+    """Return values by fixed and moving as a symmetric ``(n, n)`` matrix over the subjects that occur, sorted."""
     ends = [paired.index.get_level_values(level) for level in ("fixed", "moving")]
-    names = pd.Index(sorted({*ends[0], *ends[1]}) if subjects is None else subjects)
-    codes = tuple(names.get_indexer(one) for one in ends)
-    total, count = np.zeros((2, len(names), len(names)))
-    total[codes] = paired
-    count[codes] = ~np.isnan(paired)
-    total = np.nan_to_num(total)
-    count += count.T
-    return np.divide(total + total.T, count, out=np.full_like(total, np.nan), where=count > 0)
+    codes, names = pd.factorize(np.concatenate(ends), sort=True)
+    ordered = np.full((len(names), len(names)), np.nan)
+    ordered[tuple(codes.reshape(2, -1))] = paired
+    return both_directions(ordered)
+
+
+def both_directions(ordered: np.ndarray) -> np.ndarray:
+    """Return the mean of both directions of each pair, or the one there is, of matrices ``(..., n, n)``; else NaN."""
+    both = np.stack([ordered, ordered.swapaxes(-1, -2)])
+    known = ~np.isnan(both)
+    count = known.sum(axis=0)
+    sums = np.where(known, both, 0).sum(axis=0)
+    return np.divide(sums, count, out=np.full_like(sums, np.nan), where=count > 0)
 
 
 def _numbers(differences: np.ndarray, resamples: int, seed: int) -> dict[str, float]:

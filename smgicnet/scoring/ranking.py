@@ -15,7 +15,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from smgicnet.core.errors import InputError
-from smgicnet.scoring.comparisons import bootstrap_interval
+from smgicnet.scoring.comparisons import bootstrap_interval, both_directions
 from smgicnet.scoring.metrics import METRICS
 from smgicnet.scoring.rows import NO_RESULT, OVER_ROIS
 
@@ -96,11 +96,7 @@ def _values(
         if present.sum() > 1:
             worst = np.fmin.reduce(ordered) - A_HAIR  # in each direction of each pair
             filled = np.where(np.isnan(ordered) & present[:, None, None], worst, ordered)
-            both = np.stack([filled, filled.transpose(0, 2, 1)])
-            known = ~np.isnan(both)
-            count = known.sum(axis=0)
-            sums = np.where(known, both, 0).sum(axis=0)
-            found[dataset, metric] = np.divide(sums, count, out=np.full_like(sums, np.nan), where=count > 0)
+            found[dataset, metric] = both_directions(filled)
     if not found:
         problem = f"no two methods have one of {list(by)}"
         raise InputError("evaluation.rank_by", problem, "Name a metric that they have, or run more methods")

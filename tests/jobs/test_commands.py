@@ -140,7 +140,10 @@ def test_an_environment_by_conda_is_asked_for_by_its_file(tmp_path, monkeypatch)
     """conda has no network here: this takes its arguments."""
     stand_in = tmp_path / "bin/conda"
     stand_in.parent.mkdir()
-    stand_in.write_text(f'#!/bin/bash\necho "$@" >> {tmp_path}/asked\n[ "$1" = list ] && echo greedy=1.4=0\nexit 0\n')
+    stand_in.write_text(
+        f'#!/bin/bash\necho "$@" >> {tmp_path}/asked\n[ "$1" = list ] && echo greedy=1.4=0\n'
+        f"mkdir -p {tmp_path}/made/env/conda-meta; touch {tmp_path}/made/env/conda-meta/history\n"
+    )
     stand_in.chmod(0o755)
     monkeypatch.setenv("PATH", f"{stand_in.parent}:/usr/bin:/bin")
     make_environment({"conda": "greedy.yaml"}, tmp_path / "made/program.json")

@@ -2,11 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,42 +9,9 @@ import torch
 
 from smgicnet.config.completion import complete_method
 from smgicnet.config.programs import PROGRAMS, helper_scripts, programs
-from smgicnet.core.commands import SUPERVISOR, Limits, run_command
 from smgicnet.core.errors import InputError
 from smgicnet.jobs.code import registering_code
-from smgicnet.methods.command import Command
-from smgicnet.methods.contract import RegistrationFailed
-
-SHAPE, SPACING = (12, 14, 10), 5.0
-READ = f"""{sys.executable} - {{fixed}} {{moving}} {{out}} <<'END'
-import sys, numpy as np, nibabel as nib
-fixed, moving, out = nib.load(sys.argv[1]), nib.load(sys.argv[2]), sys.argv[3]
-shape, affine = fixed.shape, fixed.affine
-def save(name, array, affine=affine, intent="vector"):
-    image = nib.Nifti1Image(array.astype(np.float32), affine)
-    image.header.set_intent(intent)
-    nib.save(image, out + "/" + name)
-"""
-# 10 mm to the left in RAS are +10 in ITK's LPS
-SHIFT = READ + "save('warp.nii.gz', np.broadcast_to([10.0, 0, 0], (*shape, 1, 3)))\nEND"
-
-
-def images():
-    random = np.random.default_rng(0)
-    return [torch.from_numpy(random.uniform(0, 1, (1, 1, *SHAPE)).astype(np.float32)) for _ in range(2)]
-
-
-def method(command=SHIFT, **changes):
-    part = {"type": "command", "label": "stand-in", "command": command, "transforms": ["warp.nii.gz"], **changes}
-    found = Command.from_block(complete_method(part, "test"))
-    found.on_spacing(SPACING)
-    return found
-
-
-def failure(command=SHIFT, **changes):
-    with pytest.raises(RegistrationFailed) as caught:
-        method(command, **changes).register(*images())
-    return str(caught.value)
+from tests.support.commands import READ, SHAPE, SHIFT, SPACING, failure, images, method
 
 
 def test_a_warp_of_itk_is_a_displacement_in_voxels():
@@ -150,83 +112,6 @@ def test_what_is_no_result_is_a_failure_with_its_reason(command, told):
     assert "/tmp" not in reason
 
 
-def alive(marker):
-    """Whether a process with this word in its command line runs."""
-    found = []
-    for one in Path("/proc").iterdir():
-        if one.name.isdigit() and int(one.name) != os.getpid():
-            try:
-                found.append(marker.encode() in (one / "cmdline").read_bytes())
-            except OSError:
-                continue
-    return any(found)
-
-
-def test_a_command_that_hangs_is_stopped_with_all_that_it_started():
-    begun = time.monotonic()
-    hanging = "setsid sleep 4243 & sleep 4242 & sleep 4241; true {fixed} {moving} {out}"
-    reason = failure(hanging, limits={"seconds": 1})
-    assert "longer than 1 s" in reason
-    assert time.monotonic() - begun < 20
-    assert not any(map(alive, ("4241", "4242", "4243")))
-
-
-def test_processes_that_a_command_leaves_behind_are_stopped():
-    method("(setsid sleep 5251 >/dev/null 2>&1 &) ; " + SHIFT).register(*images())
-    assert not alive("5251")
-
-
-def test_a_command_that_fills_the_disk_is_stopped():
-    writing = "while true; do head -c 3000000 /dev/zero >> {out}/big; sleep 0.05; done # {fixed} {moving}"
-    assert "more than 0.02 GB" in failure(writing, limits={"gigabytes": 0.02})
-
-
-def test_a_command_sees_no_secrets_and_leaves_inputs_and_home_as_they_are(monkeypatch, tmp_path):
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
-    monkeypatch.setenv("MY_LICENCE", "abc")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    reason = failure("touch ~/here; env; ls -l {fixed}; false {moving} {out}", variables=["MY_LICENCE"])
-    assert "hunter2" not in reason
-    assert "MY_LICENCE=abc" in reason
-    assert "-r--r--r--" in reason
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_what_a_command_does_to_its_inputs_and_its_folder_changes_nothing():
-    spoiling = "rm -f {fixed} *.txt *.json; cp {moving} {fixed}; touch output.txt report.json; "
-    same = method(SHIFT).register(*images()).forward
-    rewriting = SHIFT + "\n" + spoiling
-    torch.testing.assert_close(method(rewriting).register(*images()).forward, same)
-
-
-def test_a_command_sees_a_gpu_only_if_it_asks_for_one(monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    asking = 'echo "sees:$CUDA_VISIBLE_DEVICES;"; false {fixed} {moving} {out}'
-    assert "sees:;" in failure(asking)
-    assert "sees:3;" in failure(asking, gpu=True)
-
-
-def test_a_supervisor_that_is_stopped_leaves_nothing_running(tmp_path):
-    report = tmp_path / "report.json"
-    command = [sys.executable, str(SUPERVISOR), str(report), str(tmp_path), "60", "1e9", "sleep", "6373"]
-    running = subprocess.Popen(command)
-    while not alive("6373"):
-        time.sleep(0.05)
-    time.sleep(0.5)
-    running.send_signal(signal.SIGHUP)
-    running.wait(20)
-    time.sleep(0.2)
-    assert not alive("6373")
-
-
-def test_nothing_is_left_of_a_pair(monkeypatch, tmp_path):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    method().register(*images())
-    failure("false {fixed} {moving} {out}")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_the_version_is_what_the_program_prints():
     assert method(version="printf '1.4\\nbuilt today'").version == "1.4"
     assert method(version="false").version == "not known"
@@ -292,11 +177,6 @@ def test_every_ready_block_is_complete_and_can_be_changed(name):
     assert found["label"]
     assert found["version"]
     assert found["environment"] or found["requires"]
-
-
-def test_a_command_is_limited_to_its_threads(tmp_path):
-    outcome = run_command(["bash", "-c", "echo $OMP_NUM_THREADS $TMPDIR"], tmp_path, Limits(10, 1), threads=3)
-    assert outcome.output.split() == ["3", str(tmp_path / "tmp")]
 
 
 def test_a_field_that_leads_elsewhere_is_what_the_program_said():

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from smgicnet.core.provenance import write_text
 from smgicnet.publication.figures.overview import PANEL, column_places
 from smgicnet.publication.figures.page import DOUBLE_COLUMN_MM
+from smgicnet.publication.report.pages import embedded, write_page
 
 GOOD = "good"  # the word of a record's verdict that needs no look
 STATUSES = (DONE, FAILED, MISSING) = ("registered", "failed", "not run")  # of an image
@@ -59,7 +58,7 @@ class Row(NamedTuple):
         """The picture as a page has it, empty without one."""
         if self.picture is None or not self.picture.is_file():
             return ""
-        return "data:image/png;base64," + base64.b64encode(self.picture.read_bytes()).decode()
+        return embedded(self.picture)
 
     @property
     def aspect(self) -> float:
@@ -90,7 +89,7 @@ class Row(NamedTuple):
 
 def write_subject_page(path: Path, subject: str, space: str, rows: Sequence[Row]) -> None:
     """Write the page of a subject, whose fixed and warped image flicker."""
-    _write(path, "bids_subject.html.jinja", subject=subject, space=space, rows=rows, places=column_places())
+    write_page(path, "bids_subject.html.jinja", subject=subject, space=space, rows=rows, places=column_places())
 
 
 def write_group_page(path: Path, table: Path, space: str, rows: Sequence[Row], without: Sequence[str]) -> None:
@@ -99,10 +98,4 @@ def write_group_page(path: Path, table: Path, space: str, rows: Sequence[Row], w
     write_text(table, cells.to_csv(sep="\t", index=False))
     ordered = sorted(rows, key=lambda row: (row.status == DONE, not row.needs_a_look, row.image))
     counts = {status: sum(row.status == status for row in rows) for status in STATUSES}
-    _write(path, "bids_group.html.jinja", space=space, rows=ordered, counts=counts, without=without)
-
-
-def _write(path: Path, template: str, **content: Any) -> None:
-    loader = PackageLoader("smgicnet.publication", "report")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    write_text(path, environment.get_template(template).render(**content))
+    write_page(path, "bids_group.html.jinja", space=space, rows=ordered, counts=counts, without=without)

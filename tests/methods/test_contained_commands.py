@@ -1,0 +1,95 @@
+"""A program of its own command line is contained: in time, on the disk, and in what it sees and leaves behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from smgicnet.core.commands import SUPERVISOR, Limits, run_command
+from tests.support.commands import SHIFT, failure, images, method
+
+
+def alive(marker):
+    """Whether a process with this word in its command line runs."""
+    found = []
+    for one in Path("/proc").iterdir():
+        if one.name.isdigit() and int(one.name) != os.getpid():
+            try:
+                found.append(marker.encode() in (one / "cmdline").read_bytes())
+            except OSError:
+                continue
+    return any(found)
+
+
+def test_a_command_that_hangs_is_stopped_with_all_that_it_started():
+    begun = time.monotonic()
+    hanging = "setsid sleep 4243 & sleep 4242 & sleep 4241; true {fixed} {moving} {out}"
+    reason = failure(hanging, limits={"seconds": 1})
+    assert "longer than 1 s" in reason
+    assert time.monotonic() - begun < 20
+    assert not any(map(alive, ("4241", "4242", "4243")))
+
+
+def test_processes_that_a_command_leaves_behind_are_stopped():
+    method("(setsid sleep 5251 >/dev/null 2>&1 &) ; " + SHIFT).register(*images())
+    assert not alive("5251")
+
+
+def test_a_command_that_fills_the_disk_is_stopped():
+    writing = "while true; do head -c 3000000 /dev/zero >> {out}/big; sleep 0.05; done # {fixed} {moving}"
+    assert "more than 0.02 GB" in failure(writing, limits={"gigabytes": 0.02})
+
+
+def test_a_command_sees_no_secrets_and_leaves_inputs_and_home_as_they_are(monkeypatch, tmp_path):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    monkeypatch.setenv("MY_LICENCE", "abc")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    reason = failure("touch ~/here; env; ls -l {fixed}; false {moving} {out}", variables=["MY_LICENCE"])
+    assert "hunter2" not in reason
+    assert "MY_LICENCE=abc" in reason
+    assert "-r--r--r--" in reason
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_command_does_to_its_inputs_and_its_folder_changes_nothing():
+    spoiling = "rm -f {fixed} *.txt *.json; cp {moving} {fixed}; touch output.txt report.json; "
+    same = method(SHIFT).register(*images()).forward
+    rewriting = SHIFT + "\n" + spoiling
+    torch.testing.assert_close(method(rewriting).register(*images()).forward, same)
+
+
+def test_a_command_sees_a_gpu_only_if_it_asks_for_one(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    asking = 'echo "sees:$CUDA_VISIBLE_DEVICES;"; false {fixed} {moving} {out}'
+    assert "sees:;" in failure(asking)
+    assert "sees:3;" in failure(asking, gpu=True)
+
+
+def test_a_supervisor_that_is_stopped_leaves_nothing_running(tmp_path):
+    report = tmp_path / "report.json"
+    command = [sys.executable, str(SUPERVISOR), str(report), str(tmp_path), "60", "1e9", "sleep", "6373"]
+    running = subprocess.Popen(command)
+    while not alive("6373"):
+        time.sleep(0.05)
+    time.sleep(0.5)
+    running.send_signal(signal.SIGHUP)
+    running.wait(20)
+    time.sleep(0.2)
+    assert not alive("6373")
+
+
+def test_nothing_is_left_of_a_pair(monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    method().register(*images())
+    failure("false {fixed} {moving} {out}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_is_limited_to_its_threads(tmp_path):
+    outcome = run_command(["bash", "-c", "echo $OMP_NUM_THREADS $TMPDIR"], tmp_path, Limits(10, 1), threads=3)
+    assert outcome.output.split() == ["3", str(tmp_path / "tmp")]
