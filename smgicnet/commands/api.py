@@ -81,7 +81,7 @@ class Transform:
         field = self.displacement
         places = grid_points(field.data.shape[:3], field.affine) + field.data
         grid = Geometry(Path("the fixed image"), field.data.shape[:3], field.affine, field.spacing)
-        target = Target(grid, places.reshape(-1, 3))
+        target = Target(grid, places.reshape(-1, 3).T)
         return as_nifti(target.pulled(volume.data, volume.affine, interpolation, fill), field.affine)
 
     def save(self, path: str | Path) -> None:

@@ -53,6 +53,7 @@ PARAMETERS = {
         "trainings": [("smgicnet", 2), ("smgicnet-less", 2)],
         "resamples": 200,
     },
+    "arena": {"rank_by": ["dice", "endpoint_error_mm"], "resamples": 200, "seed": 0},
 }
 TABLE_RUNS = {"table3": RUNS[:1], "ablations": RUNS[:2]}
 
@@ -85,7 +86,7 @@ def changed_rows(run, seed):
                 "metric": f"pose_consistency_{name}",
                 "roi": "",
                 "value": value,
-                "change": "x",
+                "change": "rotation",
                 "severity": one,
             }
             for one, value in values.items()
@@ -193,7 +194,7 @@ def edit(path, old, new):
 def test_every_kind_of_table_is_ok(written, said):
     code, found, summary = said(written)
     assert (code, found) == (0, {kind: ["ok"] for kind in KINDS})
-    assert summary == "5 tables: 5 ok, 0 differ"
+    assert summary == "6 tables: 6 ok, 0 differ"
 
 
 def test_results_that_were_moved_are_ok(results, written, said, monkeypatch):
@@ -212,7 +213,7 @@ def test_a_table_one_of_its_files_and_its_json_are_the_same(results, said):
     for path in (tables / "table2.md", tables / "table2.csv", tables / "table2.json"):
         code, found, summary = said(path)
         assert (code, found, summary) == (0, {"table2": ["ok"]}, "1 table: 1 ok, 0 differ")
-    assert said(tables, results, tables / "table1.md")[2].startswith("5 tables")
+    assert said(tables, results, tables / "table1.md")[2].startswith("6 tables")
 
 
 def test_what_the_json_has(written):
@@ -238,9 +239,9 @@ def test_a_changed_number_in_metrics(results, said):
     write_metrics(rows, metrics)
     code, found, summary = said(results)
     assert code == 1
-    assert summary == "5 tables: 2 ok, 3 differ"
+    assert summary == "6 tables: 2 ok, 4 differ"
     assert found["table3"] == found["ablations"] == ["ok"]
-    for kind in ("table1", "table2", "comparisons"):
+    for kind in ("table1", "table2", "comparisons", "arena"):
         assert found[kind][0] == "DIFFERS"
         assert found[kind][1].endswith("syn/seed-0/metrics.csv.gz: its digest is not the one that was written down")
         assert any(line.startswith(f"{kind}.md, line ") for line in found[kind])

@@ -48,20 +48,24 @@ def inputs_of(methods, folder, absent=(), **changes):
 
 def test_a_study_has_the_figures_that_it_has_something_to_show_in(tmp_path):
     trainings = ["training-raw-smgicnet", "training-raw-icnet", "training-affine-icnet"]
-    pairs, scores = ["methods", "reciprocal", "registrations"], ["dice", "robustness", "angles", "time", "comparisons"]
+    pairs, scores = (
+        ["methods", "reciprocal", "registrations"],
+        ["dice", "robustness", "angles", "breaking", "time", "comparisons"],
+    )
     found = inputs_of(RUNS, tmp_path)
     assert [*found.figures] == found.by_default == [*pairs, *scores, *trainings]
     assert [*inputs_of({"smgicnet": RUNS["smgicnet"]}, tmp_path).figures] == [
         *pairs,
         "dice",
         "angles",
+        "breaking",
         "time",
         trainings[0],
     ]
     initial = {name: RUNS[name] for name in ("smgicnet", "initial")}
     assert "robustness" in inputs_of(initial, tmp_path).figures
     alone = inputs_of({"initial": RUNS["initial"]}, tmp_path, evaluation={"reference": {"method": "initial"}})
-    assert [*alone.figures] == ["dice", "robustness", "angles", "time", "comparisons"]
+    assert [*alone.figures] == ["dice", "robustness", "angles", "breaking", "time", "comparisons"]
     off = {"reference": {"method": "smgicnet"}, "robustness": {"pairs": None}}
     assert "angles" not in inputs_of(initial, tmp_path, evaluation=off).figures
 
@@ -173,7 +177,7 @@ print(json.dumps({name: found.code(SimpleNamespace(figure=name)) for name in FIG
     drawing = tmp_path / "smgicnet/publication/figures"
     assert changed_by(drawing / "run_figures.py", "NEAR_MM = 1.6", "NEAR_MM = 1.7") == {"time"}
     assert changed_by(drawing / "score_figures.py", "GROUP = 0.86", "GROUP = 0.85") == {"dice"}
-    assert changed_by(drawing / "change_figures.py", "SMALLEST_MM = 0.01", "SMALLEST_MM = 0.1") == {"angles"}
+    assert changed_by(drawing / "change_figures.py", "SMALLEST_MM = 0.01", "SMALLEST_MM = 0.1") == {"angles", "changes"}
     assert changed_by(drawing / "slices.py", "BRAIN = 0.05", "BRAIN = 0.06") == {
         "methods", "published", "reciprocal", "registrations",
     }  # fmt: skip
