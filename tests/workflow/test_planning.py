@@ -1,8 +1,9 @@
 """The DAG of many pairs: how many jobs and inputs Snakemake plans, and that few inputs tell what is old."""
 
+import re
+
 import nibabel as nib
 import numpy as np
-import pandas as pd
 
 from smgicnet.cohort.participants import TRUTH_COLUMNS
 from smgicnet.commands.dry_run import planned_jobs
@@ -53,9 +54,8 @@ def test_a_job_of_pairs_has_one_input_a_subject(tmp_path, monkeypatch):
 
 def test_another_label_map_is_scored_even_where_a_run_ended_after_it_was_prepared(tmp_path):
     """The image is the same to the byte, and Snakemake takes a small file of the same content for an old one."""
-    config = str(cohorts.config()(tmp_path))
+    config = str(cohorts.config(top={"evaluation": {"robustness": {"pairs": 0}}})(tmp_path))
     snakemake(tmp_path, METRICS, "--configfile", config)
-    before = pd.read_csv(tmp_path / METRICS)
     prepared = tmp_path / "results/d/raw/subjects/s3"
     image = (prepared / "image.nii").read_bytes()
     labels = nib.load(tmp_path / "s3-labels.nii.gz")
@@ -63,9 +63,6 @@ def test_another_label_map_is_scored_even_where_a_run_ended_after_it_was_prepare
     nib.save(nib.Nifti1Image(data, labels.affine), tmp_path / "s3-labels.nii.gz")
     snakemake(tmp_path, str(prepared.relative_to(tmp_path) / "labels.nii"), "--configfile", config)
     assert (prepared / "image.nii").read_bytes() == image
-    snakemake(tmp_path, METRICS, "--configfile", config)
-    after = pd.read_csv(tmp_path / METRICS)
-    assert list(after["metric"]) == list(before["metric"])
-    dice = [table.loc[table["metric"] == "dice", "value"].mean() for table in (before, after)]
-    assert dice[1] < dice[0] - 0.05
-    assert "Nothing to be done" in snakemake(tmp_path, METRICS, "-n", "--configfile", config).stdout
+    plan = snakemake(tmp_path, METRICS, "-n", "--configfile", config).stdout
+    jobs = re.findall(r"^(\w+) +\d+$", plan.split("Job stats")[1], re.MULTILINE)
+    assert set(jobs) == {"register_shard_on_cpu", "gather_metrics", "total"}
