@@ -10,6 +10,7 @@ from smgicnet.publication.figures.breaking_figure import breaking_figure, breaki
 from smgicnet.publication.figures.canvas import save
 from smgicnet.publication.figures.change_figures import changes_figure
 from smgicnet.scoring.comparisons import bootstrap_interval, pair_matrix
+from smgicnet.scoring.rows import NO_RESULT
 from smgicnet.scoring.statistics import COLUMNS
 from tests.support.figures import assert_legible
 
@@ -78,7 +79,13 @@ def test_a_method_has_one_hue_and_the_affine_arm_is_paler_and_dashed():
 
 
 @pytest.mark.parametrize(
-    ("runs", "metrics", "panels"), [(RUNS, METRICS, 3), (RUNS[:1], ("dice",), 1), (RUNS[2:4], ("dice", METRICS[2]), 2)]
+    ("runs", "metrics", "panels"),
+    [
+        (RUNS, METRICS, 3),
+        (RUNS[:1], ("dice",), 1),
+        (RUNS[2:4], ("dice", METRICS[2]), 2),
+        (RUNS, (*METRICS, "seconds", NO_RESULT), 5),
+    ],
 )
 def test_it_can_be_read(runs, metrics, panels):
     figure = turned_figure(changed(runs, metrics))

@@ -98,7 +98,9 @@ def changes_figure(
                     key = (*run, kind, metric)
                     if key in values.index.droplevel("severity"):
                         _draw(axis, values.loc[key], line, metric)
-                _finish(axis, metric, kind, values.xs(kind, level="change").index.unique("severity").max())
+                _finish(axis, metric, kind, values.xs(kind, level="change").index.unique("severity").max(), slot)
+                if not index:  # once a row, since it is wider than one of five panels
+                    axis.set_xlabel(CHANGES[kind].label, labelpad=1.5, loc="left")
         legend(figure, entries, 1.0)
     return figure
 
@@ -143,7 +145,7 @@ def _largest(metric: str) -> float:
     return 100 if metric == NO_RESULT else 1
 
 
-def _finish(axis: Axes, metric: str, kind: str, largest: float) -> None:
+def _finish(axis: Axes, metric: str, kind: str, largest: float, slot_mm: float) -> None:
     label, logarithmic = PANELS[metric]
     if logarithmic:
         axis.set_yscale("log")
@@ -156,8 +158,8 @@ def _finish(axis: Axes, metric: str, kind: str, largest: float) -> None:
         axis.set_yticks(np.linspace(0, most, 6))
     axis.yaxis.grid(True, color=RULE, linewidth=0.4, zorder=-1)
     if kind == TURNED:
-        axis.set_xticks(np.arange(0, largest + 1, 30 if largest > 60 else 10))
+        wide = 30 if slot_mm > 50 else 60
+        axis.set_xticks(np.arange(0, largest + 1, wide if largest > 60 else 10))
     axis.set_xlim(-0.04 * largest, 1.04 * largest)
-    axis.set_xlabel(CHANGES[kind].label, labelpad=1.5)
     axis.set_ylabel(label, labelpad=1.5)
     plain(axis)
