@@ -81,7 +81,8 @@ def test_every_command_and_every_option_has_a_row(pages):
         for action in shown(parser):
             row = ", ".join(f"`{one}`" for one in action.option_strings) or f"| `{action.metavar or ''}"
             assert row in sections[name]
-            assert action.help is None or (action.help % vars(action))[:25] in sections[name]
+            assert action.help, f"{name}: {action.dest} says nothing"
+            assert (action.help % vars(action))[:25] in sections[name]
 
 
 def test_usage_names_what_is_required(pages):
