@@ -54,13 +54,6 @@ browser:  ## Chromium for the tests of the page, where there is none (Debian and
 screenshot: env browser  ## the picture of the page in the README, from the results of `make demo`
 	$(BIN)/python -m smgicnet.publication.report.screenshot results/embedded/report/index.html docs/images/report.png
 
-lint: env
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/snakefmt --check Snakefile rules workflow/Snakefile
-	$(BIN)/snakemake --lint
-
 docs: $(DOCS_VENV)/.ready  ## the documentation's site, site/index.html; warnings are errors (REPOSITORY_URL: see mkdocs.yml)
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet
 	@echo "$(CURDIR)/site/index.html"
@@ -76,6 +69,13 @@ reference: env  ## the pages of the documentation that are made from the code, w
 
 drawings: env  ## the drawings of the documentation's concepts
 	$(BIN)/python -m docs.drawings
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile rules workflow/Snakefile
+	$(BIN)/snakemake --lint
 
 bench: env  ## speed and memory, side by side in one run; see docs/performance.md
 	$(BIN)/python -m benchmarks
