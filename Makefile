@@ -1,9 +1,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DOCS_VENV := .venv-docs
 READY := $(VENV)/.ready
 
-.PHONY: demo test pytest test-long test-cluster test-conda test-reproducible bench lint browser screenshot env lock clean
+.PHONY: demo test pytest test-long test-cluster test-conda test-reproducible bench lint docs reference drawings browser screenshot env lock clean
 .DELETE_ON_ERROR:
 
 # without a GPU two networks at a time, of one thread each: the default profile has one at a time for the GPU's sake
@@ -53,6 +54,22 @@ browser:  ## Chromium for the tests of the page, where there is none (Debian and
 screenshot: env browser  ## the picture of the page in the README, from the results of `make demo`
 	$(BIN)/python -m smgicnet.publication.report.screenshot results/embedded/report/index.html docs/images/report.png
 
+docs: $(DOCS_VENV)/.ready  ## the documentation's site, site/index.html; warnings are errors (REPOSITORY_URL: see mkdocs.yml)
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet
+	@echo "$(CURDIR)/site/index.html"
+
+# an environment of its own, which needs none of what the project needs to run
+$(DOCS_VENV)/.ready: docs/requirements.txt
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	@touch $@
+
+reference: env  ## the pages of the documentation that are made from the code, where it has changed
+	$(BIN)/python -m docs.generate
+
+drawings: env  ## the drawings of the documentation's concepts
+	$(BIN)/python -m docs.drawings
+
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -80,4 +97,4 @@ lock:  ## renew requirements.lock from pyproject.toml (needs uv); torch itself p
 	  } | sort -f; } >requirements.lock
 
 clean:
-	rm -rf $(VENV) .conda-test .cluster-test .reproducible-test results .snakemake
+	rm -rf $(VENV) $(DOCS_VENV) site .conda-test .cluster-test .reproducible-test results .snakemake
