@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -94,7 +94,7 @@ def renewed_table(lines: Sequence[str], marker: str, records: Records) -> list[s
 
     named = dict(zip(row_names(rows), rows, strict=True))
     if ", all rows" in first:
-        named = {name: named.get(name, [name, *[""] * len(places)]) for name in recorded(main).rows}
+        named = _in_order(named, list(recorded(main).rows), len(places))
     made = []
     for name, cells in named.items():
         if name in recorded(main).rows or not is_heading(cells):
@@ -109,6 +109,18 @@ def renewed_table(lines: Sequence[str], marker: str, records: Records) -> list[s
             ]
         made.append(f"| {' | '.join(cells)} |")
     return [*lines[:2], *made]
+
+
+def _in_order(rows: Mapping[str, list[str]], names: Sequence[str], columns: int) -> dict[str, list[str]]:
+    """A page's rows as a record has them, those that it lacks empty, and its headings before the rows that follow."""
+    ordered, headings = {}, {}
+    for name, cells in rows.items():
+        if name not in names and is_heading(cells):
+            headings[name] = cells
+        else:
+            ordered[name] = {**headings, name: cells}
+            headings = {}
+    return {key: cells for name in names for key, cells in ordered.get(name, {name: [name, *[""] * columns]}).items()}
 
 
 def _places(columns: Sequence[str], table: str, lines: Sequence[str]) -> list[Place]:
