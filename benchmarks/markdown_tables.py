@@ -66,13 +66,19 @@ def column_names(header: Sequence[str]) -> list[str]:
 
 
 def row_names(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Names of the rows, those that are headings included; a repeated one follows its heading, or else as a column."""
+    """Names of the rows, headings included. A repeated one follows its heading, or the last that is not repeated, or
+    has the cells behind it that tell rows apart."""
     labels = [plain(cells[0]) for cells in rows]
     heading, once, before = "", "", []
     for label, cells in zip(labels, rows):
         heading = label if is_heading(cells) else heading
         once = label if labels.count(label) == 1 else once
         before.append(heading or once)
+    if not any(before):
+        columns = 1
+        while len(set(labels)) < len(labels) and columns < min(map(len, rows)):
+            columns += 1
+            labels = [", ".join(map(plain, cells[:columns])) for cells in rows]
     return unique(labels, before)
 
 

@@ -86,22 +86,25 @@ def renewed_table(lines: Sequence[str], marker: str, records: Records) -> list[s
     first, *further = [line.strip() for line in marker.strip().splitlines()]
     record, _, main = re.sub(r", (transposed|all rows)", "", first).partition(" / ")
     header, _, *rows = map(cells_of, lines)
-    places = _places(column_names(header), main, further)
+    renamed = dict(line.removeprefix("row ").split(" = ", 1) for line in further if line.startswith("row "))
+    places = _places(column_names(header), main, [line for line in further if not line.startswith("row ")])
 
     def recorded(name: str) -> Table:
         table = records.table(record, name)
         return table.transposed() if ", transposed" in first else table
 
     named = dict(zip(row_names(rows), rows, strict=True))
+    if unknown := [name for name in renamed if name not in named]:
+        raise RecordError(f"the table has no row {unknown[0]!r}")
     if ", all rows" in first:
         named = _in_order(named, list(recorded(main).rows), len(places))
     made = []
     for name, cells in named.items():
-        if name in recorded(main).rows or not is_heading(cells):
+        if name in {*recorded(main).rows, *renamed} or not is_heading(cells):
             cells = [cells[0]] + [
                 renewed_cell(
                     cells[number],
-                    recorded(place.table).cell(name, place.column),
+                    recorded(place.table).cell(renamed.get(name, name), place.column),
                     place.start,
                     [row[number] for row in rows],
                 )

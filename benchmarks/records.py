@@ -10,7 +10,8 @@ machine. A table on a page names its record in a comment above it, and a number 
 - ``numbers: RECORD / TABLE``; the table may be left out where the record has one. ``, transposed`` exchanges rows and
   columns, and ``, all rows`` says that the page has every row of the record, in its order.
 - A further line says where the numbers of a column are that has another name there: ``COLUMN = COLUMN THERE`` or
-  ``COLUMN = TABLE / COLUMN THERE``. A place that ends in ``[2]`` begins with the second number there.
+  ``COLUMN = TABLE / COLUMN THERE``. A place that ends in ``[2]`` begins with the second number there. ``row ROW = ROW
+  THERE`` does the same for a row.
 
 A page shows as many decimals, and as many numbers of a place, as it likes. ``python -m benchmarks.records check`` says
 where a page differs from its records, ``write`` writes their numbers onto it, and ``make NAME FILE.md`` makes a record
