@@ -72,6 +72,8 @@ def rounded(value: str, shown: str) -> str:
 def renewed_cell(shown: str, recorded: str, start: int = 0, others: Sequence[str] = ()) -> str:
     """A cell of a page with the numbers of its record; ``others`` of its column show how, if it has none itself."""
     values = [match[0] for match in NUMBER.finditer(recorded)][start:]
+    if start and not values:
+        raise RecordError(f"the page shows {shown!r} where the record has {recorded!r}")
     if not values:
         return recorded if NUMBER.search(shown) else shown
     shown = next((text for text in (shown, *others) if NUMBER.search(text)), recorded)
