@@ -51,7 +51,7 @@ test-reproducible: env  ## the default config with other numbers of cores and jo
 browser:  ## Chromium for the tests of the page, where there is none (Debian and Ubuntu, as root or with sudo)
 	tests/install_chromium.sh || echo "Without a browser the tests of the page are skipped."
 
-screenshot: env browser  ## the picture of the page in the README, from the results of `make demo`
+screenshot: env browser  ## the picture of the page in docs/reproduce.md, from the results of `make demo`
 	$(BIN)/python -m smgicnet.publication.report.screenshot results/embedded/report/index.html docs/images/report.png
 
 docs: $(DOCS_VENV)/.ready  ## the documentation's site, site/index.html; warnings are errors (REPOSITORY_URL: see mkdocs.yml)
@@ -77,7 +77,7 @@ lint: env
 	$(BIN)/snakefmt --check Snakefile rules workflow/Snakefile
 	$(BIN)/snakemake --lint
 
-bench: env  ## speed and memory, side by side in one run; see docs/performance.md
+bench: env  ## speed and memory, side by side in one run; see docs/results/performance.md
 	$(BIN)/python -m benchmarks
 
 env: $(READY)
