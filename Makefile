@@ -1,10 +1,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DOCS_VENV := .venv-docs
 READY := $(VENV)/.ready
 
-.PHONY: demo test pytest test-long test-cluster test-conda test-reproducible bench lint docs reference drawings browser screenshot env lock clean
+.PHONY: demo test pytest test-long test-cluster test-conda test-reproducible bench lint browser screenshot env lock clean
 .DELETE_ON_ERROR:
 
 # without a GPU two networks at a time, of one thread each: the default profile has one at a time for the GPU's sake
@@ -53,6 +52,10 @@ browser:  ## Chromium for the tests of the page, where there is none (Debian and
 
 screenshot: env browser  ## the picture of the page in docs/reproduce.md, from the results of `make demo`
 	$(BIN)/python -m smgicnet.publication.report.screenshot results/embedded/report/index.html docs/images/report.png
+
+DOCS_VENV := .venv-docs
+
+.PHONY: docs reference drawings
 
 docs: $(DOCS_VENV)/.ready  ## the documentation's site, site/index.html; warnings are errors (REPOSITORY_URL: see mkdocs.yml)
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet
