@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable
 
@@ -174,7 +175,7 @@ def _plan(arguments: argparse.Namespace) -> None:
     plan(
         arguments.configfile,
         snakefile=arguments.snakefile,
-        cores=arguments.cores,
+        cores=(os.cpu_count() or 1) if arguments.cores is None else arguments.cores,
         targets=arguments.targets,
         job_minutes=arguments.job_minutes,
     )

@@ -45,9 +45,10 @@ class Verdict:
         error, low, high = self.error_mm
         percent = 100 * self.failure
         chance = "under 1" if percent < 1 else "over 99" if percent > 99 else f"{percent:.0f}"
+        about, least, most = (f"{value:.0f}" if value >= 100 else f"{value:.2g}" for value in (error, low, high))
         return (
-            f"{self.word}: with a probability of {chance} % it failed; error about {error:.2g} mm "
-            f"({low:.2g} to {high:.2g}), Dice about {self.dice[0]:.2f}"
+            f"{self.word}: with a probability of {chance} % it failed; error about {about} mm "
+            f"({least} to {most}), Dice about {self.dice[0]:.2f}"
         )
 
     def facts(self) -> dict[str, Any]:

@@ -85,6 +85,14 @@ def test_every_command_and_every_option_has_a_row(pages):
             assert (action.help % vars(action))[:25] in sections[name]
 
 
+def test_every_option_says_whole_sentences():
+    for name, (_, parser) in commands().items():
+        for said in (parser.description, *(action.help for action in shown(parser))):
+            sentences = re.split(r"(?<=\.) (?=[A-Z])", said)
+            wrong = [one for one in sentences if not re.match(r"(?!(Of|What|That)\b)[A-Z].*[.]$", one)]
+            assert wrong == [], name
+
+
 def test_usage_names_what_is_required(pages):
     assert (
         "smgicnet register (--fixed F.nii.gz | --to T) --moving M.nii.gz --out DIR [OPTIONS]\n"
