@@ -73,6 +73,14 @@ reference: env  ## the pages of the documentation that are made from the code, w
 drawings: env  ## the drawings of the documentation's concepts
 	$(BIN)/python -m docs.drawings
 
+wheel:  ## the wheel and the sdist, in dist/
+	$(PYTHON) -m venv .venv-build
+	.venv-build/bin/python -m pip install --quiet --disable-pip-version-check build
+	.venv-build/bin/python -m build
+
+test-wheel: env  ## the wheel in an environment of its own, with the base packages alone
+	$(BIN)/python -m pytest -m long tests/test_wheel.py
+
 lint: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

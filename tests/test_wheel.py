@@ -38,7 +38,8 @@ def test_both_have_what_the_package_needs(built):
     named = set(zipfile.ZipFile(wheel).namelist())
     for path in ("schemas/config.schema.yaml", "labels", "programs/run_greedy.py", "methods/shipped/brain-t1-4mm.pt"):
         assert any(name.startswith(f"smgicnet/{path}") for name in named), path
-    source = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
+    with tarfile.open(sdist) as archive:
+        source = {name.partition("/")[2] for name in archive.getnames()}
     assert {"README.md", "LICENSE", "Snakefile", "pyproject.toml"} <= source
     assert not any(name.startswith(("results/", ".venv", "resources/")) for name in source)
 
