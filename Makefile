@@ -2,8 +2,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+COVERED := COVERAGE_FILE=build/.coverage $(BIN)/coverage
+MUTANTS ?= --number 100
 
-.PHONY: demo test pytest test-long test-cluster test-conda test-reproducible bench lint browser screenshot env lock clean
+.PHONY: demo test pytest coverage test-mutants test-long test-cluster test-conda test-reproducible bench lint browser screenshot env lock clean
 .DELETE_ON_ERROR:
 
 # without a GPU two networks at a time, of one thread each: the default profile has one at a time for the GPU's sake
@@ -35,6 +37,17 @@ pytest: env browser
 
 test-long: env browser  ## the tests that take minutes each: IXI and OASIS from their archives, a module without a prefix, the same seed with other numbers of cores
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m long
+
+coverage: env browser  ## the tests with coverage: pages in build/coverage, and an end if less than 90 % of the lines are run
+	mkdir -p build
+	rm -f build/.coverage*
+	$(COVERED) run -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	$(COVERED) combine --quiet
+	$(COVERED) html --quiet --fail-under 0
+	$(COVERED) report
+
+test-mutants: env  ## mutation tests of the mathematics; MUTANTS="--all" or MUTANTS="--number 20 registration/fields" for others
+	$(BIN)/python -m tests.mutation --at-least 85 $(MUTANTS)
 
 test-cluster: env  ## the workflow on a real Slurm of one node, and its faults; as root on Debian, writes /etc/slurm (docs/cluster.md)
 	tests/cluster/slurm.sh up
