@@ -2,8 +2,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+COVERED := COVERAGE_FILE=build/.coverage $(BIN)/coverage
+MUTANTS ?= --number 100
 
-.PHONY: demo test pytest test-long test-cluster test-conda test-reproducible bench lint browser screenshot env lock clean
+.PHONY: demo test pytest coverage test-mutants test-long test-cluster test-conda test-reproducible bench lint browser screenshot env lock clean
 .DELETE_ON_ERROR:
 
 # without a GPU two networks at a time, of one thread each: the default profile has one at a time for the GPU's sake
@@ -36,6 +38,17 @@ pytest: env browser
 test-long: env browser  ## the tests that take minutes each: IXI and OASIS from their archives, a module without a prefix, the same seed with other numbers of cores
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m long
 
+coverage: env browser  ## the tests with coverage: pages in build/coverage, and an end if less than 90 % of the lines are run
+	mkdir -p build
+	rm -f build/.coverage*
+	$(COVERED) run -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	$(COVERED) combine --quiet
+	$(COVERED) html --quiet --fail-under 0
+	$(COVERED) report
+
+test-mutants: env  ## mutation tests of the mathematics; MUTANTS="--all" or MUTANTS="--number 20 registration/fields" for others
+	$(BIN)/python -m tests.mutation --at-least 85 $(MUTANTS)
+
 test-cluster: env  ## the workflow on a real Slurm of one node, and its faults; as root on Debian, writes /etc/slurm (docs/cluster.md)
 	tests/cluster/slurm.sh up
 	$(BIN)/python -m tests.cluster.faults .cluster-test $(FAULTS); code=$$?; tests/cluster/slurm.sh down; exit $$code
@@ -55,7 +68,7 @@ screenshot: env browser  ## the picture of the page in docs/reproduce.md, from t
 
 DOCS_VENV := .venv-docs
 
-.PHONY: docs reference drawings
+.PHONY: docs reference drawings wheel test-wheel
 
 docs: $(DOCS_VENV)/.ready  ## the documentation's site, site/index.html; warnings are errors (REPOSITORY_URL: see mkdocs.yml)
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet
@@ -108,4 +121,4 @@ lock:  ## renew requirements.lock from pyproject.toml (needs uv); torch itself p
 	  } | sort -f; } >requirements.lock
 
 clean:
-	rm -rf $(VENV) $(DOCS_VENV) site .conda-test .cluster-test .reproducible-test results .snakemake
+	rm -rf $(VENV) $(DOCS_VENV) .venv-build dist site .conda-test .cluster-test .reproducible-test results .snakemake
