@@ -68,7 +68,7 @@ screenshot: env browser  ## the picture of the page in docs/reproduce.md, from t
 
 DOCS_VENV := .venv-docs
 
-.PHONY: docs reference drawings wheel test-wheel
+.PHONY: docs reference drawings wheel test-wheel test-lowest
 
 docs: $(DOCS_VENV)/.ready  ## the documentation's site, site/index.html; warnings are errors (REPOSITORY_URL: see mkdocs.yml)
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet
@@ -93,6 +93,19 @@ wheel:  ## the wheel and the sdist, in dist/
 
 test-wheel: env  ## the wheel in an environment of its own, with the base packages alone
 	$(BIN)/python -m pytest -m long tests/test_wheel.py
+
+LOWEST := .venv-lowest
+QUICK := tests/core tests/config tests/imaging tests/registration tests/scoring tests/commands/test_extras.py
+
+test-lowest:  ## quick tests with the lowest versions that pyproject.toml allows; torch is the one of the lock file
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	grep '^torch==' requirements.lock >$(LOWEST)/torch.txt
+	$(LOWEST)/bin/uv pip compile --quiet --resolution lowest-direct --extra workflow --override $(LOWEST)/torch.txt \
+	  --output-file $(LOWEST)/lowest.txt pyproject.toml
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -r $(LOWEST)/lowest.txt 'pytest>=8' pytest-xdist
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-nodeps.lock -e .
+	$(LOWEST)/bin/python -m pytest -n 2 $(QUICK)
 
 lint: env
 	$(BIN)/ruff check .
@@ -121,4 +134,4 @@ lock:  ## renew requirements.lock from pyproject.toml (needs uv); torch itself p
 	  } | sort -f; } >requirements.lock
 
 clean:
-	rm -rf $(VENV) $(DOCS_VENV) .venv-build dist site .conda-test .cluster-test .reproducible-test results .snakemake
+	rm -rf $(VENV) $(DOCS_VENV) .venv-build $(LOWEST) dist site .conda-test .cluster-test .reproducible-test results .snakemake
