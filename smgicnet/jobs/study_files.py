@@ -233,7 +233,7 @@ class StudyFiles:
         return {environment_digest(one): one for one in found if one.keys() & {"pip", "conda"}}
 
     def program(self, w: Any) -> list[str]:
-        """Return the record of the environment of a program from outside, or the file of its container, where it has one."""
+        """Return the record of a program's environment or the file of its container, where it has one."""
         environment = self.study.methods[w.method].get("environment", {})
         if (image := environment.get("container")) and "://" not in image:
             return [image]
