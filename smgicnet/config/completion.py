@@ -87,7 +87,7 @@ def _own_schema(block: dict, folder: str, key: str, where: str, source: Origin) 
 
 
 def complete_method(block: Mapping, source: str) -> dict:
-    """One method's block with every default. Raises `InputError` as `complete` does."""
+    """Return one method's block with every default. Raises `InputError` as `complete` does."""
     return validated(deepcopy(with_program(block, "", source)), f"methods/{block['type']}", "", source)
 
 

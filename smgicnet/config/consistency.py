@@ -1,4 +1,4 @@
-"""What no schema can say: which parts of a config fit each other.
+"""Checks that no schema can express: which parts of a config fit each other.
 
 A check that not every method needs has a name, and applies to the methods whose schema gives that name under
 ``checks``; a schema's ``grid_stride`` is a number, or the name of a rule in `STRIDES`.
@@ -94,6 +94,6 @@ def _check_grids(method: Mapping, where: str, datasets: Mapping, source: str) ->
 
 
 def grid_stride(method: Mapping) -> int:
-    """The number by which the grid of a completed method block has to be divisible, as its schema says."""
+    """Return the number by which the grid of a completed method block has to be divisible, as its schema says."""
     stride = schema(f"methods/{method['type']}").get("grid_stride", 1)
     return STRIDES[stride](method["network"]) if stride in STRIDES else stride

@@ -1,4 +1,4 @@
-"""What a program sets in its own process when it starts; importing the package sets nothing."""
+"""Settings that a program makes in its own process when it starts; importing the package makes none."""
 
 from __future__ import annotations
 

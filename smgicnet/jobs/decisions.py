@@ -1,4 +1,4 @@
-"""What is decided when a run starts: it is written down once, and the run's jobs read it.
+"""The decisions that are made when a run starts: they are written down once, and the run's jobs read them.
 
 A job on a node with other software then aligns with the engine that was chosen, and weights that arrive while others
 are registering change nothing in this run.
@@ -71,7 +71,7 @@ def write_decisions(config: Mapping, decisions: Decisions) -> None:
 
 
 def read_decisions(config: Mapping) -> Decisions:
-    """What was decided when the run of this completed config started.
+    """Read what was decided when the run of this completed config started.
 
     Raises `InputError` where the file is missing or does not fit the config: a job never chooses again.
     """

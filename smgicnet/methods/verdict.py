@@ -1,4 +1,4 @@
-"""Whether a registration succeeded, told from what it leaves behind, with a known error rate.
+"""Whether a registration succeeded is told from what it leaves behind, with a known error rate.
 
 The model was fitted to registrations whose true error is known, many of which were made to fail
 (``benchmarks/verdict.py``); docs/verdict.md says how often it is wrong.
@@ -21,7 +21,7 @@ VERDICTS = (GOOD, DOUBTFUL, FAILED) = ("good", "doubtful", "failed")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be thought of a registration.
+    """The judgement of a registration.
 
     Attributes
     ----------

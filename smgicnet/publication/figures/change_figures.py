@@ -44,12 +44,12 @@ KEYS = ["method", "arm", "change", "metric", "severity", "fixed", "moving"]
 
 
 def angles(given: Material) -> Figure:
-    """Every run, by how far heads are turned."""
+    """Draw every run, by how far heads are turned."""
     return changes_figure(read_metrics(given.files["changes"]), given.runs, given.labels, [TURNED])
 
 
 def changes(given: Material) -> Figure:
-    """Every run, by how heads are changed otherwise."""
+    """Draw every run, by how heads are changed otherwise."""
     others = [kind for kind in CHANGES if kind != TURNED]
     return changes_figure(read_metrics(given.files["changes"]), given.runs, given.labels, others)
 
@@ -61,7 +61,7 @@ def changes_figure(
     kinds: Sequence[str],
     width_mm: float = DOUBLE_COLUMN_MM,
 ) -> Figure:
-    """Scores against how much the moving head is changed: a row of panels a kind, one for each metric of `PANELS`.
+    """Draw scores against how much the moving head is changed: a row of panels a kind, one for each metric of `PANELS`.
 
     Parameters
     ----------
