@@ -41,7 +41,7 @@ def read_participants(
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(path, "no such participants table", "Give a tab-separated file as the README describes")
+        raise InputError(path, "no such participants table", "Give a tab-separated file as docs/reproduce.md describes")
     table = read_tsv(path, f"Give the columns {COLUMNS}")
     missing = {"subject", "image"} - set(table.columns)
     if missing:

@@ -119,7 +119,7 @@ def _add_bids(commands: Commands) -> None:
         help=f"{wording.OF_TEMPLATE}; {wording.OF_OWN_TEMPLATE}",
     )
     command.add_argument(
-        "--participant-label", action="extend", nargs="+", default=[], metavar="SUB", help="these alone, without sub-"
+        "--participant-label", action="extend", nargs="+", default=[], metavar="SUB", help="only these, without sub-"
     )
     _add_how(command)
 
@@ -134,7 +134,7 @@ def _add_template(commands: Commands) -> None:
     command.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="T1 scans of heads or brains")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     command.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=wording.OF_ROUNDS)
-    command.add_argument("--spacing", type=float, metavar="MM", help="of its voxels; the scans', by default, or 1 mm")
+    command.add_argument("--spacing", type=float, metavar="MM", help="voxel size; by default the scans', or 1 mm")
     _add_scans(command)
 
 
@@ -192,7 +192,7 @@ def _add_train(commands: Commands) -> None:
     command.add_argument("config", type=Path, metavar="CONFIG.yaml", help="the config that prepared them")
     command.add_argument("method", metavar="METHOD", help="one of its methods that are trained")
     command.add_argument("folder", type=Path, metavar="results/DATASET", help="the prepared subjects, and the results")
-    command.add_argument("--seed", type=int, default=1, metavar="N", help="of the training, by default 1")
+    command.add_argument("--seed", type=int, default=1, metavar="N", help="the seed of the training, by default 1")
     command.add_argument("--threads", type=int, metavar="N", help="on processors, by default as in the config")
 
 
@@ -204,10 +204,10 @@ def _add_train_tissues(commands: Commands) -> None:
         "a refinement compares beside the images.",
     )
     command.add_argument("out", type=Path, metavar="OUT.pt", help="the network; its record is OUT.json")
-    command.add_argument("--train", nargs="+", type=Path, required=True, metavar="LABELS", help="of people who train")
-    command.add_argument("--val", nargs="+", type=Path, required=True, metavar="LABELS", help="of people who validate")
+    command.add_argument("--train", nargs="+", type=Path, required=True, metavar="LABELS", help="people who train")
+    command.add_argument("--val", nargs="+", type=Path, required=True, metavar="LABELS", help="people who validate")
     command.add_argument("--steps", type=int, default=3000, metavar="N", help="by default 3000")
-    command.add_argument("--seed", type=int, default=1, metavar="N", help="of the training, by default 1")
+    command.add_argument("--seed", type=int, default=1, metavar="N", help="the seed of the training, by default 1")
     command.add_argument("--threads", type=int, metavar="N", help="by default all processors")
 
 
@@ -217,11 +217,13 @@ def _add_import(commands: Commands) -> None:
         help="convert published weights of LapIRN or ICNet",
         description="Convert the .pth file that the authors publish; name the result as a method's `weights`.",
     )
-    command.add_argument("method", choices=("lapirn", "icnet"))
+    command.add_argument("method", choices=("lapirn", "icnet"), help="the method that the weights are of")
     command.add_argument("source", type=Path, metavar="FILE.pth", help="the authors' file")
     command.add_argument("out", type=Path, metavar="OUT.pt", help="the weights file to write")
-    command.add_argument("--variant", choices=("diff", "disp"), help="of LapIRN; by default from the file's name")
-    command.add_argument("--orientation", metavar="AXES", help="of the authors' images, such as LPS (see the docs)")
+    command.add_argument("--variant", choices=("diff", "disp"), help="form of LapIRN; by default from the file's name")
+    command.add_argument(
+        "--orientation", metavar="AXES", help="axes of the authors' images, such as LPS (see the docs)"
+    )
 
 
 def _add_export(commands: Commands) -> None:
@@ -248,16 +250,18 @@ def _add_check(commands: Commands) -> None:
 def _add_plan(commands: Commands) -> None:
     command = commands.add_parser(
         "plan",
-        help="what a run of the workflow will cost: jobs, hours, disk",
+        help="the cost of a run of the workflow: jobs, hours, disk",
         description="Print what is still to run of a config and what it costs; needs Snakemake. Nothing of it is run.",
     )
-    command.add_argument("targets", nargs="*", metavar="TARGET", help="as for Snakemake, by default everything")
-    command.add_argument("--configfile", type=Path, default=Path("config/config.yaml"), metavar="CONFIG.yaml")
-    command.add_argument("--snakefile", type=Path, default=Path("Snakefile"), metavar="FILE")
+    command.add_argument("targets", nargs="*", metavar="TARGET", help="targets as for Snakemake; by default everything")
+    command.add_argument("--configfile", type=Path, default=Path("config/config.yaml"), metavar="FILE", help="a config")
+    command.add_argument("--snakefile", type=Path, default=Path("Snakefile"), metavar="FILE", help="the workflow")
     command.add_argument(
         "--cores", type=int, default=os.cpu_count(), metavar="N", help="by default all of this machine"
     )
-    command.add_argument("--job-minutes", type=float, default=20, metavar="M", help="as in the profile")
+    command.add_argument(
+        "--job-minutes", type=float, default=20, metavar="M", help="length of a job, as in the profile"
+    )
 
 
 def _add_verify(commands: Commands) -> None:

@@ -18,7 +18,7 @@ OF_JACOBIAN = (
 )
 OF_STRICT = "exit with 3 where the verdict on the result is not good, or where there is none (docs/verdict.md)"
 OF_WEIGHTS = f"weights.pt of the last level, or the name of weights that come with the package; by default {DEFAULT}"
-OF_FIELDS = f"of the displacement fields: one or more of {', '.join(FORMATS)}; itk by default"
+OF_FIELDS = f"the formats of the displacement fields: one or more of {', '.join(FORMATS)}; itk by default"
 OF_H5 = (
     "h5 is ITK's composite of the field and the affine map, and of the inverse, lta the affine part for FreeSurfer; "
     "none by default for rigid and affine"
@@ -41,8 +41,8 @@ OF_MASK = (
     "ANTs' -x"
 )
 OF_STRIPPING = (
-    "what strips heads: auto, by default, looks at each image and gives heads to deepbet; deepbet, bet (FSL) and "
-    "synthstrip (FreeSurfer) strip both; none takes both as they are"
+    "the tool that strips heads: auto, by default, looks at each image and gives heads to deepbet; deepbet, bet (FSL) "
+    "and synthstrip (FreeSurfer) strip both; none takes both as they are"
 )
 OF_CONTRAST = (
     "auto, by default, looks whether fluid, grey and white matter are as dark and bright as in T1, and registers an "
@@ -50,8 +50,8 @@ OF_CONTRAST = (
 )
 OF_HEADER = "where an image lies whose NIfTI header names two places; without it such an image is refused"
 OF_MEANING = (
-    "what the vectors of a field are that does not say it itself: lps and ras in mm (ITK; NiftyReg, older SynthMorph), "
-    "FSL's relative or absolute mm, voxels (Learn2Reg)"
+    "the meaning of the vectors of a field that does not say it itself: lps and ras in mm (ITK; NiftyReg, older "
+    "SynthMorph), FSL's relative or absolute mm, voxels (Learn2Reg)"
 )
 OF_LANDMARKS = "points of {}, for the target registration error: a CSV with x,y,z in RAS mm, or Slicer's .fcsv"
 OF_TRANSFORMS = (

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from smgicnet.config.blocks import WITH_WEIGHTS, registering_keys
-from smgicnet.config.consistency import check_methods, check_names, check_reference
+from smgicnet.config.consistency import check_methods, check_names, check_reference, check_robustness
 from smgicnet.config.origin import Origin, take_as_meant
 from smgicnet.config.programs import with_program
 from smgicnet.config.schemas import choices, merge, schema
@@ -51,6 +51,7 @@ def _complete(config: Mapping, source: Origin) -> dict:
     check_methods(full["methods"], full["datasets"], source)
     _add_ablations(full, config.get("ablations", {}), source)
     check_names(full, source)
+    check_robustness(full, source)
     if config.get("evaluation", {}).get("reference"):  # the default may be absent: then nothing is compared
         check_reference(full, source)
     return full

@@ -32,6 +32,14 @@ def check_reference(config: Mapping, source: str) -> None:
         )
 
 
+def check_robustness(config: Mapping, source: str) -> None:
+    """Raise `InputError` when the study of changed heads names a dataset that there is not."""
+    named, there = config["evaluation"]["robustness"]["datasets"] or [], config["datasets"]
+    if unknown := [name for name in named if name not in there]:
+        problem = f"evaluation.robustness.datasets: there is no dataset {', '.join(unknown)}"
+        raise InputError(source, problem, f"Name some of {', '.join(there)}")
+
+
 def check_methods(methods: Mapping, datasets: Mapping, source: str, section: str = "methods") -> None:
     """Raise `InputError` for the first completed method block that fits itself or one of the ``datasets`` not.
 

@@ -85,8 +85,8 @@ class ChangedHeads:
         return sorted({where[pair] for pair in pairs})
 
     def shards(self, w: Any, name: str) -> list[str]:
-        """Return a file of every job of a run; none of a run that registers no changed heads."""
-        if (w.method, w.arm) not in self.robustness.runs:
+        """Return a file of every job of a run; none of a run or a dataset without changed heads."""
+        if (w.method, w.arm) not in self.robustness.runs or not self.robustness.has(w.dataset):
             return []
         run, jobs = self.study.paths(w.dataset).run(w.arm, w.method, w.seed), self.robustness.shards
         return [run.changed_shard(shard, name) for shard in range(len(jobs(w.dataset, w.method)))]

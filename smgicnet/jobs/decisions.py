@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -52,11 +53,11 @@ def decide(config: Mapping, *, conda: bool) -> Decisions:
 
 
 def missing_programs(block: Mapping) -> list[str]:
-    """Return the programs that a method's block says it needs and that are not on the PATH."""
+    """Return what a method's block says it needs and there is not: programs on the PATH, variables with a ``$``."""
     needed = list(block.get("requires", ()))
     if "container" in block.get("environment", {}) and not shutil.which("singularity"):
         needed.append("apptainer")
-    return [one for one in needed if not shutil.which(one)]
+    return [one for one in needed if not (os.environ.get(one[1:]) if one[0] == "$" else shutil.which(one))]
 
 
 def _path(config: Mapping) -> Path:

@@ -48,16 +48,19 @@ class FigureInputs:
         """Return the entry of a figure."""
         return FIGURES[self.figures[figure][0]]
 
-    @cached_property
-    def by_default(self) -> list[str]:
-        """The figures that the default target draws."""
-        return [name for name in self.figures if self.entry(name).by_default]
+    def by_default(self, dataset: str) -> list[str]:
+        """The figures of a dataset that the default target draws."""
+        return [name for name in self._of(dataset) if self.entry(name).by_default]
+
+    def _of(self, dataset: str) -> list[str]:
+        has_changes = self.study.robustness.has(dataset)
+        return [name for name in self.figures if has_changes or "changes" not in self.entry(name).inputs]
 
     def on_page(self, dataset: str) -> list[str]:
         """Return the figures of the page: those of the default target, and others once they have been drawn."""
         paths = self.study.paths(dataset)
-        drawn = {name for name in self.figures if Path(paths.figure(name, "png")).is_file()}
-        return [name for name in self.figures if name in self.by_default or name in drawn]
+        default = self.by_default(dataset)
+        return [name for name in self._of(dataset) if name in default or Path(paths.figure(name, "png")).is_file()]
 
     def title(self, figure: str) -> str:
         """Return the title of a figure on the page."""

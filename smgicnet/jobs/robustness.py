@@ -43,9 +43,15 @@ class Robustness:
         study = self._study
         return [run for run in study.runs if study.methods[run[0]]["type"] != GIVEN] if self.changes.variants else []
 
+    def has(self, dataset: str) -> bool:
+        """Return whether heads of a dataset are changed."""
+        return self._block["datasets"] is None or dataset in self._block["datasets"]
+
     @cache  # noqa: B019 (a study lives as long as its process)
     def pairs(self, dataset: str) -> list[Pair]:
         """Return the ordered pairs, fixed and moving, of which the moving head is changed."""
+        if not self.has(dataset):
+            return []
         return some_pairs(self._study.groups(dataset), self._block["pairs"] or 0, self._block["seed"])
 
     def pair_seconds(self, dataset: str, name: str) -> float:

@@ -233,8 +233,11 @@ class StudyFiles:
         return {environment_digest(one): one for one in found if one.keys() & {"pip", "conda"}}
 
     def program(self, w: Any) -> list[str]:
-        """Return the record of the environment of a program from outside, where it has one of its own."""
-        digest = environment_digest(self.study.methods[w.method].get("environment", {}))
+        """Return the record of a program's environment or the file of its container, where it has one."""
+        environment = self.study.methods[w.method].get("environment", {})
+        if (image := environment.get("container")) and "://" not in image:
+            return [image]
+        digest = environment_digest(environment)
         return [f"{program_environment(digest)}/{PROGRAM_RECORD}"] if digest in self.environments else []
 
     def labels_seen(self, w: Any) -> list[str]:

@@ -10,6 +10,7 @@ from nibabel.affines import apply_affine
 from scipy.io import savemat
 
 from smgicnet.core.errors import InputError
+from smgicnet.imaging.affine_geometry import writable_grid
 from smgicnet.imaging.displacements import grid_points, read_itk, sample, to_voxels, write_itk
 from smgicnet.imaging.field_formats import read_geometry, write_fsl
 from smgicnet.imaging.transform_chain import Declaration, convert_field, displacement_of, read_affine, read_transforms
@@ -176,6 +177,21 @@ def test_convert_brings_a_field_to_the_fixed_images_grid(tmp_path):
     found = read_itk(tmp_path / "v.nii.gz")
     assert found.data.shape == (*pair.fixed.data.shape, 3)
     np.testing.assert_allclose(pair.points + found.data, world_map(pair.points), atol=1e-3)
+
+
+def test_convert_writes_itks_field_of_a_sheared_image_on_a_grid_at_right_angles(tmp_path):
+    sheared = np.array([[2.0, 0.4, 0, -9], [0, 2, 0, -8], [0, 0, 2, -7], [0, 0, 0, 1]])
+    file = save(tmp_path / "image.nii.gz", np.zeros((9, 8, 7), np.float32), sheared)
+    shape, straight = writable_grid((9, 8, 7), sheared)
+    assert shape != (9, 8, 7)
+    write_itk(tmp_path / "u.nii.gz", np.zeros((*shape, 3), np.float32), straight)
+    options = {"declared": Declaration("itk"), "fixed": file, "moving": file, "form": "sform"}
+    convert_field(tmp_path / "u.nii.gz", tmp_path / "v.nii.gz", write_as="itk", **options)
+    written = nib.load(tmp_path / "v.nii.gz")
+    assert written.shape[:3] == shape
+    np.testing.assert_allclose(written.affine, straight, atol=1e-5)
+    with pytest.raises(InputError, match="axes are sheared"):
+        convert_field(tmp_path / "u.nii.gz", tmp_path / "w.nii.gz", write_as="fsl", **options)
 
 
 def test_convert_says_what_it_cannot_use(tmp_path):

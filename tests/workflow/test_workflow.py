@@ -500,7 +500,13 @@ def test_flirt_that_is_asked_for_and_missing_stops_before_anything_runs(tmp_path
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("config", sorted(p.name for p in (ROOT / "config").glob("*.yaml") if p.name != "paper.yaml"))
+CONFIGS = sorted(path.name for path in (ROOT / "config").glob("*.yaml") if path.name != "paper.yaml")
+LARGE = "oasis.yaml"  # a DAG of thousands of jobs
+
+
+@pytest.mark.parametrize(
+    "config", [name if name != LARGE else pytest.param(name, marks=pytest.mark.long) for name in CONFIGS]
+)
 def test_every_config_gives_a_dag(config, tmp_path):
     """With the terms of OASIS accepted, and FreeSurfer said to be on other nodes."""
     text = (ROOT / "config" / config).read_text().replace("accept_license: false", "accept_license: true")
