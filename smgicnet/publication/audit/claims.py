@@ -186,7 +186,7 @@ READINGS = {  # what an epoch could be, as a number of iterations with one pair 
 
 
 def halvings(iterations: int, decay: Mapping) -> tuple[int, int]:
-    """Return how often the rate is reduced in so many iterations: first at ``after``, or at ``after + every``."""
+    """Return how often the rate is reduced in so many iterations, if first at ``after`` and if first a step later."""
     later = max(0, math.ceil((iterations - decay["after"]) / decay["every"]) - 1)
     return later + (iterations > decay["after"]), later
 
