@@ -13,7 +13,15 @@ from smgicnet.core.errors import InputError
 from smgicnet.imaging.affine_geometry import writable_grid
 from smgicnet.imaging.displacements import grid_points, read_itk, sample, to_voxels, write_itk
 from smgicnet.imaging.field_formats import read_geometry, write_fsl
-from smgicnet.imaging.transform_chain import Declaration, convert_field, displacement_of, read_affine, read_transforms
+from smgicnet.imaging.images import Volume
+from smgicnet.imaging.transform_chain import (
+    Declaration,
+    convert_field,
+    displacement_of,
+    field_transform,
+    read_affine,
+    read_transforms,
+)
 from smgicnet.scoring.overlap import warp_labels
 from tests.support.grids import PAIRS, affine, bent, centred, make_pair, save, world_map
 
@@ -243,6 +251,20 @@ def test_what_is_no_transform_is_refused(tmp_path, name, write, problem):
     write(tmp_path / name)
     with pytest.raises(InputError, match=f"{name}: .*{problem}"):
         read_transforms([tmp_path / name], image, image)
+
+
+def test_a_field_moves_the_points_that_it_covers_and_says_if_these_are_not_all(caplog):
+    """A grid reaches half a voxel beyond the centres of its voxels, where the border's displacement counts."""
+    field = Volume(np.full((4, 4, 4, 3), 2.0), np.eye(4))
+    move = field_transform("field.nii.gz", field)
+    edges = np.array([[-0.5, 0, 0], [3.5, 3.5, 3.5], [1, 2, 3]])
+    with caplog.at_level("INFO"):
+        np.testing.assert_allclose(move(edges), edges + 2)
+    assert caplog.text == ""
+    beyond = np.array([[-0.6, 0, 0], [0, 0, 3.6]])
+    with caplog.at_level("INFO"):
+        np.testing.assert_allclose(move(np.vstack([edges, beyond])), np.vstack([edges + 2, beyond]))
+    assert "field.nii.gz covers 60.0 % of the points" in caplog.text
 
 
 def test_affines_alone_are_inverted(tmp_path):
