@@ -12,7 +12,7 @@ from scipy.io import savemat
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.affine_geometry import writable_grid
 from smgicnet.imaging.displacements import grid_points, read_itk, sample, to_voxels, write_itk
-from smgicnet.imaging.field_formats import read_geometry, write_fsl
+from smgicnet.imaging.field_formats import read_geometry, write_fsl, write_learn2reg
 from smgicnet.imaging.images import Volume
 from smgicnet.imaging.transform_chain import (
     Declaration,
@@ -150,6 +150,18 @@ def test_fsls_warp_may_follow_others(tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-3)
     with pytest.raises(InputError, match=r"fsl\.nii\.gz: FSL's warp leads to the moving image"):
         chained([tmp_path / "fsl.nii.gz", tmp_path / "itk.nii.gz"], pair)
+
+
+def test_learn2regs_field_may_follow_others_and_be_followed_by_none(tmp_path):
+    pair = make_pair(POSITIVE, tmp_path)
+    write_itk(tmp_path / "itk.nii.gz", np.full((*pair.fixed.data.shape, 3), 1.5), pair.fixed.affine)
+    write_itk(tmp_path / "u.nii.gz", pair.displacement, pair.fixed.affine)
+    write_learn2reg(tmp_path / "l2r.nii.gz", pair.displacement, *pair.geometries)
+    files = [tmp_path / "itk.nii.gz", tmp_path / "l2r.nii.gz"]
+    found = displacement_of(read_transforms(files, *pair.geometries, "voxels"), pair.geometries[0])
+    np.testing.assert_allclose(found, chained([tmp_path / "itk.nii.gz", tmp_path / "u.nii.gz"], pair), atol=1e-3)
+    with pytest.raises(InputError, match=r"l2r\.nii\.gz: Learn2Reg's field leads to the moving image"):
+        read_transforms(files[::-1], *pair.geometries, "voxels")
 
 
 def test_no_transform_is_the_identity(tmp_path):

@@ -1,6 +1,7 @@
 """Trainings that are interrupted, killed, or cannot write: they end as an undisturbed one, or say why not."""
 
 import filecmp
+import os
 import random
 import resource
 import signal
@@ -110,6 +111,7 @@ def limited():
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
 
+@pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" in os.environ, reason="the limit refuses the file of coverage itself")
 def test_what_cannot_be_written_is_said_and_the_checkpoint_before_is_kept(images, undisturbed, tmp_path):
     folder = tmp_path / "run"
     child = start(folder, images)
