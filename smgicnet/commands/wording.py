@@ -66,8 +66,8 @@ OF_MASK = (
 OF_STRIPPED = "Take both scans as brains without a skull, even where one looks like a head."
 OF_STRIPPING = (
     "The tool that strips the skull. auto looks at each scan and gives heads to deepbet. deepbet, bet (FSL) and "
-    "synthstrip (FreeSurfer) strip every scan. none takes every scan as it is. Templates that come with the package are "
-    "never stripped. The default is auto."
+    "synthstrip (FreeSurfer) strip every scan. none takes every scan as it is. Templates that come with the package "
+    "are never stripped. The default is auto."
 )
 OF_CONTRAST = (
     "How intensities are taken. auto looks whether fluid, grey and white matter are ordered as in a T1 scan, and "
