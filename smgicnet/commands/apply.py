@@ -31,7 +31,7 @@ _NAMES = re.compile(r"(\.nii|\.mgz|\.mgh)(\.gz)?$")
 
 @dataclass(frozen=True)
 class Target:
-    """Where results lie: the grid of the fixed image, and the places of its voxels in the moving world.
+    """The place of results: the grid of the fixed image, and the places of its voxels in the moving world.
 
     Attributes
     ----------

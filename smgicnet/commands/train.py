@@ -105,7 +105,7 @@ def _trained_block(study: Study, name: str, config_path: Path) -> Mapping:
 
 
 def prepared_subjects(folder: Path, *, excluding: bool) -> dict[str, list[SubjectFiles]]:
-    """The prepared subjects of each split; ``excluding`` those that quality control leaves out."""
+    """Return the prepared subjects of each split; ``excluding`` those that quality control leaves out."""
     paths = DatasetPaths(str(folder))
     table_path, excluded_path = Path(paths.participants), Path(paths.excluded)
     remedy = "Prepare the subjects where there is Snakemake: `snakemake quality cohorts`, and copy the folder"
