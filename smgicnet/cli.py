@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable
 
 from smgicnet.commands.options import make_parser
 from smgicnet.core.errors import InputError, printable
+from smgicnet.core.extras import EXTRAS, missing_package
 from smgicnet.core.interruption import REQUEUE, Interrupted
 from smgicnet.core.process import keep_waiting_short
 from smgicnet.core.shipped import find_weights
@@ -174,7 +176,7 @@ def _plan(arguments: argparse.Namespace) -> None:
     plan(
         arguments.configfile,
         snakefile=arguments.snakefile,
-        cores=arguments.cores,
+        cores=(os.cpu_count() or 1) if arguments.cores is None else arguments.cores,
         targets=arguments.targets,
         job_minutes=arguments.job_minutes,
     )
@@ -218,6 +220,11 @@ def main(argv: list[str] | None = None) -> int:
         return RUN[arguments.command](arguments) or 0
     except InputError as error:
         print(f"smgicnet {arguments.command}: {printable(str(error))}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        print(f"smgicnet {arguments.command}: {missing_package(error.name)}", file=sys.stderr)
         return 2
     except Interrupted as stopped:
         print(f"smgicnet {arguments.command}: {stopped}", file=sys.stderr)

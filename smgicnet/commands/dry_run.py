@@ -22,7 +22,7 @@ LINES_SHOWN = 12  # of what Snakemake says when it cannot plan
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """A job that is still to run, with what its rule says of it.
+    """A job that is still to run, with the resources that its rule names.
 
     ``rule``: the rule's name. ``threads``, ``gpus``: how many it takes. ``seconds``: from its start to its end.
     ``kilobytes``: of its results. ``guessed``: whether its time is a guess. ``inputs``, ``outputs``: its files.
@@ -41,7 +41,7 @@ class PlannedJob:
 def planned_jobs(
     configfile: Path, snakefile: Path, cores: int, targets: Sequence[str], job_minutes: float, *, otherwise: float
 ) -> list[PlannedJob]:
-    """The jobs that Snakemake would run now, without those that only name targets.
+    """Return the jobs that Snakemake would run now, without those that only name targets.
 
     ``otherwise``: seconds of a job whose rule says none. Snakemake runs in a process of its own, since it changes the
     one that it is in. Raises `InputError` with what it says when it cannot plan them.
@@ -75,7 +75,7 @@ class _Jobs(logging.Handler):
         self._otherwise = otherwise
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the job of a record that is of one."""
+        """Keep the job of a record, if the record is of a job."""
         from snakemake_interface_logger_plugins.common import LogEvent
 
         said: Any = record
@@ -124,7 +124,7 @@ def _ask_snakemake(request: Mapping) -> list[PlannedJob]:
 
 
 def makespan(jobs: Sequence[PlannedJob], cores: int) -> float:
-    """Seconds until all are done: each starts when its inputs are there, with ``cores`` and one GPU to share.
+    """Return the seconds until all are done: each starts when its inputs are there; ``cores`` and a GPU are shared.
 
     As Snakemake does it here, one job at a time that wants a GPU. Those that most depends on go first.
     """

@@ -49,12 +49,12 @@ LABEL_MM = 2.3  # height of a line of small text
 
 
 def robustness(given: Material) -> Figure:
-    """Every run that registers, against the state before."""
+    """Draw every run that registers, against the state before."""
     return initial_scatter(read_metrics(given.files["metrics"]), _registered(given), given.labels, given.initial)
 
 
 def time(given: Material) -> Figure:
-    """Every run that registers."""
+    """Draw time and accuracy of every run that registers."""
     return time_figure(read_metrics(given.files["metrics"]), _registered(given), given.labels, given.initial)
 
 
@@ -97,7 +97,7 @@ def initial_scatter(
     initial: tuple[str, str],
     width_mm: float = COLUMN_MM,
 ) -> Figure:
-    """Mean Dice of each pair after registration against that before it, one panel a run; beside it endpoint errors.
+    """Draw mean Dice of each pair after registration against that before, one panel a run; beside it endpoint errors.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def time_figure(
     initial: tuple[str, str] | None = None,
     width_mm: float = COLUMN_MM,
 ) -> Figure:
-    """Time of a registration against its mean Dice: a point a run, with standard deviations over the ordered pairs.
+    """Draw the time of a registration against its mean Dice: a point a run, with SDs over the ordered pairs.
 
     Parameters
     ----------
