@@ -119,11 +119,15 @@ class _Shard:
 
     def results(self) -> list[dict]:
         """The result of each pair: its rows, the digest of each metric, and with what it was made."""
-        left = [pair for pair in self._pairs if self._outdated(self._kept.get(pair))]
-        self._require_landmarks(left)
-        for number, pair in enumerate(left, start=1):
-            self._kept.add(pair, self._result(pair))
-            log.info("pair %d/%d: %s, %s", number, len(left), *pair)
+        outdated = [pair for pair in self._pairs if self._outdated(self._kept.get(pair))]
+        self._require_landmarks(outdated)
+        left = {pair: number for number, pair in enumerate(outdated, start=1)}
+        for pair in self._pairs:
+            if pair in left:
+                self._kept.add(pair, self._result(pair))
+                log.info("pair %d/%d: %s, %s", left[pair], len(left), *pair)
+            if self._fields:
+                self._fields.settle(pair)  # of a pair that is not left, too: an earlier start may have ended here
         self._kept.tidy()
         return [self._kept.get(pair) for pair in self._pairs]
 
