@@ -15,6 +15,7 @@ import yaml
 from smgicnet.methods import METHODS
 
 ROOT = Path(__file__).parents[1]
+REPEATS = 3
 PROGRAMS = ("greedy", "fireants", "convexadam", "elastix", "antspyx", "antspyx-quick", "antspyx-default")
 
 
@@ -72,8 +73,8 @@ def planned(study: Callable[[Path], dict]) -> tuple[int, float, float]:
 
 
 def bench_dag() -> None:
-    """Print what `planned` finds of each of `STUDIES`."""
+    """Print what `planned` finds of each of `STUDIES`: the run of `REPEATS` that other work has disturbed the least."""
     print("\nDAG by `snakemake -n`\n| | jobs | s | CPU s |\n|---|---|---|---|")
     for name, study in STUDIES.items():
-        jobs, seconds, cpu = planned(study)
+        jobs, seconds, cpu = min((planned(study) for _ in range(REPEATS)), key=lambda run: run[-1])
         print(f"| {name} | {jobs} | {seconds:.1f} | {cpu:.1f} |", flush=True)
