@@ -58,6 +58,10 @@ class Source(ABC):
         """The test subjects in groups, within which all pairs are registered: by default one group."""
         return [table.index[table["split"] == "test"].tolist()]
 
+    def is_shipped(self) -> bool:
+        """Whether it is a cohort of the paper, or comes with this project: beside it the paper's numbers may stand."""
+        return False
+
     def to_open(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows of ``table`` whose files are there before the workflow runs."""
         if self.made:
