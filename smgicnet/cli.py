@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from smgicnet.commands.options import make_parser
 from smgicnet.core.errors import InputError, printable
@@ -180,6 +181,16 @@ def _plan(arguments: argparse.Namespace) -> None:
     )
 
 
+def _demo(arguments: argparse.Namespace) -> int:
+    from smgicnet.commands.demo import draw_first, run_demo
+    from smgicnet.core.layout import DEMO
+
+    if arguments.picture:
+        draw_first(Path(DEMO))
+        return 0
+    return run_demo(arguments.configfile, arguments.snakefile, arguments.cores)
+
+
 def _verify(arguments: argparse.Namespace) -> int:
     from smgicnet.commands.verify import main as verify
 
@@ -199,6 +210,7 @@ RUN: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "export-weights": _export,
     "check": _check,
     "plan": _plan,
+    "demo": _demo,
     "verify": _verify,
 }
 
@@ -208,8 +220,8 @@ def main(argv: list[str] | None = None) -> int:
 
     It is 1 for problems that `check` or `verify` found and for images that `bids` could not register, 2 for a problem
     that the user can mend and that is told in one line, `NOT_GOOD` for a pair whose registration is not known to be
-    good, where `register` is strict, and 75 (`REQUEUE`) for a training that was asked to stop and
-    goes on when it is started again.
+    good, where `register` is strict, 75 (`REQUEUE`) for a training that was asked to stop and
+    goes on when it is started again, and 130 for a `demo` that was.
     """
     keep_waiting_short()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

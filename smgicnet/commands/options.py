@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
 from smgicnet import __version__
 from smgicnet.commands import wording
 from smgicnet.commands.choices import CONTRASTS, DEFORMABLE, ROUNDS, STRIPPING, TRANSFORMS
+from smgicnet.commands.workflow_options import add_demo, add_plan
 from smgicnet.core.shipped import DEFAULT
 from smgicnet.imaging.headers import MEANINGS
 from smgicnet.imaging.placement import FORMS
@@ -245,21 +245,6 @@ def _add_check(commands: Commands) -> None:
     _add_header(command)
 
 
-def _add_plan(commands: Commands) -> None:
-    command = commands.add_parser(
-        "plan",
-        help="what a run of the workflow will cost: jobs, hours, disk",
-        description="Print what is still to run of a config and what it costs; needs Snakemake. Nothing of it is run.",
-    )
-    command.add_argument("targets", nargs="*", metavar="TARGET", help="as for Snakemake, by default everything")
-    command.add_argument("--configfile", type=Path, default=Path("config/config.yaml"), metavar="CONFIG.yaml")
-    command.add_argument("--snakefile", type=Path, default=Path("Snakefile"), metavar="FILE")
-    command.add_argument(
-        "--cores", type=int, default=os.cpu_count(), metavar="N", help="by default all of this machine"
-    )
-    command.add_argument("--job-minutes", type=float, default=20, metavar="M", help="as in the profile")
-
-
 def _add_verify(commands: Commands) -> None:
     command = commands.add_parser(
         "verify",
@@ -288,5 +273,5 @@ _COMMANDS = (
         _add_import,
         _add_export,
     ),
-    *(_add_check, _add_plan, _add_verify),
+    *(_add_check, add_plan, add_demo, _add_verify),
 )

@@ -13,7 +13,7 @@ from smgicnet.jobs.decisions import decide, missing_programs, read_decisions, wr
 from smgicnet.jobs.study import Study
 from smgicnet.preparation.tools import require_tools
 
-MACHINE_KEYS = ("job_minutes", "unchecked_tools")  # what a profile says beside the config of a study
+MACHINE_KEYS = ("job_minutes", "unchecked_tools", "costs")  # what a profile says beside the config of a study
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,12 @@ class Machine:
 
     ``job_minutes``: wished length of a job that registers pairs, in minutes; 20 by default.
     ``unchecked_tools``: whether the programs of preprocessing are looked for where jobs run alone; false by default.
+    ``costs``: a file as `smgicnet plan` writes it, for what it has not measured here; none by default.
     """
 
     job_minutes: float = 20
     unchecked_tools: bool = False
+    costs: str | None = None
 
     @classmethod
     def of(cls, config: Mapping, origin: Origin) -> Machine:
@@ -41,7 +43,7 @@ class Machine:
         if str(unchecked).lower() not in ("true", "false"):
             where = origin.of([("unchecked_tools",)])
             raise InputError(where, f"unchecked_tools is {unchecked!r}", "Give true or false")
-        return cls(minutes, str(unchecked).lower() == "true")
+        return cls(minutes, str(unchecked).lower() == "true", config.get("costs"))
 
 
 def open_study(config: Mapping, origin: Origin, *, conda: bool, in_job: bool) -> Study:
@@ -53,7 +55,7 @@ def open_study(config: Mapping, origin: Origin, *, conda: bool, in_job: bool) ->
     machine = Machine.of(config, origin)
     # nothing is taken out of what is given: a module is read once a `use rule`, each time with the same config
     full = complete({key: value for key, value in config.items() if key not in MACHINE_KEYS}, origin)
-    study = Study(full, job_minutes=machine.job_minutes)
+    study = Study(full, job_minutes=machine.job_minutes, costs=machine.costs)
     study.require_usable()
     if in_job:
         study.decisions = read_decisions(full)
