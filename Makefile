@@ -2,8 +2,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+COVERED := COVERAGE_FILE=build/.coverage $(BIN)/coverage
+MUTANTS ?= --number 100
 
-.PHONY: demo test pytest test-long test-cluster test-conda test-reproducible bench lint browser screenshot env lock clean
+.PHONY: demo test pytest coverage test-mutants test-long test-cluster test-conda test-reproducible bench lint browser screenshot env lock clean
 .DELETE_ON_ERROR:
 
 # without a GPU two networks at a time, of one thread each: the default profile has one at a time for the GPU's sake
@@ -36,6 +38,17 @@ pytest: env browser
 test-long: env browser  ## the tests that take minutes each: IXI and OASIS from their archives, a module without a prefix, the same seed with other numbers of cores
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m long
 
+coverage: env browser  ## the tests with coverage: pages in build/coverage, and an end if less than 90 % of the lines are run
+	mkdir -p build
+	rm -f build/.coverage*
+	$(COVERED) run -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	$(COVERED) combine --quiet
+	$(COVERED) html --quiet --fail-under 0
+	$(COVERED) report
+
+test-mutants: env  ## mutation tests of the mathematics; MUTANTS="--all" or MUTANTS="--number 20 registration/fields" for others
+	$(BIN)/python -m tests.mutation --at-least 85 $(MUTANTS)
+
 test-cluster: env  ## the workflow on a real Slurm of one node, and its faults; as root on Debian, writes /etc/slurm (docs/cluster.md)
 	tests/cluster/slurm.sh up
 	$(BIN)/python -m tests.cluster.faults .cluster-test $(FAULTS); code=$$?; tests/cluster/slurm.sh down; exit $$code
@@ -50,8 +63,49 @@ test-reproducible: env  ## the default config with other numbers of cores and jo
 browser:  ## Chromium for the tests of the page, where there is none (Debian and Ubuntu, as root or with sudo)
 	tests/install_chromium.sh || echo "Without a browser the tests of the page are skipped."
 
-screenshot: env browser  ## the picture of the page in the README, from the results of `make demo`
+screenshot: env browser  ## the picture of the page in docs/reproduce.md, from the results of `make demo`
 	$(BIN)/python -m smgicnet.publication.report.screenshot results/embedded/report/index.html docs/images/report.png
+
+DOCS_VENV := .venv-docs
+
+.PHONY: docs reference drawings wheel test-wheel test-lowest
+
+docs: $(DOCS_VENV)/.ready  ## the documentation's site, site/index.html; warnings are errors (REPOSITORY_URL: see mkdocs.yml)
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet
+	@echo "$(CURDIR)/site/index.html"
+
+# an environment of its own, which needs none of what the project needs to run
+$(DOCS_VENV)/.ready: docs/requirements.txt
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	@touch $@
+
+reference: env  ## the pages of the documentation that are made from the code, where it has changed
+	$(BIN)/python -m docs.generate
+
+drawings: env  ## the drawings of the documentation's concepts
+	$(BIN)/python -m docs.drawings
+
+wheel:  ## the wheel and the sdist, in dist/
+	$(PYTHON) -m venv .venv-build
+	.venv-build/bin/python -m pip install --quiet --disable-pip-version-check build
+	.venv-build/bin/python -m build
+
+test-wheel: env  ## the wheel in an environment of its own, with the base packages alone
+	$(BIN)/python -m pytest -m long tests/test_wheel.py
+
+LOWEST := .venv-lowest
+QUICK := tests/core tests/config tests/imaging tests/registration tests/scoring tests/commands/test_extras.py
+
+test-lowest:  ## quick tests with the lowest versions that pyproject.toml allows; torch is the one of the lock file
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	grep '^torch==' requirements.lock >$(LOWEST)/torch.txt
+	$(LOWEST)/bin/uv pip compile --quiet --resolution lowest-direct --extra workflow --override $(LOWEST)/torch.txt \
+	  --output-file $(LOWEST)/lowest.txt pyproject.toml
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -r $(LOWEST)/lowest.txt 'pytest>=8' pytest-xdist
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-nodeps.lock -e .
+	$(LOWEST)/bin/python -m pytest -n 2 -o filterwarnings=default $(QUICK) # old versions warn of what new ones lack
 
 lint: env
 	$(BIN)/ruff check .
@@ -60,7 +114,7 @@ lint: env
 	$(BIN)/snakefmt --check Snakefile rules workflow/Snakefile
 	$(BIN)/snakemake --lint
 
-bench: env  ## speed and memory, side by side in one run; see docs/performance.md
+bench: env  ## speed and memory, side by side in one run; see docs/results/performance.md
 	$(BIN)/python -m benchmarks
 
 env: $(READY)
@@ -80,4 +134,4 @@ lock:  ## renew requirements.lock from pyproject.toml (needs uv); torch itself p
 	  } | sort -f; } >requirements.lock
 
 clean:
-	rm -rf $(VENV) .conda-test .cluster-test .reproducible-test results .snakemake
+	rm -rf $(VENV) $(DOCS_VENV) .venv-build $(LOWEST) dist site .conda-test .cluster-test .reproducible-test results .snakemake

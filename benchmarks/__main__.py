@@ -68,12 +68,14 @@ def bench_machine() -> tuple[float, float]:
     seconds = in_turn({"product": lambda: a @ b, "copy": lambda: y.copy_(x)}, 5)
     torch.set_float32_matmul_precision("highest")  # torch's default, as the package has it
     operations, traffic = 2 * side**3 / seconds["product"], 2 * x.nbytes / seconds["copy"]
-    print(f"\nMatrix product: {operations / 1e9:.0f} GFLOP/s. Copy: {traffic / 1e9:.1f} GB/s, reading and writing.")
+    print("\nThe machine\n| | matrix product (GFLOP/s) | copy, reading and writing (GB/s) |\n|---|---|---|")
+    print(f"| in float32 | {operations / 1e9:.0f} | {traffic / 1e9:.1f} |", flush=True)
     return operations, traffic
 
 
 def bench_ncc(sizes: list[int], repeats: int, bandwidth: float) -> None:
     """Forward and backward with respect to the warped image."""
+    shares = {}
     for size in sizes:
         warped, fixed = torch.rand(2, 1, 1, size, size, size, device=DEVICE)
         warped.requires_grad_()
@@ -85,8 +87,10 @@ def bench_ncc(sizes: list[int], repeats: int, bandwidth: float) -> None:
         forms = {"convolution": lambda s=step: s(convolution_ncc), "running sums": lambda s=step: s(local_ncc)}
         seconds = report(f"Local NCC, window 9, {size} cubed, forward and backward", forms, repeats)
         traffic = (5 + 3) * 3 * 2 * warped.nbytes  # sums of five maps and of three, along each axis, read and written
-        share = traffic / seconds["running sums"] / bandwidth
-        print(f"\nThe box sums alone would take {share:.0%} of that time, copied at the machine's speed.", flush=True)
+        shares[size] = traffic / seconds["running sums"] / bandwidth
+    print("\nThe box sums alone, copied at the machine's speed\n| | of the running sums' time (%) |\n|---|---|")
+    for size, share in shares.items():
+        print(f"| {size} cubed | {100 * share:.0f} |", flush=True)
 
 
 def bench_steps(size: int, channels: int, repeats: int, peak: float) -> None:
@@ -95,6 +99,7 @@ def bench_steps(size: int, channels: int, repeats: int, peak: float) -> None:
     grid = {"source": {"kind": "phantom"}, "grid": {"shape": [size] * 3}}
     block = complete({"datasets": {"d": grid}, "methods": {"m": part}})["methods"]["m"]
     image_a, image_b = torch.rand(2, 1, 1, size, size, size, device=DEVICE)
+    rates = {}
     for level in range(1, 5):
         methods = []
         for recompute in (False, True):
@@ -129,11 +134,10 @@ def bench_steps(size: int, channels: int, repeats: int, peak: float) -> None:
         seconds = report(f"Training step of level {level}, {size} cubed, {channels} channels", forms, repeats, anew)
         with FlopCounterMode(display=False) as counter:
             step(True)
-        rate = counter.get_total_flops() / seconds["one batch"]
-        print(
-            f"\nOne batch: {rate / 1e9:.0f} GFLOP/s in convolutions, {rate / peak:.0%} of the matrix product's.",
-            flush=True,
-        )
+        rates[level] = counter.get_total_flops() / seconds["one batch"]
+    print("\nConvolutions of one batch\n| | GFLOP/s | of the matrix product's (%) |\n|---|---|---|")
+    for level, rate in rates.items():
+        print(f"| level {level} | {rate / 1e9:.0f} | {100 * rate / peak:.0f} |", flush=True)
 
 
 def graphed_step(method: LearnedMethod, precision: str, *pair: torch.Tensor) -> Callable[[], object]:
@@ -171,13 +175,15 @@ def join_levels(one, two):
 
 
 def bench_registration(size: int, repeats: int) -> None:
-    """A pair, its field and the inverse, by networks of the published sizes, untrained, and by the real anatomies'."""
+    """A pair, its field and the inverse, by untrained networks of the published sizes and by the real anatomies', which
+    has no pose level here: that needs the mean image of a training."""
     plus = load(ROOT / "config/anatomies.yaml")["methods"]["smgicnet-plus"]
+    plus = {**plus, "pose": {**plus["pose"], "rotations": 0}}
     blocks = {
         "LapIRN, 28 channels": complete_method({"type": "lapirn"}, "benchmark"),
         "SM-GICNet, 32 channels": complete_method({"type": "smgicnet"}, "benchmark"),
         "SM-GICNet plus, 16 channels": plus,
-        "the same, finest_stride 2": {**plus, "network": {**plus["network"], "finest_stride": 2}},
+        "the same, finest_stride 1": {**plus, "network": {**plus["network"], "finest_stride": 1}},
     }
     pair = torch.rand(2, 1, 1, size, size, size, device=DEVICE).unbind()
     methods = {
@@ -209,7 +215,8 @@ def bench_scoring(size: int, repeats: int) -> None:
     seconds = in_turn(parts, repeats)
     torch.set_num_threads(threads)
     overlap = dice(labels, warped, rois).mean()
-    print(f"\nScoring a pair, {size} cubed, {len(rois)} ROIs, Dice {overlap:.2f}, one core\n| part | s |\n|---|---|")
+    print(f"\n{len(rois)} ROIs, whose Dice is {overlap:.2f}.\n")
+    print(f"Scoring a pair, {size} cubed, one core\n| part | s |\n|---|---|")
     for name, value in seconds.items():
         print(f"| {name} | {value:.3f} |")
     print(f"| together without NDV | {sum(list(seconds.values())[:-1]):.3f} |", flush=True)
@@ -235,8 +242,8 @@ def bench_start() -> None:
 
 def bench_dag() -> None:
     """``snakemake -n`` of two cohorts of 360 with 60 test subjects, 1,770 pairs each, and ten methods."""
-    methods = {kind: {"type": kind} for kind in METHODS}  # in the arms where they run
-    methods |= {f"variant-{n}": {"type": "smgicnet"} for n in range(10 - len(methods))}
+    methods = {kind: {"type": kind} for kind in METHODS if kind != "command"}  # in the arms where they run
+    methods |= {f"variant-{n}": {"type": "smgicnet", "label": f"variant {n}"} for n in range(10 - len(methods))}
     splits = ["train"] * 280 + ["val"] * 20 + ["test"] * 60
     with tempfile.TemporaryDirectory() as folder:
         rows = ["subject\timage\tlabels\tsplit"]
@@ -255,8 +262,8 @@ def bench_dag() -> None:
         plan = subprocess.run(command, check=True, cwd=folder, capture_output=True, text=True)
         seconds = time.perf_counter() - start
     jobs = next(line.split()[-1] for line in reversed(plan.stdout.splitlines()) if line.startswith("total"))
-    print(f"\nDAG of two cohorts of 360, ten methods, 1,770 pairs each (`snakemake -n`): {jobs} jobs")
-    print(f"{seconds:.1f} s", flush=True)
+    print("\nDAG by `snakemake -n`\n| | jobs | s |\n|---|---|---|")
+    print(f"| two cohorts of 360, ten methods, 1,770 pairs each | {jobs} | {seconds:.1f} |", flush=True)
 
 
 def main() -> None:

@@ -66,7 +66,7 @@ def make_scans(folder: Path, subjects: int, size: int) -> list[tuple[Path, Path]
 def bench_preprocessing(scans: list[tuple[Path, Path]], folder: Path) -> list[Path]:
     """Prepare every scan in this process, and say how the memory went."""
     prepared, start, size = [], time.perf_counter(), sum(image.stat().st_size for image, _ in scans)
-    print(f"\n**Preprocessing {len(scans)} scans ({size / 1e9:.1f} GB) one after the other in one process**\n")
+    print(f"\n{len(scans)} scans, {size / 1e9:.1f} GB.\n\n**Scans one after the other in one process**\n")
     print("| subjects done | seconds each | own memory (MiB) | highest so far (MiB) |\n|---|---|---|---|")
     for number, (image, labels) in enumerate(scans, start=1):
         out = {kind: folder / f"{number:03d}" / name for kind, name in PREPARED.items()}
@@ -91,9 +91,13 @@ def bench_reader(paths: list[Path], batches: int) -> None:
         seconds.append(time.perf_counter() - start)
     after, rate = resident(), batches / sum(seconds)
     stored = sum(path.stat().st_size for path in paths)
-    print(f"\n**The training reader: {len(paths)} images of {GRID.shape[0]} cubed, {stored / 1e9:.2f} GB on disk**\n")
-    print(f"{rate:.0f} pairs a second over {batches} random pairs; slowest {max(seconds):.3f} s.")
-    print(f"Its own memory grew by {after[0] - before[0]:.0f} MiB, mapped files by {after[1] - before[1]:.0f} MiB.")
+    print("\n**The training reader**\n")
+    print("| | random pairs | pairs a second | slowest (s) | own memory (MiB) | mapped files (MiB) |")
+    print("|---|---|---|---|---|---|")
+    grown = " | ".join(f"{later - earlier:.0f}" for earlier, later in zip(before[:2], after[:2]))
+    what = f"{len(paths)} images of {GRID.shape[0]} cubed, {stored / 1e9:.2f} GB on disk"
+    print(f"| {what} | {batches} | {rate:.0f} | {max(seconds):.3f} | {grown} |")
+    print("\n**Training steps beside the reader**\n\n| | s | times as long as reading a pair |\n|---|---|---|")
     block = complete_method({"type": "smgicnet", "network": {"channels": 16}}, "benchmark")
     for stage in (1, 2, 3, 4):
         method = METHODS["smgicnet"].from_block(block, stage)
@@ -101,9 +105,7 @@ def bench_reader(paths: list[Path], batches: int) -> None:
         start = time.perf_counter()
         sum(method.objective(*pair).values()).backward()
         step = time.perf_counter() - start
-        print(
-            f"A step of level {stage} on this machine: {step:.2f} s, {step * rate:.0f} times as long as reading a pair."
-        )
+        print(f"| level {stage} | {step:.2f} | {step * rate:.0f} |")
 
 
 def bench_order(subjects: int) -> None:
@@ -113,9 +115,8 @@ def bench_order(subjects: int) -> None:
     sampler.batch(0)
     peak, seconds = tracemalloc.get_traced_memory()[1] / 2**20, time.perf_counter() - start
     tracemalloc.stop()
-    print(
-        f"\n**The order of {sampler.pairs:,} pairs of {subjects} training subjects**: {seconds:.4f} s, {peak:.1f} MiB."
-    )
+    print("\n**The order of an epoch's pairs**\n\n| | ms | MiB |\n|---|---|---|")
+    print(f"| {sampler.pairs:,} pairs of {subjects} training subjects | {1000 * seconds:.1f} | {peak:.1f} |")
 
 
 def bench_storage(run: Path) -> None:
@@ -142,8 +143,10 @@ def bench_storage(run: Path) -> None:
                     for pair in pairs
                 ]
                 differences.append(abs(scores[0] - scores[1]))
-    print(f"\n**Stored as uint16 instead of float32**: Dice of {len(differences)} test pairs of {run.name} differs by")
-    print(f"{np.mean(differences):.1e} on average and {max(differences):.1e} at most, of one pair.")
+    print("\n**Stored as uint16 instead of float32: differences of Dice, in millionths**\n")
+    print("| | mean | highest |\n|---|---|---|")
+    what = f"{len(differences)} test pairs of {run.name}"
+    print(f"| {what} | {1e6 * np.mean(differences):.1f} | {1e6 * max(differences):.1f} |")
 
 
 def main() -> None:

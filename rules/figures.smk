@@ -35,4 +35,4 @@ rule plot_figure:
 
 rule figures:
     input:
-        for_datasets(paths.figure("{figure}", "png"), figure=drawn.by_default),
+        [study.paths(name).figure(figure, "png") for name in study.datasets for figure in drawn.by_default(name)],

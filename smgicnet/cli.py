@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from smgicnet.commands.options import make_parser
 from smgicnet.core.errors import InputError, printable
+from smgicnet.core.extras import EXTRAS, missing_package
 from smgicnet.core.interruption import REQUEUE, Interrupted
 from smgicnet.core.process import keep_waiting_short
 from smgicnet.core.shipped import find_weights
@@ -169,13 +171,17 @@ def _check(arguments: argparse.Namespace) -> int:
     return check(arguments.cohort, arguments.jobs, arguments.header)
 
 
+def _cores(arguments: argparse.Namespace) -> int:
+    return (os.cpu_count() or 1) if arguments.cores is None else arguments.cores
+
+
 def _plan(arguments: argparse.Namespace) -> None:
     from smgicnet.commands.plan import plan
 
     plan(
         arguments.configfile,
         snakefile=arguments.snakefile,
-        cores=arguments.cores,
+        cores=_cores(arguments),
         targets=arguments.targets,
         job_minutes=arguments.job_minutes,
     )
@@ -188,7 +194,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     if arguments.picture:
         draw_first(Path(DEMO))
         return 0
-    return run_demo(arguments.configfile, arguments.snakefile, arguments.cores)
+    return run_demo(arguments.configfile, arguments.snakefile, _cores(arguments))
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -230,6 +236,11 @@ def main(argv: list[str] | None = None) -> int:
         return RUN[arguments.command](arguments) or 0
     except InputError as error:
         print(f"smgicnet {arguments.command}: {printable(str(error))}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        print(f"smgicnet {arguments.command}: {missing_package(error.name)}", file=sys.stderr)
         return 2
     except Interrupted as stopped:
         print(f"smgicnet {arguments.command}: {stopped}", file=sys.stderr)

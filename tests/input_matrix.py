@@ -1,6 +1,6 @@
 """Every kind of input file crossed with orientations, voxel sizes, containers and types, through every command.
 
-``python -m tests.input_matrix`` runs all combinations and prints the table of docs/inputs.md; test_input_matrix.py
+``python -m tests.input_matrix`` runs all combinations and prints the table of docs/headers.md; test_input_matrix.py
 runs a part of them. One head is sampled on each grid from a formula, so that its files differ and its world does not.
 The right answers are those of ANTs on the same file, where ANTs can read it, and else on a plain copy of it.
 """

@@ -1,5 +1,10 @@
 """The benchmark of registrations: who is registered to whom, other voxels, scores and the table."""
 
+import json
+import re
+import subprocess
+import sys
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -7,9 +12,11 @@ import pytest
 from nibabel.affines import apply_affine
 
 from benchmarks.programs import measured
+from benchmarks.records import RECORDS, make_record
 from benchmarks.registration import Bench, read_people, resampled, ring, scored, table_of, turned_by
 from benchmarks.stages import forms
 from smgicnet.config.qualities import qualities
+from tests.support import ROOT
 
 SHAPE = 20, 22, 24
 THALAMUS, PALLIDUM = 10, 13
@@ -112,3 +119,16 @@ def test_the_stages_end_in_the_qualities():
     found = {name: block for name, block in forms().items() if "(`" in name}
     assert list(found.values()) == [qualities()["default"], qualities()["best"]]
     assert forms()["the network"] == qualities()["fast"]
+
+
+@pytest.mark.long
+def test_the_benchmark_of_speed_runs_and_its_tables_are_those_of_its_record(tmp_path):
+    printed = tmp_path / "bench.md"
+    with open(printed, "w") as file:
+        subprocess.run([sys.executable, "-m", "benchmarks", "--quick"], cwd=ROOT, stdout=file, check=True)
+
+    def names(tables):
+        return {re.sub(r"\d+ (cubed|channels)", "", title) for title in tables}
+
+    stored = json.loads((RECORDS / "bench.json").read_text())["tables"]
+    assert names(make_record(printed, {"command": "make bench"})["tables"]) == names(stored)

@@ -58,7 +58,7 @@ def fetch_and_index(source: Mapping, out: Path) -> None:
 
 
 def read_index(path: str | Path) -> pd.DataFrame:
-    """The index that `fetch_and_index` wrote, by subject. Raises `InputError` for what is no such index."""
+    """Read the index that `fetch_and_index` wrote, by subject. Raises `InputError` for what is no such index."""
     table = read_tsv(path, "Run the workflow again")
     kinds = ["image", *["labels"] * any(name.startswith("labels_") for name in table.columns)]
     numbers = [f"{kind}_{number}" for kind in kinds for number in ("offset", "size")]
@@ -72,7 +72,7 @@ def read_index(path: str | Path) -> pd.DataFrame:
 
 
 def index_archive(path: str | Path, image: str, labels: str | None = None) -> pd.DataFrame:
-    """Where in an uncompressed tar the scans and label maps are, in one pass over its headers.
+    """Return where the scans and label maps are in an uncompressed tar, in one pass over its headers.
 
     Parameters
     ----------

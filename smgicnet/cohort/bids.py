@@ -27,7 +27,7 @@ LISTED = 5  # names in a message
 
 
 def read_bids(source: Mapping) -> pd.DataFrame:
-    """Subjects of a BIDS dataset from a completed ``source`` block of kind ``bids``.
+    """Return the subjects of a BIDS dataset from a completed ``source`` block of kind ``bids``.
 
     ``select`` chooses one T1w image of a subject by entities. ``labels`` and ``mask`` are suffix and entities of the
     files in ``derivatives``; a file there belongs to an image when its further entities are the image's too, so that
@@ -74,7 +74,7 @@ def _without_images(root: Path, select: Mapping[str, str], every: list[Any]) -> 
 
 
 def subject_folders(root: Path) -> list[str]:
-    """Names of the ``sub-*`` folders of a BIDS dataset. Raises `InputError` for a folder that is none."""
+    """Return the names of the ``sub-*`` folders of a BIDS dataset. Raises `InputError` for a folder that is none."""
     if not root.is_dir():
         raise InputError(root, "no such folder", "Give the root of a BIDS dataset")
     description = root / "dataset_description.json"
@@ -112,7 +112,7 @@ def _load(root: Path, above: tuple[str, ...]) -> Any:
 
 
 def find_artifacts(root: Path, wanted: Mapping[str, Any], above: tuple[str, ...] = ("",)) -> list[Any]:
-    """The artifacts with this suffix and these entities."""
+    """Return the artifacts with this suffix and these entities."""
     return _load(root, above).query(extension=IMAGE_ENDINGS, **wanted)
 
 
@@ -154,7 +154,7 @@ def _values(name: str, artifacts: list[Any]) -> list[str]:
 
 
 def can_be(text: str, number: int) -> bool:
-    """Whether YAML may have read ``text`` as ``number``: in decimal, or in octal for a leading zero (YAML 1.1)."""
+    """Return whether YAML 1.1 may have read ``text`` as ``number``: in decimal or, for a leading zero, in octal."""
     if not text.isascii() or not text.isdigit():
         return False
     octal = text.startswith("0") and not set(text) & {"8", "9"}

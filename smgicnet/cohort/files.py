@@ -30,7 +30,7 @@ from smgicnet.preparation.preprocessing import prepare
 
 @dataclass(frozen=True)
 class SubjectCheck:
-    """What one subject's files hold; None for what could not be read."""
+    """The contents of one subject's files; None for what could not be read."""
 
     subject: str
     shape: tuple[int, ...] | None = None

@@ -29,7 +29,7 @@ class LabelMapConfig:
 
 
 def make_from_label_map(path: str | Path, index: int, config: LabelMapConfig) -> tuple[Volume, Volume]:
-    """A T1-like image (float32) and its label map from a FreeSurfer label map of a head or brain.
+    """Make a T1-like image (float32) and its label map from a FreeSurfer label map of a head or brain.
 
     Pose, orientation and world are the file's own; the grid is brought to ``config.spacing`` and cropped to the
     brain and ``config.margin``. The label map holds ROIs and the cortical parcels that there are, see `to_labels`.

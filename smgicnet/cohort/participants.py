@@ -1,4 +1,4 @@
-"""Who is in a cohort: the participants table, its splits and its pairs. Where cohorts come from is in `sources`."""
+"""The members of a cohort: the participants table, its splits and its pairs. `sources` says where they come from."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_participants(
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(path, "no such participants table", "Give a tab-separated file as the README describes")
+        raise InputError(path, "no such participants table", "Give a tab-separated file as docs/reproduce.md describes")
     table = read_tsv(path, f"Give the columns {COLUMNS}")
     missing = {"subject", "image"} - set(table.columns)
     if missing:
@@ -54,7 +54,7 @@ def read_participants(
 def complete_table(
     table: pd.DataFrame, source: str | Path, counts: Mapping[str, int] | None, seed: int, *, segmented: bool
 ) -> pd.DataFrame:
-    """A table of ``subject``, ``image`` and what else there is, with its splits, checked, and indexed by subject."""
+    """Return a table of ``subject``, ``image`` and what else there is with its splits, checked, indexed by subject."""
     check_subjects(table["subject"], source)
     if "split" in table and counts:
         raise InputError(source, "it has a split column, and the config has source.splits", "Remove one of the two")
@@ -112,7 +112,7 @@ def check_sizes(splits: pd.Series, path: str | Path) -> None:
 def draw_splits(
     subjects: Iterable[str], counts: Mapping[str, int], seed: int, source: str | Path = "source.splits"
 ) -> list[str]:
-    """A split for each subject, drawn without replacement; subjects that are left over get ``""``.
+    """Draw a split for each subject, without replacement; subjects that are left over get ``""``.
 
     It depends on the seed and on the sorted names, not on their order. Raises `InputError` if there are too few.
     """
@@ -138,22 +138,22 @@ def write_participants(table: pd.DataFrame, path: str | Path) -> None:
 
 
 def read_excluded(paths: Iterable[str | Path]) -> set[str]:
-    """Names of the subjects that quality control leaves out, a line each in a list; there may be no list."""
+    """Return the names of the subjects that quality control leaves out, a line each in a list; there may be no list."""
     return {name for path in paths for name in Path(path).read_text(encoding="utf-8").split()}
 
 
 def pairs_without(pairs: Iterable[Sequence[str]], excluded: set[str]) -> list[tuple[str, str]]:
-    """The pairs of which neither subject is excluded."""
+    """Return the pairs of which neither subject is excluded."""
     return [(first, second) for first, second in pairs if not excluded & {first, second}]
 
 
 def unordered_pairs(subjects: Sequence[str]) -> list[tuple[str, str]]:
-    """Every unordered pair, C(n, 2) of them: 435 for 30 subjects, 1,770 for 60 (the paper prints 1,775)."""
+    """Return every unordered pair, C(n, 2) of them: 435 for 30 subjects, 1,770 for 60 (the paper prints 1,775)."""
     return list(combinations(subjects, 2))
 
 
 def some_pairs(groups: Sequence[Sequence[str]], count: int, seed: int) -> list[tuple[str, str]]:
-    """``count`` of the ordered pairs within groups, (fixed, moving), or all where there are fewer, drawn by ``seed``.
+    """Return ``count`` ordered pairs within groups, (fixed, moving), drawn by ``seed``, or all where there are fewer.
 
     The subjects of a group are a ring in an order that the seed alone decides. First come its neighbours, then those
     that are two apart, and so on; groups take turns. As far as ``count`` allows it, pairs share no subject, and
@@ -176,7 +176,7 @@ def _ring_pairs(ring: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def shards(subjects: Sequence[str], size: int) -> list[list[tuple[str, str]]]:
-    """Every unordered pair once, in jobs of at most ``size`` pairs that share few subjects.
+    """Return every unordered pair once, in jobs of at most ``size`` pairs that share few subjects.
 
     Subjects are cut into groups; a job is the pairs within a group or between two groups. A job of 30 pairs then
     reads 10 subjects instead of 31 or more, and another subject at the end leaves the jobs of all full groups as they
@@ -194,7 +194,7 @@ def shards(subjects: Sequence[str], size: int) -> list[list[tuple[str, str]]]:
 
 
 def shards_of_groups(groups: Sequence[Sequence[str]], size: int) -> list[list[tuple[str, str]]]:
-    """Every unordered pair within each group once, as `shards` has it; small groups share a job."""
+    """Return every unordered pair within each group once, as `shards` has it; small groups share a job."""
     jobs: list[list[tuple[str, str]]] = []
     for group in groups:
         own = shards(group, size)

@@ -60,16 +60,16 @@ class SubjectTransform:
     inverse: Volume
 
     def to_template(self, points: np.ndarray) -> np.ndarray:
-        """T: subject points ``(..., 3)`` to template points."""
+        """Map subject points ``(..., 3)`` to template points: T."""
         return apply_field(self.forward, apply_affine(self.affine, points))
 
     def from_template(self, points: np.ndarray) -> np.ndarray:
-        """T^-1: template points ``(..., 3)`` to subject points."""
+        """Map template points ``(..., 3)`` to subject points: T^-1."""
         return apply_affine(np.linalg.inv(self.affine), apply_field(self.inverse, points))
 
 
 def draw_transform(template: Template, rng: np.random.Generator, config: PhantomConfig) -> SubjectTransform:
-    """A random `SubjectTransform`. Raises `InputError`, naming the keys, when its nonlinear part folds."""
+    """Draw a random `SubjectTransform`. Raises `InputError`, naming the keys, when its nonlinear part folds."""
     axis = rng.standard_normal(3)
     angle = np.radians(rng.uniform(0, config.rotation))
     rotation = Rotation.from_rotvec(angle * axis / np.linalg.norm(axis)).as_matrix()
@@ -149,7 +149,7 @@ class PhantomSubject:
 
 
 def make_phantom(index: int, config: PhantomConfig, template: Template | None = None) -> PhantomSubject:
-    """Subject ``index`` of a ``template``, by default the embedded one.
+    """Make the subject ``index`` of a ``template``, by default the embedded one.
 
     It is the same bytes for the same seed, index, config and template. Raises `InputError` when the brain does not fit
     into the image or the deformation folds.

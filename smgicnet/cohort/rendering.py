@@ -46,7 +46,7 @@ class Tissue:
 
 
 def to_regions(labels: np.ndarray) -> np.ndarray:
-    """Source labels to regions: the ROIs of ``config/labels/``, parcels and `OTHER_TISSUE`; the rest is no brain, 0."""
+    """Map source labels to regions: the ROIs of ``config/labels/``, parcels and `OTHER_TISSUE`; 0 is no brain."""
     regions = map_labels(labels).astype(np.int16)
     regions[np.isin(labels, OTHER_TISSUE_IDS)] = OTHER_TISSUE
     parcels = map_parcels(labels)
@@ -54,7 +54,7 @@ def to_regions(labels: np.ndarray) -> np.ndarray:
 
 
 def to_classes(regions: np.ndarray) -> np.ndarray:
-    """Regions to classes, uint8: a parcel is the cortex of its side."""
+    """Map regions to classes, uint8: a parcel is the cortex of its side."""
     parcels = regions > UNLABELLED
     classes = np.where(parcels, 0, regions).astype(np.uint8)
     classes[parcels] = map_labels(regions[parcels])
@@ -62,13 +62,16 @@ def to_classes(regions: np.ndarray) -> np.ndarray:
 
 
 def to_labels(regions: np.ndarray) -> np.ndarray:
-    """Regions to what is written as a label map: FreeSurfer's ids of ROIs, uint8, or, with those of parcels, int16."""
+    """Map regions to the ids of a written label map: FreeSurfer's of ROIs, uint8, or with those of parcels, int16."""
     labels = np.where((regions == OTHER_TISSUE) | (regions == UNLABELLED), 0, regions)
     return labels if (labels > UNLABELLED).any() else labels.astype(np.uint8)
 
 
 def measure_tissues(image: np.ndarray, classes: np.ndarray) -> dict[int, Tissue]:
-    """`Tissue` of each class. Voxels of 0 do not count: half of the ventricles is masked out in the MNI152 brain."""
+    """Measure the `Tissue` of each class.
+
+    Voxels of 0 do not count: half of the ventricles is masked out in the MNI152 brain.
+    """
     names = {**roi_names(), OTHER_TISSUE: "Other-Tissue", UNLABELLED: "Unlabelled-Brain"}
     image, classes = image[image > 0], classes[image > 0]
     values = {key: image[classes == key] for key in names}
@@ -83,14 +86,14 @@ def measure_tissues(image: np.ndarray, classes: np.ndarray) -> dict[int, Tissue]
 
 
 def streams(seed: int, index: int, count: int) -> list[np.random.Generator]:
-    """Independent generators of one subject: no other subject and no other stream changes them."""
+    """Return independent random generators of one subject: no other subject and no other stream changes them."""
     return [np.random.default_rng(child) for child in np.random.SeedSequence([seed, index]).spawn(count)]
 
 
 def render(
     classes: np.ndarray, tissues: Mapping[int, Tissue], rng: np.random.Generator, config: RenderConfig
 ) -> np.ndarray:
-    """A skull-stripped T1-like image of a map of classes.
+    """Render a skull-stripped T1-like image of a map of classes.
 
     Parameters
     ----------

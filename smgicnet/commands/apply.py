@@ -31,7 +31,7 @@ _NAMES = re.compile(r"(\.nii|\.mgz|\.mgh)(\.gz)?$")
 
 @dataclass(frozen=True)
 class Target:
-    """Where results lie: the grid of the fixed image, and the places of its voxels in the moving world.
+    """The place of results: the grid of the fixed image, and the places of its voxels in the moving world.
 
     Attributes
     ----------
@@ -111,6 +111,8 @@ def _result_files(inputs: Sequence[Path], out: Path) -> list[Path]:
         if not path.is_file():
             raise InputError(path, "no such file", "Correct its path or restore the file")
     into_one = len(inputs) == 1 and not out.is_dir() and out.suffix != ""
+    if len(inputs) > 1 and out.name.endswith((*ENDINGS, *_POINTS, _SURFACE)) and not out.is_dir():
+        raise InputError(out, "one file cannot hold the results of several inputs", "Give a folder")
     files = [out] if into_one else [out / _NAMES.sub(".nii.gz", path.name) for path in inputs]
     if len(set(files)) < len(files):
         raise InputError(out, "two of the inputs have the same name, and so would their results", "Rename one of them")

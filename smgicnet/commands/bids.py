@@ -44,7 +44,7 @@ DESCRIPTION = "dataset_description.json"
 
 @dataclass(frozen=True)
 class App:
-    """What all images of a dataset share.
+    """The settings that all images of a dataset share.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class App:
 
     @cached_property
     def shared(self) -> str:
-        """The digest of what all registrations are made from, beside their images."""
+        """The digest of everything that all registrations are made from, beside their images."""
         settings = json.dumps(
             {**asdict(self.settings), "version": __version__, "space": self.template.space}, default=str
         )
@@ -78,11 +78,11 @@ class App:
         return self.file(image, f"from-{ends[0]}", f"to-{ends[1]}", "mode-image", suffix="xfm", ending=ending)
 
     def record(self, image: BidsImage) -> Path:
-        """Return the record, which is written last: what has one is done."""
+        """Return the record, which is written last: an image that has one is done."""
         return self.transform(image, ".json")
 
     def failure(self, image: BidsImage) -> Path:
-        """Return where it stands why an image could not be registered."""
+        """Return the file that says why an image could not be registered."""
         return self.out / "logs" / f"{image.entities}.json"
 
     def picture(self, image: BidsImage) -> Path:

@@ -34,7 +34,7 @@ LARGEST = 64**3  # voxels: beyond it what has no network is timed on a coarser g
 
 
 def synthetic_brain(shape: tuple[int, int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """An ellipsoid in noise with all ROIs as blobs, ``(D, H, W)`` each: an image in [0, 1] and its label map."""
+    """Return an ellipsoid in noise with all ROIs as blobs, ``(D, H, W)``: an image in [0, 1] and its label map."""
     random = np.random.default_rng(seed)
     axes = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
     brain = sum(axis**2 for axis in axes) < 0.7
@@ -47,7 +47,7 @@ def synthetic_brain(shape: tuple[int, int, int], seed: int) -> tuple[np.ndarray,
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """Median time of a piece of work, after a first one that is not counted unless it takes long enough alone."""
+    """Return the median time of a piece of work, without a first one unless that takes long enough alone."""
     times = []
     while len(times) < STEPS + 1 and sum(times[1:]) < ENOUGH and sum(times) < 10 * ENOUGH:
         begun = time.perf_counter()
@@ -59,7 +59,7 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 
 def step_seconds(block: Mapping, shape: tuple[int, int, int]) -> list[float]:
-    """Seconds of an optimiser step of each stage of a learned method, both directions, on a grid of that shape."""
+    """Return the seconds of an optimiser step of each stage of a learned method, both directions, on such a grid."""
     found = []
     for stage in range(1, len(block["stages"]) + 1):
         method = METHODS[block["type"]].from_block(block, stage)
@@ -86,7 +86,7 @@ def _batch(method: LearnedMethod, shape: tuple[int, int, int], count: int) -> tu
 
 
 def pair_seconds(block: Mapping, shape: tuple[int, int, int], spacing: float) -> float:
-    """Seconds to register, score and judge an unordered pair, both directions."""
+    """Return the seconds to register, score and judge an unordered pair, both directions."""
     learned = issubclass(METHODS[block["type"]], LearnedMethod)
     scale = 1.0
     if not learned and np.prod(shape) > LARGEST and "published" not in block:
@@ -131,7 +131,7 @@ def _learned(block: Mapping, spacing: float) -> LearnedMethod:
 
 
 def alignment_seconds(config: AffineConfig, shape: tuple[int, int, int], spacing: float) -> float:
-    """Seconds to align an unordered pair affinely, both directions."""
+    """Return the seconds to align an unordered pair affinely, both directions."""
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"{seed}.nii" for seed in (1, 2)]
         for seed, file in enumerate(files):

@@ -47,7 +47,7 @@ class Cohort:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """``text`` for a person, with all ``problems`` numbered in it."""
+    """A report: its ``text`` for a person, with all ``problems`` numbered in it."""
 
     text: str
     problems: tuple[InputError, ...]

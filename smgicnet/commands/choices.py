@@ -1,4 +1,4 @@
-"""What there is to choose of a registration, for the command line, which waits for no torch, and for what does it."""
+"""The choices of a registration, for the command line, which waits for no torch, and for the code that registers."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ LINES_SHOWN = 12  # of what Snakemake says when it cannot plan
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """A job that is still to run, with what its rule says of it.
+    """A job that is still to run, with the resources that its rule names.
 
     ``rule``: the rule's name. ``threads``, ``gpus``: how many it takes. ``seconds``: from its start to its end.
     ``kilobytes``: of its results. ``guessed``: whether its time is a guess. ``inputs``, ``outputs``: its files.
@@ -48,7 +48,7 @@ def planned_jobs(
     otherwise: float,
     costs: Path | None = None,
 ) -> list[PlannedJob]:
-    """The jobs that Snakemake would run now, without those that only name targets.
+    """Return the jobs that Snakemake would run now, without those that only name targets.
 
     ``otherwise``: seconds of a job whose rule says none. ``costs``: a file of costs for what was not measured here.
     Snakemake runs in a process of its own, since it changes the one that it is in. Raises `InputError` with what it
@@ -89,7 +89,7 @@ class _Jobs(logging.Handler):
         self._otherwise = otherwise
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the job of a record that is of one."""
+        """Keep the job of a record, if the record is of a job."""
         from snakemake_interface_logger_plugins.common import LogEvent
 
         said: Any = record
@@ -138,7 +138,7 @@ def _ask_snakemake(request: Mapping) -> list[PlannedJob]:
 
 
 def makespan(jobs: Sequence[PlannedJob], cores: int, networks: int = 1) -> float:
-    """Seconds until all are done: each starts when its inputs are there, with ``cores`` to share.
+    """Return the seconds until all are done: each starts when its inputs are there; ``cores`` are shared.
 
     As Snakemake does it here, ``networks`` jobs at a time that want a GPU. Those that most depends on go first.
     """

@@ -1,4 +1,4 @@
-"""What a config's methods cost on this machine: by past runs where there are any, else by a calibration."""
+"""The costs of a config's methods on this machine: by past runs where there are any, else by a calibration."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class MeasuredCosts:
         self.measured_now: list[str] = []
 
     def measure(self) -> None:
-        """Fill in what is not known; takes a minute or more for each method that is new."""
+        """Measure the costs that are not known, which takes a minute or more for each new method."""
         for dataset, block in self._study.datasets.items():
             for name, method in self._study.config["methods"].items():
                 if name not in self._study.absent:
@@ -119,7 +119,7 @@ def _equal_settings(one: Mapping, other: Mapping) -> bool:
 
 
 def measured_starts() -> dict[str, float]:
-    """Seconds until Python is ready for a job's work: of the programs that load torch, and of the others."""
+    """Return the seconds until Python is ready for a job: of the programs that load torch, and of the others."""
 
     def once(code: str) -> float:
         begun = time.perf_counter()

@@ -39,7 +39,7 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class NativeResult:
-    """What was found for a pair of scans.
+    """The result for a pair of scans.
 
     Attributes
     ----------

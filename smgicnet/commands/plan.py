@@ -1,4 +1,4 @@
-"""What a run will cost, before anything of it runs: jobs, hours, disk. ``smgicnet plan`` prints it."""
+"""The cost of a run before anything of it runs: jobs, hours, disk. ``smgicnet plan`` prints it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OTHER_WORK = 0.5  # seconds of work of a job whose rule says none
 
 @dataclass
 class RuleCosts:
-    """What the jobs of one rule take together.
+    """The costs of the jobs of one rule together.
 
     ``jobs``: their number. ``seconds``: from start to end. ``cpu_seconds``: of the processors, of jobs without a GPU.
     ``gpu_seconds``: of those with one. ``guessed``: whether the time is a guess. All are 0 or false by default.
@@ -90,7 +90,7 @@ def _print(rows: Mapping[str, RuleCosts], totals: Mapping[str, float], cores: in
 
 
 def duration(seconds: float) -> str:
-    """In words: 40 s, 12 min, 3.5 h, 12 days."""
+    """Return a time in words: 40 s, 12 min, 3.5 h, 12 days."""
     for unit, length in (("days", 172_800), ("h", 7200), ("min", 120)):
         if seconds >= length:
             value = seconds / {"days": 86_400, "h": 3600, "min": 60}[unit]

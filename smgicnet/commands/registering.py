@@ -35,7 +35,7 @@ FASTEST = "fast"  # the quality that is the network alone
 
 @dataclass(frozen=True)
 class Settings:
-    """How a pair is registered.
+    """The settings by which a pair is registered.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Registered:
-    """What was found for a pair.
+    """The result for a pair.
 
     Attributes
     ----------
@@ -109,13 +109,16 @@ class Registered:
 
     @cached_property
     def verdict(self) -> Verdict | None:
-        """What is to be thought of it; None where it ends at a matrix, and of a method without a pose and a velocity
-        in the frame of the mean training image."""
+        """The verdict on its success.
+
+        It is None where the registration ends at a matrix, and for a method without a pose and a velocity in the frame
+        of the mean training image.
+        """
         return judge(self.evidence) if self.evidence else None
 
     @cached_property
     def evidence(self) -> dict[str, float] | None:
-        """What `smgicnet.registration.evidence.gather` says of it, None where there is no `verdict`."""
+        """The evidence of `smgicnet.registration.evidence.gather`, None where there is no `verdict`."""
         flow, pose = self.result.flow, self.result.pose
         if not self.judged or flow is None or pose is None:
             return None
@@ -130,7 +133,7 @@ class Registered:
 
     @property
     def doubt(self) -> str | None:
-        """Why the pose may be wrong; None where nothing speaks against it."""
+        """The reason why the pose may be wrong; None where nothing speaks against it."""
         doubt = self.result.pose and self.result.pose.doubt
         return f"{doubt}: an image may be cut, or show something else" if doubt else None
 
@@ -139,7 +142,7 @@ class Registered:
         return pulled(volume or self.inputs[1].scan.volume, self.displacement)
 
     def facts(self) -> dict[str, Any]:
-        """Return what a record says of the pair; ``matrix`` leads from the fixed to the moving world, RAS mm."""
+        """Return the facts of the pair for its record; ``matrix`` leads from the fixed to the moving world, RAS mm."""
         fixed, moving = ({**one.report, **source.record} for one, source in zip(self.pair, self.inputs, strict=True))
         found = {"fixed": fixed, "moving": moving, "seconds": round(self.result.seconds, 3)}
         found["folded_percent"] = 100 * float((self.change <= 0).mean())

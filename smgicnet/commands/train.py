@@ -21,6 +21,7 @@ from smgicnet.config.blocks import registering_block, stage_block
 from smgicnet.config.building import build
 from smgicnet.config.completion import load
 from smgicnet.core.errors import InputError, require_least
+from smgicnet.core.extras import require_package
 from smgicnet.core.layout import METRICS, METRICS_RECORD, SHARD_METRICS, SHARD_RECORD, DatasetPaths, RunPaths
 from smgicnet.core.tab_separated import read_tsv
 from smgicnet.imaging.field_formats import read_geometry
@@ -48,10 +49,11 @@ def train_and_score(config_path: Path, name: str, folder: Path, *, seed: int = 1
 
     Stages that are done are kept, one that was cut goes on from its checkpoint. Returns the file of the metrics; what
     they say on average is logged. Raises `InputError` for a method that is not trained in the arm ``raw``, for subjects
-    that are not there or on another grid, for weights that were made with anything else, and where the scores' package
-    is missing.
+    that are not there or on another grid, for weights that were made with anything else, and where the package of the
+    scores or of the curves is missing.
     """
     require_ndv()
+    require_package("tensorboard")
     require_least("--seed", seed, 0)
     require_least("--threads", threads, 1)
     study, dataset = Study(load(config_path), results=folder.resolve().parent), folder.resolve().name
@@ -103,7 +105,7 @@ def _trained_block(study: Study, name: str, config_path: Path) -> Mapping:
 
 
 def prepared_subjects(folder: Path, *, excluding: bool) -> dict[str, list[SubjectFiles]]:
-    """The prepared subjects of each split; ``excluding`` those that quality control leaves out."""
+    """Return the prepared subjects of each split; ``excluding`` those that quality control leaves out."""
     paths = DatasetPaths(str(folder))
     table_path, excluded_path = Path(paths.participants), Path(paths.excluded)
     remedy = "Prepare the subjects where there is Snakemake: `snakemake quality cohorts`, and copy the folder"

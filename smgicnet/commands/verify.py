@@ -1,4 +1,4 @@
-"""Whether tables are what the JSONs beside them say: each is made again from its metrics."""
+"""The check that tables are what the JSONs beside them say: each is made again from its metrics."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SHAPE = {"type": "object", "properties": _PARTS, "required": list(_PARTS)}  # of
 
 
 class Verdict(NamedTuple):
-    """On the table whose JSON is ``path``: what differs from its claims, and what is worth a note but no fault."""
+    """The verdict on the table whose JSON is ``path``: differences from its claims, and notes that are no fault."""
 
     path: Path
     differences: list[str]
@@ -60,7 +60,7 @@ def main(paths: Sequence[str | Path]) -> int:
 
 
 def verify(paths: Sequence[str | Path]) -> Iterator[Verdict]:
-    """A verdict on each table at or below ``paths``: JSONs, files of tables, or folders.
+    """Return a verdict on each table at or below ``paths``: JSONs, files of tables, or folders.
 
     Raises `InputError`, before the first verdict, for a path without a table and for a JSON that is not of a table.
     """

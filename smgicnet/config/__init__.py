@@ -1,4 +1,4 @@
-"""What a config file says, completed and checked.
+"""The contents of a config file, completed and checked.
 
 Public: `completion` (`load`, `complete`), `blocks` (what of a method's block training and registering depend on),
 `building` (frozen dataclasses), `consistency` (`grid_stride`), `validation`, `origin`, `schemas`. It may import core.

@@ -11,42 +11,42 @@ WITH_WEIGHTS = {"type", "label", "arms", "weights"}  # all that a method says wh
 
 
 def with_defaults(block: Mapping) -> dict:
-    """A copy of one method's block with every default, unchecked: a weights file may lack later stages."""
+    """Return a copy of one method's block with every default, unchecked: a weights file may lack later stages."""
     filled = deepcopy(dict(block))
     fill(filled, schema(f"methods/{block['type']}"))
     return filled
 
 
 def own_settings(block: Mapping) -> dict:
-    """The part of a completed block that its method alone has, without the keys of every method."""
+    """Return the part of a completed block that its method alone has, without the keys of every method."""
     return {key: value for key, value in block.items() if key not in WITH_WEIGHTS | {"stages", "published"}}
 
 
 def row_name(block: Mapping, arm: str, affine: Mapping) -> str:
-    """The name of a completed block's method in one arm, in tables and figures; ``affine`` is the config's block."""
+    """Return the name of a block's method in one arm, in tables and figures; ``affine`` is the config's block."""
     suffix = {"raw": "", "affine": " w.pose" if affine["engine"] == "pose" else " w.affine"}
     return str(block["label"] + suffix[arm])
 
 
 def learns_from_labels(block: Mapping) -> bool:
-    """Whether a completed block's objective has a term of the training subjects' label maps."""
+    """Return whether a completed block's objective has a term of the training subjects' label maps."""
     return block.get("objective", {}).get("weights", {}).get("labels", 0) > 0
 
 
 def registering_keys(block: Mapping) -> set[str]:
-    """The keys of a method's block that change how it registers and not how it is trained, as its schema says."""
+    """Return the keys of a method's block that change how it registers and not its training, as its schema says."""
     parts = schema(f"methods/{block['type']}").get("properties", {})
     return {key for key, part in parts.items() if part.get("registering_only")}
 
 
 def registering_block(block: Mapping) -> dict:
-    """A completed method block as far as its registrations depend on it."""
+    """Return the part of a completed method block on which its registrations depend."""
     keys = registering_keys(block)
     return stage_block(block, len(block["stages"])) | {key: deepcopy(block[key]) for key in keys}
 
 
 def stage_block(block: Mapping, stage: int) -> dict:
-    """A completed method block as far as the training of its stage ``stage`` depends on it.
+    """Return the part of a completed method block on which the training of its stage ``stage`` depends.
 
     Without its names, arms and later stages; what its schema marks ``last_level_only`` is at its default before that
     level's stage, what it marks ``registering_only`` always, and the term of label maps before it counts. Stages with

@@ -15,7 +15,7 @@ T = TypeVar("T", bound="DataclassInstance")
 
 
 def build(cls: type[T], values: Mapping) -> T:
-    """A frozen dataclass from a completed mapping: nested dataclasses are built, lists become tuples.
+    """Build a frozen dataclass from a completed mapping: nested dataclasses are built, lists become tuples.
 
     Raises ``TypeError`` when the keys are not exactly the fields: the schema and the class have to agree.
     """

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from smgicnet.config.blocks import WITH_WEIGHTS, registering_keys
-from smgicnet.config.consistency import check_methods, check_names, check_reference
+from smgicnet.config.consistency import check_methods, check_names, check_reference, check_robustness
 from smgicnet.config.origin import Origin, take_as_meant
 from smgicnet.config.programs import with_program
 from smgicnet.config.schemas import choices, merge, schema
@@ -51,6 +51,7 @@ def _complete(config: Mapping, source: Origin) -> dict:
     check_methods(full["methods"], full["datasets"], source)
     _add_ablations(full, config.get("ablations", {}), source)
     check_names(full, source)
+    check_robustness(full, source)
     if config.get("evaluation", {}).get("reference"):  # the default may be absent: then nothing is compared
         check_reference(full, source)
     return full
@@ -86,7 +87,7 @@ def _own_schema(block: dict, folder: str, key: str, where: str, source: Origin) 
 
 
 def complete_method(block: Mapping, source: str) -> dict:
-    """One method's block with every default. Raises `InputError` as `complete` does."""
+    """Return one method's block with every default. Raises `InputError` as `complete` does."""
     return validated(deepcopy(with_program(block, "", source)), f"methods/{block['type']}", "", source)
 
 

@@ -1,4 +1,4 @@
-"""What no schema can say: which parts of a config fit each other.
+"""Checks that no schema can express: which parts of a config fit each other.
 
 A check that not every method needs has a name, and applies to the methods whose schema gives that name under
 ``checks``; a schema's ``grid_stride`` is a number, or the name of a rule in `STRIDES`.
@@ -30,6 +30,14 @@ def check_reference(config: Mapping, source: str) -> None:
             f"evaluation.reference: no method {reference['method']} runs in the arm {reference['arm']}",
             f"Name one of {', '.join(config['methods'])}, in one of its arms",
         )
+
+
+def check_robustness(config: Mapping, source: str) -> None:
+    """Raise `InputError` when the study of changed heads names a dataset that there is not."""
+    named, there = config["evaluation"]["robustness"]["datasets"] or [], config["datasets"]
+    if unknown := [name for name in named if name not in there]:
+        problem = f"evaluation.robustness.datasets: there is no dataset {', '.join(unknown)}"
+        raise InputError(source, problem, f"Name some of {', '.join(there)}")
 
 
 def check_methods(methods: Mapping, datasets: Mapping, source: str, section: str = "methods") -> None:
@@ -86,6 +94,6 @@ def _check_grids(method: Mapping, where: str, datasets: Mapping, source: str) ->
 
 
 def grid_stride(method: Mapping) -> int:
-    """The number by which the grid of a completed method block has to be divisible, as its schema says."""
+    """Return the number by which the grid of a completed method block has to be divisible, as its schema says."""
     stride = schema(f"methods/{method['type']}").get("grid_stride", 1)
     return STRIDES[stride](method["network"]) if stride in STRIDES else stride

@@ -1,4 +1,4 @@
-"""What fits a network of levels, such as SM-GICNet's: its schema asks for these checks by the name ``levels``."""
+"""Checks of a network of levels, such as SM-GICNet's: its schema asks for them by the name ``levels``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_levels(method: Mapping, where: str, source: str) -> None:
 
 
 def levels_stride(network: Mapping) -> int:
-    """The number by which the images' grid has to be divisible for such a ``network``.
+    """Return the number by which the images' grid has to be divisible for such a ``network``.
 
     Each level below the images' own grid halves it and has one stride more.
     """

@@ -1,4 +1,4 @@
-"""Where the values of a config came from, for messages; text of the command line read as it is meant."""
+"""The sources of a config's values, for messages; text of the command line is read as it is meant."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Origin(str):
         return origin
 
     def of(self, keys: Iterable[tuple[str, ...]]) -> str:
-        """Where the values of these keys came from; both sources, if what was given stands in the same block."""
+        """Return the source of these keys' values; both sources, if what was given stands in the same block."""
         given, keys = list(_leaves(self.given)), list(keys)
         if keys and all(any(key[: len(leaf)] == leaf for leaf in given) for key in keys):
             return self.by
@@ -29,7 +29,7 @@ class Origin(str):
         return f"{self} and {self.by}" if any(leaf[:2] in blocks for leaf in given) else str(self)
 
     def part(self, where: str) -> Any:
-        """What was given below a dotted key."""
+        """Return what was given below a dotted key."""
         part: Any = self.given
         for key in filter(None, where.split(".")):
             part = part.get(key, {}) if isinstance(part, Mapping) else {}
@@ -45,7 +45,10 @@ def _leaves(part: Mapping, above: tuple[str, ...] = ()) -> Iterable[tuple[str, .
 
 
 def given_to(config: Mapping, given: Mapping) -> dict:
-    """What of ``given`` is in ``config``: a module's config may be a block of the one that the command line changed."""
+    """Return the part of ``given`` that is in ``config``.
+
+    A module's config may be a block of the one that the command line changed.
+    """
     found: dict = {}
     for key, value in given.items():
         if key in config and config[key] == value:

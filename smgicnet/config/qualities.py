@@ -13,7 +13,7 @@ DEFAULT_QUALITY = "default"
 
 @cache
 def qualities() -> dict[str, dict]:
-    """The completed block ``refinement`` of each quality, the fastest first, as the schema has them."""
+    """Return the completed block ``refinement`` of each quality, the fastest first, as the schema has them."""
     part = schema(_PART)
     found = deepcopy(part["qualities"])
     for block in found.values():

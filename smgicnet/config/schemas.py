@@ -18,7 +18,7 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where it is
 
 @cache
 def schema(name: str) -> dict:
-    """The schema ``name`` (``"config"``, ``"methods/smgicnet"``, ``"sources/phantom"``...) as a dict.
+    """Return the schema ``name`` (``"config"``, ``"methods/smgicnet"``, ``"sources/phantom"``...) as a dict.
 
     A ``$ref`` to another schema's file is replaced by its content, in which what stands beside the ``$ref`` wins.
     """
@@ -39,7 +39,7 @@ def _resolve(part: Any, file: str) -> Any:
 
 
 def merge(base: Mapping, changes: Mapping) -> dict:
-    """``changes`` over ``base``, at any depth."""
+    """Return ``base`` with ``changes`` over it, at any depth."""
     merged = deepcopy(dict(base))
     for key, value in changes.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
@@ -48,7 +48,7 @@ def merge(base: Mapping, changes: Mapping) -> dict:
 
 
 def choices(folder: str) -> list[str]:
-    """Names of the schemas in ``folder``: the types of methods or the kinds of sources there are."""
+    """Return the names of the schemas in ``folder``: the types of methods or the kinds of sources there are."""
     return sorted(path.name.removesuffix(".schema.yaml") for path in (SCHEMAS / folder).glob("*.schema.yaml"))
 
 

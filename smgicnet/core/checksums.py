@@ -23,13 +23,13 @@ def known(sha256: str | None, md5: str | None) -> dict[str, str]:
 
 
 def wrong_ones(found: Mapping[str, str], expected: Mapping[str, str]) -> str:
-    """What is wrong with the checksums, or ""."""
+    """Return the checksums that do not fit as a text, or "" where all do."""
     wrong = [name for name, digest in expected.items() if digest != found[name]]
     return "; ".join(f"its {name} is {found[name]}, not {expected[name]}" for name in wrong)
 
 
 def digests(path: Path, names: Iterable[str]) -> dict[str, str]:
-    """Checksums by name (of `hashlib`), all in one read of the file."""
+    """Return checksums by name (of `hashlib`), all in one read of the file."""
     digests = {name: hashlib.new(name, usedforsecurity=False) for name in names}
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):

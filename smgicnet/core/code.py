@@ -1,4 +1,4 @@
-"""Which source files a result depends on, by what its modules import, and the digest of them.
+"""The source files on which a result depends, found by what its modules import, and their digest.
 
 The digest stands in the parameters of a rule and in the records of a result: a change to a plot makes no network train
 again, and a change to a loss does.
@@ -58,7 +58,7 @@ DATA = {
 
 
 def source_files(*roots: str | Path, beside: Collection[str] = ()) -> list[Path]:
-    """The files that ``roots``, dotted names of modules or paths of scripts, are made of, sorted.
+    """Return the files that ``roots``, dotted names of modules or paths of scripts, are made of, sorted.
 
     These are the modules of this package that they are or import, early or late, and what lies beside a module that is
     no Python (styles, templates), but for the rooms and modules in `BESIDE` and ``beside``. The text of a script itself
@@ -79,12 +79,12 @@ def source_files(*roots: str | Path, beside: Collection[str] = ()) -> list[Path]
 
 
 def code_digest(*roots: str | Path, beside: Collection[str] = (), files: Iterable[Path] = ()) -> str:
-    """Digest of `source_files` and of ``files`` besides."""
+    """Return the digest of `source_files` and of ``files`` besides."""
     return source_digest([*source_files(*roots, beside=beside), *files])
 
 
 def function_digest(where: str, beside: Collection[str] = ()) -> str:
-    """Digest of the function ``"module:name"``: of its text, what it names in its module, and what that one imports.
+    """Return the digest of ``"module:name"``: its text, what it names in its module, and what that one imports.
 
     A function that is added beside it changes nothing.
     """
@@ -124,7 +124,10 @@ def _defined(node: ast.stmt) -> list[str]:
 
 
 def source_digest(paths: Iterable[str | Path]) -> str:
-    """Digest of files' contents and names as seen from the package. Raises ``FileNotFoundError`` for a wrong name."""
+    """Return the digest of files' contents and names as seen from the package.
+
+    Raises ``FileNotFoundError`` for a wrong name.
+    """
     named = {}
     for path in (Path(os.path.normpath(path)) for path in paths):
         named[path.relative_to(PACKAGE).as_posix() if PACKAGE in path.parents else path.name] = path

@@ -29,7 +29,7 @@ THREADS = (
 
 @dataclass(frozen=True)
 class Limits:
-    """What a command may take.
+    """The resources that a command may use.
 
     ``seconds``: of time. ``gigabytes``: of disk, in its own folder.
     """
@@ -40,7 +40,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a command.
+    """The result of a command.
 
     ``failure``: why it counts as failed, as a sentence; empty where it does not. ``output``: what it printed last, as
     it is. ``seconds``, ``cpu_seconds``, ``memory_mib``: what it took, as a whole process.

@@ -10,12 +10,15 @@ LONGEST = 8000  # characters of a problem: a config with fifty wrong keys has fe
 
 
 def printable(text: str) -> str:
-    """``text`` with control characters as escapes: what is in a file must not steer the terminal."""
+    """Return ``text`` with control characters as escapes: what is in a file must not steer the terminal."""
     return "".join(one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in text)
 
 
 def shortened(text: str, most: int = LONGEST) -> str:
-    """``text``, without its middle where it has more than ``most`` characters: what is in a file must not flood it."""
+    """Return ``text``, without its middle where it has more than ``most`` characters.
+
+    What is in a file must not flood the terminal.
+    """
     return text if len(text) <= most else f"{text[: most // 2 - 3]} ... {text[3 - most // 2 :]}"
 
 
@@ -53,7 +56,7 @@ def require_least(option: str, value: int | None, least: int) -> None:
 
 
 def attempt(problems: list[InputError], function: Callable[..., Any], *arguments: Any) -> Any:
-    """The function's result, or None after adding its `InputError` to ``problems``."""
+    """Return the function's result, or None after adding its `InputError` to ``problems``."""
     try:
         return function(*arguments)
     except InputError as error:

@@ -24,13 +24,13 @@ UNWRITABLE = {
 
 
 def packaged(name: str) -> Path:
-    """A file or folder of ``config/`` that an installed package carries within it."""
+    """Return the path of a file or folder of ``config/`` that an installed package carries within it."""
     return PACKAGE / name if (PACKAGE / name).exists() else PACKAGE.parent / "config" / name
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` to write to; renamed to it on success, removed on failure.
+    """Yield a temporary path beside ``path`` to write to, which is renamed to it on success and removed on failure.
 
     The folder is made; the file is flushed to the disk before it gets its name, and the name after it. All endings are
     kept. Raises `InputError` where it cannot be written; what ``path`` held before is then untouched.

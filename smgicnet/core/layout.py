@@ -1,4 +1,4 @@
-"""Where every file of a study lies: the only owner of the paths below ``results/``.
+"""The places of all files of a study: the only owner of the paths below ``results/``.
 
 Each method returns a path as text. A rule gives wildcards for names, ``DatasetPaths.of("{dataset}")``, a command names.
 """
@@ -35,7 +35,7 @@ CHANGED = {**PREPARED, "preprocessing": "change.json"}  # of one change of a hea
 
 
 def costs_file(results: str | Path = RESULTS) -> str:
-    """Where `smgicnet plan` keeps what it has measured."""
+    """Return the file in which `smgicnet plan` keeps what it has measured."""
     return f"{results}/costs.json"
 
 
@@ -50,12 +50,12 @@ def environment_digest(environment: Mapping[str, object]) -> str:
 
 
 def program_environment(digest: str) -> str:
-    """Where the environment of a program from outside is made, by its `environment_digest`."""
+    """Return the folder in which the environment of a program from outside is made, by its `environment_digest`."""
     return f"resources/programs/{digest}"
 
 
 def decisions(study: str) -> str:
-    """Where what is decided when a run starts is written down; ``study`` is the digest of its config."""
+    """Return the file of what is decided when a run starts; ``study`` is the digest of its config."""
     return f"{RESULTS}/started/{study}.json"
 
 
@@ -76,19 +76,22 @@ class RunPaths:
         return f"{self.folder}/fields"
 
     def file(self, name: str) -> str:
-        """A file of the whole run, such as `METRICS`."""
+        """Return a file of the whole run, such as `METRICS`."""
         return f"{self.folder}/{name}"
 
     def stage(self, stage: int | str, kind: str) -> str:
-        """A file of a stage of its training: a key of `STAGE_FILES`, or a name. The folder's name is the paper's."""
+        """Return a file of a stage of its training: a key of `STAGE_FILES`, or a name.
+
+        The folder's name is the paper's.
+        """
         return f"{self.folder}/level-{stage}/{STAGE_FILES.get(kind, kind)}"
 
     def shard(self, shard: int | str, name: str) -> str:
-        """A file of one of the jobs that register its pairs."""
+        """Return a file of one of the jobs that register its pairs."""
         return f"{self.folder}/shards/{shard}/{name}"
 
     def changed_shard(self, shard: int | str, name: str) -> str:
-        """A file of one of the jobs that register changed heads."""
+        """Return a file of one of the jobs that register changed heads."""
         return f"{self.folder}/robustness/{shard}/{name}"
 
 
@@ -100,7 +103,7 @@ class DatasetPaths:
 
     @classmethod
     def of(cls, dataset: str, results: str | Path = RESULTS) -> DatasetPaths:
-        """Those of the dataset of that name."""
+        """Return the paths of the dataset of that name."""
         return cls(f"{results}/{dataset}")
 
     @property
@@ -122,7 +125,7 @@ class DatasetPaths:
 
     @property
     def job_sizes(self) -> str:
-        """How many pairs a job takes."""
+        """The file that says how many pairs a job takes."""
         return f"{self.cohort}/shards.json"
 
     @property
@@ -148,62 +151,62 @@ class DatasetPaths:
         return f"{self.folder}/report/quality.html"
 
     def cohort_file(self, subject: str, name: str) -> str:
-        """A file of a subject that is made or fetched."""
+        """Return a file of a subject that is made or fetched."""
         return f"{self.cohort}/{subject}/{name}"
 
     def step(self, subject: str, name: str) -> str:
-        """A file of a step between a subject's scan and the common grid."""
+        """Return a file of a step between a subject's scan and the common grid."""
         return f"{self.folder}/steps/{subject}/{name}"
 
     def prepared(self, arm: str, subject: str, kind: str) -> str:
-        """A file of a subject on the common grid: a key of `PREPARED`."""
+        """Return a file of a subject on the common grid: a key of `PREPARED`."""
         return f"{self.folder}/{arm}/subjects/{subject}/{PREPARED[kind]}"
 
     def alignment(self, shard: int | str, name: str) -> str:
-        """A file of one of the jobs that align pairs."""
+        """Return a file of one of the jobs that align pairs."""
         return f"{self.folder}/affine/alignments/{shard}/{name}"
 
     def changed(self, subject: str) -> str:
-        """The folder of a subject's changed heads, with one for each change in it."""
+        """Return the folder of a subject's changed heads, with one for each change in it."""
         return f"{self.folder}/robustness/subjects/{subject}"
 
     def changed_alignment(self, shard: int | str, name: str) -> str:
-        """A file of one of the jobs that align changed heads."""
+        """Return a file of one of the jobs that align changed heads."""
         return f"{self.folder}/robustness/alignments/{shard}/{name}"
 
     def template(self, number: int | str, name: str) -> str:
-        """A file of a round of the group's mean image; round 0 is the mean that global maps alone bring together."""
+        """Return a file of a round of the group's mean image; round 0 is the mean by global maps alone."""
         return f"{self.folder}/template/{number}/{name}"
 
     def run(self, arm: str, method: str, seed: int | str) -> RunPaths:
-        """The files of a method in an arm, of one seed."""
+        """Return the files of a method in an arm, of one seed."""
         return RunPaths(f"{self.folder}/{arm}/{method}/seed-{seed}")
 
     def table(self, name: str, form: str) -> str:
-        """A table in a form: a key of `TABLE_FORMS`."""
+        """Return a table in a form: a key of `TABLE_FORMS`."""
         return f"{self.folder}/tables/{name}.{TABLE_FORMS[form]}"
 
     def figure(self, name: str, form: str) -> str:
-        """A figure in one of `FIGURE_FORMS`."""
+        """Return a figure in one of `FIGURE_FORMS`."""
         return f"{self.folder}/figures/{name}.{form}"
 
     def log(self, name: str) -> str:
-        """The log of a job."""
+        """Return the log of a job."""
         return f"{self.folder}/logs/{name}.log"
 
 
 def changed_file(folder: str | Path, variant: str, kind: str) -> Path:
-    """A file of one changed head, a key of `CHANGED`, in the folder of its subject."""
+    """Return a file of one changed head, a key of `CHANGED`, in the folder of its subject."""
     return Path(folder) / variant / CHANGED[kind]
 
 
 def pair_file(folder: str | Path, fixed: str, moving: str, suffix: str) -> Path:
-    """A file of an ordered pair in a folder of them."""
+    """Return a file of an ordered pair in a folder of them."""
     return Path(folder) / f"fixed-{fixed}_moving-{moving}{suffix}"
 
 
 def given_file(folder: str | Path, layout: str, fixed: str, moving: str) -> Path:
-    """The displacement of an ordered pair that another program has computed, in the folder that a config names.
+    """Return the displacement of an ordered pair that another program has computed, in the folder that a config names.
 
     ``layout``: ``pairs``, or ``learn2reg`` for names as that challenge has them.
     """
@@ -215,6 +218,6 @@ def given_file(folder: str | Path, layout: str, fixed: str, moving: str) -> Path
 
 
 def shown_files(folder: str | Path, fixed: str, moving: str) -> tuple[Path, Path]:
-    """The warped image and the displacement (ITK) of a pair that figures show, in a run's folder ``shown``."""
+    """Return the warped image and the displacement (ITK) of a pair that figures show, in a run's folder ``shown``."""
     warped, displacement = (pair_file(folder, fixed, moving, f"_{name}.nii.gz") for name in ("warped", "displacement"))
     return warped, displacement

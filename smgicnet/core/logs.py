@@ -1,4 +1,4 @@
-"""What every script of the workflow starts with: its log."""
+"""The log with which every script of the workflow starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a result was made from: source digest, versions, hardware."""
+"""The record of what a result was made from: source digest, versions, hardware."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MERGED = ("versions", "hardware", "affine")  # what a record keeps of those that
 
 
 def files_digest(paths: Iterable[str | Path]) -> str:
-    """Digest of the contents of files, in the order given."""
+    """Return the digest of the contents of files, in the order given."""
     digest = hashlib.sha256()
     for path in paths:
         with open(path, "rb") as file:
@@ -33,22 +33,22 @@ def files_digest(paths: Iterable[str | Path]) -> str:
 
 
 def contents_digest(contents: Iterable[bytes]) -> str:
-    """`files_digest` of files that have been read already."""
+    """Return `files_digest` of files that have been read already."""
     return hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in contents)).hexdigest()[:16]
 
 
 def listed(paths: Iterable[str | Path], folder: str | Path) -> list[dict[str, str]]:
-    """Each file's path, as seen from ``folder``, and the SHA-256 of its content: they can be moved together."""
+    """Return each file's path, as seen from ``folder``, and the SHA-256 of its content: they can be moved together."""
     return [{"path": os.path.relpath(path, folder), "sha256": sha256(Path(path).read_bytes())} for path in paths]
 
 
 def sha256(content: bytes) -> str:
-    """The SHA-256 of a file's content."""
+    """Return the SHA-256 of a file's content."""
     return hashlib.sha256(content).hexdigest()
 
 
 def hardware() -> str:
-    """The processor, and the GPU if there is one, in words."""
+    """Return the processor, and the GPU if there is one, in words."""
     name = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").is_file():
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -63,7 +63,7 @@ def hardware() -> str:
 
 
 def versions(names: Iterable[str] = VERSIONED) -> dict[str, str]:
-    """Python's version and those of packages that are there, by default of all that results depend on."""
+    """Return Python's version and those of packages that are there, by default of all that results depend on."""
     found = {"python": platform.python_version()}
     for name in names:
         try:
@@ -80,14 +80,14 @@ def write_record(path: str | Path, **facts: object) -> None:
 
 
 def merged_records(paths: Iterable[str | Path]) -> dict[str, list[Any]]:
-    """Of several records each distinct value of ``MERGED``."""
+    """Return each distinct value of ``MERGED`` in several records."""
     records = [json.loads(Path(path).read_text()) for path in paths]
     merged = {key: distinct(records, key) for key in MERGED}
     return {key: values for key, values in merged.items() if values}
 
 
 def distinct(records: Iterable[Mapping[str, Any]], key: str) -> list[Any]:
-    """Each value of a key that some of the records have, once; a list holds several."""
+    """Return each value of a key that some of the records have, once; a list holds several."""
     found: list[Any] = []
     for record in records:
         value = record.get(key, [])
@@ -102,6 +102,6 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The content of a YAML file."""
+    """Read the content of a YAML file."""
     content: dict[str, Any] = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     return content

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Registry(Mapping[str, Any]):
-    """What stands in modules of this package, by name; ``entries`` says where: ``{"syn": "smgicnet.methods.syn:SyN"}``.
+    """Objects of this package by name; ``entries`` says where each stands: ``{"syn": "smgicnet.methods.syn:SyN"}``.
 
     A job that needs one entry imports that module and no other, and its digest depends on no other.
     """
@@ -30,5 +30,5 @@ class Registry(Mapping[str, Any]):
         return len(self._entries)
 
     def module(self, name: str) -> str:
-        """The dotted name of the module in which an entry stands."""
+        """Return the dotted name of the module in which an entry stands."""
         return self._entries[name].partition(":")[0]

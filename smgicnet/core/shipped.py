@@ -12,7 +12,7 @@ _FOLDER = PACKAGE / "methods" / "shipped"
 
 
 def find_weights(given: str | Path) -> Path:
-    """The file at that path, or that of the shipped weights of that name. Raises `InputError` without either."""
+    """Return the file at that path, or that of the shipped weights of that name. Raises `InputError` without either."""
     if Path(given).is_file():
         return Path(given)
     shipped = {path.stem: path for path in sorted(_FOLDER.glob("*.pt"))}

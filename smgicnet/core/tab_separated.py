@@ -25,7 +25,7 @@ _SHOWN = 60  # characters of a row in a message
 
 
 def read_tsv(path: str | Path, remedy: str = "Correct the table") -> pd.DataFrame:
-    """A table of text, "" for an empty field, from a UTF-8 file with a header line.
+    """Read a table of text, "" for an empty field, from a UTF-8 file with a header line.
 
     Blank lines are skipped, blanks around fields are dropped, and so are empty fields at the end of rows and header.
     ``remedy`` says in messages what the table should be like. Raises `InputError` for a file that is missing, not UTF-8

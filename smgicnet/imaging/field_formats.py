@@ -22,7 +22,7 @@ _LEARN2REG = re.compile(r"(\d{4})_(\d{4})\.nii\.gz$")  # an image's name ends in
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the voxels of an image lie, from its header.
+    """The place of an image's voxels, from its header.
 
     Attributes
     ----------

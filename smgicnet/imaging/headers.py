@@ -1,4 +1,4 @@
-"""An image file before its voxels are read: what its header says of them. `placement` decides where they lie.
+"""An image file before its voxels are read: the facts of its header. `placement` decides where the voxels lie.
 
 nibabel is imported where it is used: Snakemake imports modules that import this one in an environment that lacks it.
 """

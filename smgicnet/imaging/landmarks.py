@@ -48,7 +48,7 @@ class Landmarks:
     labels: tuple[str, ...] | None
 
     def name(self, index: int) -> str:
-        """What a message calls one of them."""
+        """Return the name of a landmark for a message."""
         return repr(self.labels[index]) if self.labels else str(index + 1)
 
 

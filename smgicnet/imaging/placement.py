@@ -30,7 +30,7 @@ _UNEVEN = 1e5  # the largest ratio between the edges of a voxel
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the voxels of an image lie.
+    """The place of an image's voxels in the world.
 
     Attributes
     ----------

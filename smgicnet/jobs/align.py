@@ -32,7 +32,7 @@ def align_subject(
     histogram: Path | None = None,
     form: str | None = None,
 ) -> Prepared:
-    """A subject on the reference's common grid, resampled from its own scan once.
+    """Align a subject to the reference, resampled once from its own scan onto the reference's common grid.
 
     ``prepared`` and ``reference`` are the preprocessed images of the subject and of the reference, between which the
     alignment is found; for the reference itself it is the identity. ``mapping``, ``histogram``, an image to match, and
@@ -102,6 +102,6 @@ def _directions(pair: tuple[str, str], one_way: bool) -> list[tuple[str, str]]:
 
 
 def facts(config: AffineConfig) -> dict[str, object]:
-    """What a record says of the engine."""
+    """Return the facts of the engine for a record."""
     searched = 180.0 if config.engine == "pose" else config.search_degrees
     return {"engine": config.engine, "version": engine_version(config.engine), "search_degrees": searched}

@@ -63,13 +63,13 @@ def change_subject(
 
 
 def changed_images(folders: Mapping[str, Path], variants: Sequence[Variant]) -> dict[str, Path]:
-    """The image of every changed head by its name, see `Variant.of`; ``folders`` are those of subjects."""
+    """Return the image of every changed head by its name, see `Variant.of`; ``folders`` are those of subjects."""
     heads = [(name, one) for name in folders for one in variants]
     return {one.of(name): changed_file(folders[name], one.name, "image") for name, one in heads}
 
 
 def read_change(path: Path) -> np.ndarray:
-    """The map ``(4, 4)`` in RAS mm from the world in which a changed head lies to the subject's own, from its JSON.
+    """Read from its JSON the map ``(4, 4)`` in RAS mm from a changed head's world to the subject's own.
 
     Raises `InputError` for a file that does not hold one.
     """

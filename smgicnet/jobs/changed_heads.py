@@ -1,4 +1,4 @@
-"""Which files the jobs of changed heads need, and what they ask for, by the wildcards that name the job.
+"""The files that jobs of changed heads need, and the resources that they ask for, by the wildcards that name the job.
 
 ``w`` is as in `smgicnet.jobs.study_files`; a job without a method aligns.
 """
@@ -31,45 +31,45 @@ class ChangedHeads:
         return self.needs.without_torch(0.3 * len(self.variants))
 
     def changing_kb(self, w: Any) -> int:
-        """Disk of the changes of one head."""
+        """Return the disk, in kB, of the changes of one head."""
         return self.needs.prepared_kb(w) * len(self.variants)
 
     # Pairs: registered, or aligned in a job without a method
 
     def pairs(self, w: Any) -> list[Pair]:
-        """The ordered pairs of the job that the wildcards name."""
+        """Return the ordered pairs of the job that the wildcards name."""
         return self.robustness.shards(w.dataset, _name(w))[int(w.shard)]
 
     def subjects(self, w: Any) -> list[str]:
-        """Names of the subjects in a job's pairs."""
+        """Return the names of the subjects in a job's pairs."""
         return sorted({name for pair in self.pairs(w) for name in pair})
 
     def moving(self, w: Any) -> list[str]:
-        """Names of the subjects whose heads are changed in a job."""
+        """Return the names of the subjects whose heads are changed in a job."""
         return sorted({moving for _, moving in self.pairs(w)})
 
     def folders(self, w: Any) -> list[str]:
-        """The folders of the changed heads of a job, in the order of `moving`."""
+        """Return the folders of the changed heads of a job, in the order of `moving`."""
         return [self.study.paths(w.dataset).changed(name) for name in self.moving(w)]
 
     def images(self, w: Any) -> list[str]:
-        """The images of a job's subjects as they lie, in the order of `subjects`."""
+        """Return the images of a job's subjects as they lie, in the order of `subjects`."""
         return self.files.prepared(w, self.subjects(w), "image")
 
     def labels(self, w: Any) -> list[str]:
-        """Their label maps."""
+        """Return the label maps of a job's subjects, in the order of `subjects`."""
         return self.files.prepared(w, self.subjects(w), "labels")
 
     def truth(self, w: Any) -> list[str]:
-        """Their true transforms, where the cohort has them."""
+        """Return the true transforms of a job's subjects, where the cohort has them."""
         return self.files.truth_of(w, self.subjects(w))
 
     def templates(self, w: Any) -> list[str]:
-        """The names of the templates that these lead to."""
+        """Return the names of the templates that the true transforms lead to."""
         return self.files.templates_of(w, self.subjects(w))
 
     def alignments(self, w: Any) -> list[str]:
-        """In the affine arm the alignments of a job's pairs, with the moving head changed and as it lies."""
+        """Return the alignments of a job's pairs in the affine arm, with the moving head changed and as it lies."""
         if w.arm != "affine":
             return []
         paths, as_they_lie = self.study.paths(w.dataset), self.study.aligned_in(w.dataset)
@@ -85,14 +85,14 @@ class ChangedHeads:
         return sorted({where[pair] for pair in pairs})
 
     def shards(self, w: Any, name: str) -> list[str]:
-        """A file of every job of a run; none of a run that registers no changed heads."""
-        if (w.method, w.arm) not in self.robustness.runs:
+        """Return a file of every job of a run; none of a run or a dataset without changed heads."""
+        if (w.method, w.arm) not in self.robustness.runs or not self.robustness.has(w.dataset):
             return []
         run, jobs = self.study.paths(w.dataset).run(w.arm, w.method, w.seed), self.robustness.shards
         return [run.changed_shard(shard, name) for shard in range(len(jobs(w.dataset, w.method)))]
 
     def records(self, w: Any, name: str) -> list[str]:
-        """A record ``name`` of every job of a run, and those of the alignments that they took."""
+        """Return a record ``name`` of every job of a run, and those of the alignments that they took."""
         found = self.shards(w, name)
         if not found or w.arm != "affine":
             return found
@@ -102,7 +102,7 @@ class ChangedHeads:
     # What the jobs of pairs ask for
 
     def registering(self, *, gpu: int) -> dict[str, Any]:
-        """All that a job asks for that registers pairs, as functions of the wildcards."""
+        """Return all resources that a job asks for that registers pairs, as functions of the wildcards."""
         return {
             **self.needs.registering(gpu=gpu),
             "runtime": self.minutes,
@@ -117,7 +117,7 @@ class ChangedHeads:
         return self.needs.with_torch(self._seconds(w))
 
     def kilobytes(self, w: Any) -> int:
-        """Disk of the metrics of a job's pairs."""
+        """Return the disk, in kB, of the metrics of a job's pairs."""
         return PAIR_KB * len(self.pairs(w))
 
     def _seconds(self, w: Any) -> float:

@@ -13,19 +13,19 @@ from smgicnet.scoring.metrics import SCORED
 
 @cache  # it is asked for by each of many jobs
 def training_code(kind: str) -> str:
-    """Digest of what trains a method of this type."""
+    """Return the digest of what trains a method of this type."""
     return code_digest("smgicnet.jobs.train", METHODS.module(kind), beside=TRAINING)
 
 
 @cache
 def registering_code(kind: str, scripts: tuple[Path, ...] = ()) -> str:
-    """Digest of what registers with a method of this type, and of the scripts that its command names."""
+    """Return the digest of what registers with a method of this type, and of the scripts that its command names."""
     module = METHODS.module(kind) if kind in METHODS else "smgicnet.jobs.given_fields"
     return code_digest("smgicnet.jobs.registering", module, beside=PREPARED, files=scripts)
 
 
 def scoring_codes() -> dict[str, str]:
-    """Digests of what computes each metric of a registered pair, and of what makes rows of it.
+    """Return the digests of what computes each metric of a registered pair, and of what makes rows of it.
 
     Of a metric's entry only ``function`` and ``regions`` count: how it is written changes no score.
     """
@@ -38,7 +38,7 @@ def scoring_codes() -> dict[str, str]:
 
 
 def robustness_code() -> str:
-    """Digest of what scores the registrations of changed heads, see `smgicnet.scoring.changed_rows`."""
+    """Return the digest of what scores the registrations of changed heads, see `smgicnet.scoring.changed_rows`."""
     codes = scoring_codes()
     pose = code_digest("smgicnet.scoring.pose_consistency", beside={*PREPARED, "smgicnet.scoring.metrics"})
     return " ".join([*(codes[name] for name in changed_rows.METRICS), pose])

@@ -1,4 +1,4 @@
-"""What jobs cost: memory and time by method and grid, and how many pairs a job takes.
+"""The costs of jobs: memory and time by method and grid, and how many pairs a job takes.
 
 What a schema of a method says under ``cost`` is by million voxels of the common grid, on two cores. What
 `smgicnet plan` has measured on the user's own machine, in ``results/costs.json``, goes before it.
@@ -24,18 +24,18 @@ SIDES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # subjects of a side of a job, which
 
 
 def million_voxels(grid: Mapping) -> float:
-    """Of a dataset's common grid, the block ``grid`` of the config."""
+    """Return the million voxels of a dataset's common grid, the block ``grid`` of the config."""
     return prod(grid["shape"]) / 1e6
 
 
 def method_cost(block: Mapping) -> dict[str, float]:
-    """``cost`` by the schema of a method's block; learning from label maps takes memory for where each voxel looks."""
+    """Return ``cost`` by the schema of a method's block, with the memory that learning from label maps takes."""
     cost = UNKNOWN | schema(f"methods/{block['type']}").get("cost", {})
     return cost | {"training_memory": cost["training_memory"] + LABELS_MEMORY * learns_from_labels(block)}
 
 
 def memory_mb(by_million: float, grid: Mapping, attempt: int) -> int:
-    """Memory to ask for, in MB: grows with the grid and, after a failure, with the attempt."""
+    """Return the memory to ask for, in MB: it grows with the grid and, after a failure, with the attempt."""
     return ceil((BASE_MB + by_million * million_voxels(grid)) * attempt)
 
 
@@ -45,12 +45,12 @@ def runtime_minutes(seconds: float, attempt: int) -> int:
 
 
 def pairs_a_job(pair_seconds: float, minutes: float) -> int:
-    """Unordered pairs for a job of that length: those between two groups of `SIDES` subjects."""
+    """Return the number of unordered pairs for a job of that length: those between two groups of `SIDES` subjects."""
     return max((side**2 for side in SIDES if side**2 * pair_seconds <= 60 * minutes), default=1)
 
 
 def read_costs(path: str | Path) -> dict:
-    """What `smgicnet plan` measured: ``{"pair_seconds": {DATASET: {METHOD: s}}, ...}``; nothing where it never ran.
+    """Read what `smgicnet plan` measured: ``{"pair_seconds": {DATASET: {METHOD: s}}, ...}``, or nothing.
 
     Raises `InputError` for a damaged file.
     """
@@ -63,13 +63,13 @@ def read_costs(path: str | Path) -> dict:
 
 
 def pair_seconds(name: str, cost: Mapping, dataset: str, grid: Mapping, measured: Mapping) -> float:
-    """Seconds to register and score an unordered pair, both directions: measured, or else from ``cost``."""
+    """Return the seconds to register and score an unordered pair, both directions: measured, or else from ``cost``."""
     found = measured.get("pair_seconds", {}).get(dataset, {}).get(name)
     return cost["pair_seconds"] * million_voxels(grid) if found is None else found
 
 
 class JobSizes:
-    """How many pairs a job of each method takes, in one dataset; decided once and kept in a file beside the cohort.
+    """The number of pairs that a job of each method takes in a dataset; decided once and kept beside the cohort.
 
     Another machine, profile or measurement then changes no job that has run. ``size``: of every method, where the
     config says so. The file is written by `keep`, when a run starts.
@@ -93,7 +93,7 @@ class JobSizes:
         return kept
 
     def pairs(self, name: str, seconds: float, minutes: float) -> int:
-        """Pairs a job of method ``name``, that takes ``seconds`` a pair, for jobs of about ``minutes``."""
+        """Return the pairs a job of method ``name``, that takes ``seconds`` a pair, for jobs of about ``minutes``."""
         if self._size is not None:
             return self._size
         if name not in self._kept:

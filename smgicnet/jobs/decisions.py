@@ -1,4 +1,4 @@
-"""What is decided when a run starts: it is written down once, and the run's jobs read it.
+"""The decisions that are made when a run starts: they are written down once, and the run's jobs read them.
 
 A job on a node with other software then aligns with the engine that was chosen, and weights that arrive while others
 are registering change nothing in this run.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -52,11 +53,11 @@ def decide(config: Mapping, *, conda: bool) -> Decisions:
 
 
 def missing_programs(block: Mapping) -> list[str]:
-    """Return the programs that a method's block says it needs and that are not on the PATH."""
+    """Return what a method's block says it needs and there is not: programs on the PATH, variables with a ``$``."""
     needed = list(block.get("requires", ()))
     if "container" in block.get("environment", {}) and not shutil.which("singularity"):
         needed.append("apptainer")
-    return [one for one in needed if not shutil.which(one)]
+    return [one for one in needed if not (os.environ.get(one[1:]) if one[0] == "$" else shutil.which(one))]
 
 
 def _path(config: Mapping) -> Path:
@@ -70,7 +71,7 @@ def write_decisions(config: Mapping, decisions: Decisions) -> None:
 
 
 def read_decisions(config: Mapping) -> Decisions:
-    """What was decided when the run of this completed config started.
+    """Read what was decided when the run of this completed config started.
 
     Raises `InputError` where the file is missing or does not fit the config: a job never chooses again.
     """

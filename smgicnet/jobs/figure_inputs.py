@@ -1,4 +1,4 @@
-"""Which figures a study has, and what each is drawn from, by `smgicnet.publication.figures.registry.FIGURES`.
+"""The figures of a study, and what each is drawn from, by `smgicnet.publication.figures.registry.FIGURES`.
 
 ``w`` is anything with the attributes ``dataset`` and ``figure``, a key of `FigureInputs.figures`.
 """
@@ -46,31 +46,34 @@ class FigureInputs:
         return found
 
     def entry(self, figure: str) -> FigureEntry:
-        """The entry of a figure."""
+        """Return the entry of a figure."""
         return FIGURES[self.figures[figure][0]]
 
-    @cached_property
-    def by_default(self) -> list[str]:
-        """The figures that the default target draws."""
-        return [name for name in self.figures if self.entry(name).by_default]
+    def by_default(self, dataset: str) -> list[str]:
+        """The figures of a dataset that the default target draws."""
+        return [name for name in self._of(dataset) if self.entry(name).by_default]
+
+    def _of(self, dataset: str) -> list[str]:
+        has_changes = self.study.robustness.has(dataset)
+        return [name for name in self.figures if has_changes or "changes" not in self.entry(name).inputs]
 
     def on_page(self, dataset: str) -> list[str]:
-        """The figures of the page: those of the default target, and others once they have been drawn."""
+        """Return the figures of the page: those of the default target, and others once they have been drawn."""
         paths = self.study.paths(dataset)
-        drawn = {name for name in self.figures if Path(paths.figure(name, "png")).is_file()}
-        return [name for name in self.figures if name in self.by_default or name in drawn]
+        default = self.by_default(dataset)
+        return [name for name in self._of(dataset) if name in default or Path(paths.figure(name, "png")).is_file()]
 
     def title(self, figure: str) -> str:
-        """What a figure is called on the page."""
+        """Return the title of a figure on the page."""
         return self.entry(figure).title.format(run=self._label(figure))
 
     def caption(self, figure: str, dataset: str) -> str:
-        """The caption of a figure, in plain text."""
+        """Return the caption of a figure, in plain text."""
         caption = self.entry(figure).caption.format(dataset=dataset)
         return caption if beside_paper(self.study, dataset) else without_references(caption)
 
     def labels(self, w: Any) -> dict[str, str]:
-        """How Snakemake's report tells a figure from the others."""
+        """Return the labels by which Snakemake's report tells a figure from the others."""
         return {"dataset": w.dataset, "what": self._label(w.figure)}
 
     def _label(self, figure: str) -> str:
@@ -78,7 +81,7 @@ class FigureInputs:
         return self.study.label(runs[0]) if self.entry(figure).each_run else figure
 
     def facts(self, w: Any) -> dict[str, Any]:
-        """The fields of `smgicnet.publication.figures.material.Material` that are not files."""
+        """Return the fields of `smgicnet.publication.figures.material.Material` that are not files."""
         study, runs = self.study, self.figures[w.figure][1]
         values = {
             "initial": study.initial[0] if study.initial else None,
@@ -91,7 +94,7 @@ class FigureInputs:
         return {"runs": runs, "labels": study.labels(runs), **{fact: values[fact] for fact in wanted}}
 
     def inputs(self, w: Any) -> dict[str, list[str]]:
-        """The files of a figure, by name: those of each of its kinds of input."""
+        """Return the files of a figure, by name: those of each of its kinds of input."""
         runs = self.figures[w.figure][1]
         found: dict[str, list[str]] = {}
         for kind in self.entry(w.figure).inputs:
@@ -99,7 +102,7 @@ class FigureInputs:
         return found
 
     def code(self, w: Any) -> dict[str, str]:
-        """Digests of what draws a figure, and of what saves it."""
+        """Return the digests of what draws a figure, and of what saves it."""
         return {
             "drawing": function_digest(self.entry(w.figure).function),
             "saving": code_digest("smgicnet.jobs.figures"),
@@ -108,19 +111,19 @@ class FigureInputs:
     # Kinds of input
 
     def metrics(self, dataset: str, runs: Sequence[Run]) -> dict[str, list[str]]:
-        """The scores of every seed."""
+        """Return the scores of every seed."""
         return {"metrics": self.files.runs(dataset, METRICS, runs)}
 
     def comparisons(self, dataset: str, runs: Sequence[Run]) -> dict[str, list[str]]:
-        """The table of comparisons."""
+        """Return the table of comparisons."""
         return {"comparisons": [self.study.paths(dataset).table("comparisons", "csv")]}
 
     def ablations(self, dataset: str, runs: Sequence[Run]) -> dict[str, list[str]]:
-        """The table of ablations."""
+        """Return the table of ablations."""
         return {"ablations": [self.study.paths(dataset).table("ablations", "csv")]}
 
     def shown_pairs(self, dataset: str, runs: Sequence[Run]) -> dict[str, list[str]]:
-        """The pairs that figures show: images, and of first seeds the fields and the scores, also those before."""
+        """Return the shown pairs: images, and of first seeds the fields and the scores, also those before."""
         paths = self.study.paths(dataset)
         return {
             "pairs": [paths.shown_pairs],
@@ -131,9 +134,9 @@ class FigureInputs:
         }
 
     def histories(self, dataset: str, runs: Sequence[Run]) -> dict[str, list[str]]:
-        """What every stage of the trainings wrote down, of first seeds."""
+        """Return the histories of every stage of the trainings, of first seeds."""
         return {"histories": [path for run in runs for path in self.files.stages(dataset, run, "history")]}
 
     def changes(self, dataset: str, runs: Sequence[Run]) -> dict[str, list[str]]:
-        """The scores of changed heads of every seed."""
+        """Return the scores of changed heads of every seed."""
         return {"changes": self.files.runs(dataset, ROBUSTNESS, runs)}

@@ -16,7 +16,7 @@ Paths = Sequence[str | Path]
 
 
 def gathered(shards: Paths, changed: Paths = ()) -> pd.DataFrame:
-    """The rows of all ``shards``, in order, and what the rows of ``changed`` heads come to, a pair."""
+    """Return the rows of all ``shards``, in order, and the rows that those of ``changed`` heads give, a pair."""
     summary = over_changes(read_metrics(changed)) if changed else pd.DataFrame()
     return read_metrics(shards) if summary.empty else pd.concat([read_metrics(shards), summary], ignore_index=True)
 

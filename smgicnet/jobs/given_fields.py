@@ -39,7 +39,7 @@ class GivenFields(PreparedImages):
         return Measured(Registration(torch.from_numpy(displacement)[None], None, UNKNOWN), {})
 
     def identities(self, pairs: Sequence[Pair], versions: Mapping) -> dict[Pair, str]:
-        """What identifies the registrations of each unordered pair: both images and both files."""
+        """Return the identity of each unordered pair's registrations: both images and both files."""
         found, seen = {}, {}
         for pair in pairs:
             files = [self._file(*one) for one in (pair, pair[::-1])]

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def field_file(folder: Path, fixed: str, moving: str) -> Path:
-    """Where the displacement of an ordered pair is kept."""
+    """Return the file in which the displacement of an ordered pair is kept."""
     return pair_file(folder, fixed, moving, ".npz")
 
 
@@ -52,7 +52,7 @@ class KeptFields:
             np.savez_compressed(file, facts=json.dumps(facts), **arrays)
 
     def get(self, fixed: str, moving: str) -> Measured | None:
-        """The registration of a pair as it is kept; None where there is none of this identity."""
+        """Return the registration of a pair as it is kept; None where there is none of this identity."""
         path = field_file(self._folder, fixed, moving)
         if not path.is_file():
             return None

@@ -1,4 +1,4 @@
-"""What a job has done of its pairs, kept beside its results: cut short, or given more pairs, it does only the rest."""
+"""The results of a job's pairs, kept beside its results: cut short, or given more pairs, it does only the rest."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class KeptPairs:
                 continue
 
     def get(self, pair: Pair) -> Any:
-        """The result of a pair, or None."""
+        """Return the result of a pair, or None."""
         return self._results.get(pair)
 
     def add(self, pair: Pair, result: Any) -> None:
@@ -58,8 +58,10 @@ class KeptPairs:
         self._results[pair], self._lines[pair] = result, line
 
     def tidy(self) -> None:
-        """When all are done: drop what the job's own pairs have of other settings. Other pairs stay: when a cohort
-        grows they move to another job, which may not have read them yet."""
+        """Drop, when all are done, what the job's own pairs have of other settings.
+
+        Other pairs stay: when a cohort grows they move to another job, which may not have read them yet.
+        """
         before = self._path.read_text(encoding="utf-8", errors="replace").splitlines() if self._path.is_file() else []
         others = [line for line in before if tuple(line.split("\t", 2)[:2]) not in self._identities]
         with atomic_path(self._path) as part:
@@ -68,5 +70,5 @@ class KeptPairs:
 
 
 def identity(*facts: object) -> str:
-    """A digest of whatever a result depends on, as JSON has it."""
+    """Return a digest of whatever a result depends on, as JSON has it."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

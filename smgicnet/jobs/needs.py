@@ -1,4 +1,4 @@
-"""What the jobs of a study ask for: memory, time, and what a plan counts: seconds to expect, and disk.
+"""The resources that jobs of a study ask for: memory, time, and for a plan the seconds to expect and the disk.
 
 ``w`` is as in `smgicnet.jobs.study_files`. Memory is in MB, time to ask for in minutes; both grow with the attempt.
 Expected times are in ms from the start of a job's program to its end, disk in kB.
@@ -27,14 +27,14 @@ STARTS = {"torch": 4.0, "other": 1.5}  # seconds until a job's own work begins, 
 
 
 class StudyNeeds:
-    """What each job of a study asks for."""
+    """The resources that each job of a study asks for."""
 
     def __init__(self, files: StudyFiles):
         self.files, self.study = files, files.study
         self._starts = {**STARTS, **self.study.measured.get("start_seconds", {})}
 
     def threads(self, w: Any) -> int:
-        """Threads of a job that trains or registers.
+        """Return the threads of a job that trains or registers.
 
         As ``threads`` they are cut to --cores; as a resource they are not, and share the cores then: sums differ in
         their last digits with the number of threads, and results should not with that of cores.
@@ -50,27 +50,27 @@ class StudyNeeds:
         return ceil(1000 * (self._starts["other"] + seconds))
 
     def cohort_memory(self, w: Any, attempt: int) -> int:
-        """Memory of a job that goes through all images of a dataset."""
+        """Return the memory of a job that goes through all images of a dataset."""
         return memory_mb(COHORT_BYTES * len(self.study.cohort(w.dataset)), self._grid(w), attempt)
 
     def template_memory(self, w: Any, attempt: int) -> int:
-        """Memory of a job that registers a template, or averages images one after the other."""
+        """Return the memory of a job that registers a template, or averages images one after the other."""
         return memory_mb(TEMPLATE_BYTES, self._grid(w), attempt)
 
     def prepared_kb(self, w: Any) -> int:
-        """Disk of a subject on the common grid."""
+        """Return the disk, in kB, of a subject on the common grid."""
         return PREPARED_BYTES * self._voxels(w) // 1000
 
     # Registration: a job without a method aligns, one without a shard registers the pairs that figures show
 
     def pairs(self, w: Any) -> int:
-        """How many unordered pairs a job registers."""
+        """Return how many unordered pairs a job registers."""
         if hasattr(w, "shard"):
             return len(self.files.shard_pairs(w))
         return len(self.study.config["evaluation"]["figure_pairs"])
 
     def registering(self, *, gpu: int) -> dict[str, Any]:
-        """All that a job asks for that registers pairs, as functions of the wildcards."""
+        """Return all resources that a job asks for that registers pairs, as functions of the wildcards."""
         return {
             "gpu": gpu,
             "torch_threads": self.threads,
@@ -96,7 +96,7 @@ class StudyNeeds:
         return self.with_torch(self.pairs(w) * self.study.pair_seconds(w.dataset, _name(w)))
 
     def registering_kb(self, w: Any) -> int:
-        """Disk of the metrics of a job's pairs, or of the pairs that figures show, with warped images."""
+        """Return the disk, in kB, of a job's metrics, or of the pairs that figures show, with warped images."""
         if hasattr(w, "shard"):
             kept = 2 * KEPT_BYTES * self._voxels(w) // 1000 if self.study.keeps_fields(w.method) else 0
             return (PAIR_KB + kept) * self.pairs(w)
@@ -109,7 +109,7 @@ class StudyNeeds:
     # Training
 
     def training_memory(self, w: Any, attempt: int) -> int:
-        """Memory of a training; its time is for a profile to say, as a training that is cut goes on."""
+        """Return the memory of a training; its time is for a profile to say, as a training that is cut goes on."""
         return memory_mb(self.study.cost(w.method)["training_memory"], self._grid(w), attempt)
 
     def training_ms(self, w: Any) -> int:

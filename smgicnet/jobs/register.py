@@ -36,7 +36,7 @@ _PLACES = {name: place for place, name in enumerate(METRICS)}
 
 @dataclass(frozen=True)
 class ShardOutputs:
-    """What a job of pairs writes.
+    """The files that a job of pairs writes.
 
     ``columns``: dataset, arm, method and seed, which stand in every row. ``metrics``: the file of the rows.
     ``record``: the JSON of what they were made with. ``fields``: the folder in which displacements are kept; None by
@@ -189,7 +189,7 @@ class _Shard:
 
 
 def scored_subject(files: SubjectFiles) -> ScoredSubject:
-    """A subject as scoring sees it, read from its files. Raises `InputError` for one that cannot be read."""
+    """Read a subject as scoring sees it from its files. Raises `InputError` for one that cannot be read."""
     labels = read_labels(files.labels)
     to_template, from_template = (read_field(path) for path in files.truth) if files.truth else (None, None)
     parcels = read_labels(files.parcels).data.astype(np.uint8) if files.parcels else None
@@ -201,7 +201,7 @@ def scored_subject(files: SubjectFiles) -> ScoredSubject:
 
 
 def scoring_digest(subject: SubjectFiles) -> str:
-    """A digest of all that a subject's registrations are scored by."""
+    """Return a digest of all that a subject's registrations are scored by."""
     beside = [path for path in (subject.parcels, subject.landmarks) if path]
     return files_digest([subject.labels, *subject.truth, *beside]) + subject.template
 

@@ -24,7 +24,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class MethodFiles:
-    """What registers.
+    """The files and settings of the method that registers.
 
     ``block``: the completed block of a method. ``weights``: its file of weights, or None.
     ``code``: the digest of its source. ``threads``: how many torch uses; 1 by default.
@@ -36,7 +36,7 @@ class MethodFiles:
     threads: int = 1
 
     def facts(self) -> dict[str, object]:
-        """What a record says of it."""
+        """Return the facts of the method for a record."""
         weights = files_digest([self.weights]) if self.weights else None
         return {"weights_digest": weights, "code": self.code, "threads": self.threads}
 
@@ -58,13 +58,13 @@ class PreparedImages:
         self._volumes: dict[str, Volume] = {}
 
     def volume(self, name: str) -> Volume:
-        """The prepared image of a subject."""
+        """Return the prepared image of a subject."""
         if name not in self._volumes:
             self._volumes[name] = read_image(self.images[name])
         return self._volumes[name]
 
     def warped(self, moving: str, displacement: torch.Tensor) -> torch.Tensor:
-        """The image of ``moving`` pulled back by ``displacement (1, 3, D, H, W)``; ``(D, H, W)``."""
+        """Return the image of ``moving`` pulled back by ``displacement (1, 3, D, H, W)``; ``(D, H, W)``."""
         return warp(image_tensor(self.volume(moving).data, displacement.device), displacement)[0, 0]
 
 
@@ -120,11 +120,11 @@ class PairRegistration(PreparedImages):
 
     @property
     def program(self) -> dict[str, str]:
-        """What a record says of a program from outside: its version, and what its environment holds."""
+        """The facts of a program from outside for a record: its version, and what its environment holds."""
         return self._method.facts()
 
     def identities(self, pairs: Sequence[Pair], versions: Mapping) -> dict[Pair, str]:
-        """What identifies the registrations of each unordered pair: both images, alignments, method, software."""
+        """Return the identity of each unordered pair's registrations: both images, alignments, method, software."""
         digests = {name: files_digest([self.images[name]]) for name in {name for pair in pairs for name in pair}}
         facts = {**self._files.facts(), "versions": versions, **self.program}
         if self._labels:

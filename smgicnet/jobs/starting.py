@@ -18,7 +18,7 @@ MACHINE_KEYS = ("job_minutes", "unchecked_tools", "costs")  # what a profile say
 
 @dataclass(frozen=True)
 class Machine:
-    """What a profile says of the machine.
+    """The facts of the machine that a profile gives.
 
     ``job_minutes``: wished length of a job that registers pairs, in minutes; 20 by default.
     ``unchecked_tools``: whether the programs of preprocessing are looked for where jobs run alone; false by default.
@@ -47,7 +47,7 @@ class Machine:
 
 
 def open_study(config: Mapping, origin: Origin, *, conda: bool, in_job: bool) -> Study:
-    """The study of a config as Snakemake gives it, checked as far as it can be before anything runs.
+    """Return the study of a config as Snakemake gives it, checked as far as it can be before anything runs.
 
     ``conda``: environments are made for the jobs. ``in_job``: this is a job of a run that has started: what was decided
     then is read, and no program is looked for. Raises `InputError` for what cannot be used.
@@ -85,7 +85,7 @@ def start(study: Study) -> None:
 
 
 def what_was_decided(study: Study) -> list[str]:
-    """Which engine aligns, and which methods are left out, as sentences."""
+    """Say which engine aligns, and which methods are left out, as sentences."""
     said = [f"Affine pre-registration: {study.decisions.reason}"] if study.decisions.reason else []
     for name in study.absent:
         if name in study.published:

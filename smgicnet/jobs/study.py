@@ -30,7 +30,7 @@ Run = tuple[str, str]
 
 
 class Study:
-    """What a completed config means.
+    """The meaning of a completed config.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class Study:
 
     @cached_property
     def published(self) -> dict[str, Mapping]:
-        """What the authors publish of methods that come with their weights."""
+        """The facts of the authors' weights, for methods that run with them."""
         return {name: block["published"] for name, block in self.config["methods"].items() if "published" in block}
 
     @property
@@ -150,20 +150,20 @@ class Study:
         return [(name, self.methods[full]["arms"][0]) for name in [full, *self.variants]] if self.variants else []
 
     def label(self, run: Run) -> str:
-        """The name of a run in tables and figures."""
+        """Return the name of a run in tables and figures."""
         return row_name(self.methods[run[0]], run[1], self.affine)
 
     def labels(self, runs: Iterable[Run]) -> dict[str, str]:
-        """`label` of each run, by "method/arm"."""
+        """Return `label` of each run, by "method/arm"."""
         return {"/".join(run): self.label(run) for run in runs}
 
     def seeds(self, method: str) -> list[int]:
-        """The seeds of a method: the config's for one that is trained, else a single 0."""
+        """Return the seeds of a method: the config's for one that is trained, else a single 0."""
         return self.config["seeds"] if method in self.trained else [0]
 
     @cache  # noqa: B019 (a study lives as long as its process)
     def trained_as(self, method: str, stage: int) -> str:
-        """The first method whose training as far as this stage is the same: what variants share is trained once."""
+        """Return the first method whose training up to this stage is the same: what variants share is trained once."""
         block = stage_block(self.methods[method], stage)
         return next(
             name
@@ -172,14 +172,14 @@ class Study:
         )
 
     def registering_block(self, method: str) -> dict:
-        """A method's block as far as its registrations depend on it; of published weights it keeps the checksum."""
+        """Return the part of a method's block on which registrations depend; published weights keep the checksum."""
         block = registering_block(self.methods[method])
         return (
             block | {"published": {"sha256": self.published[method]["sha256"]}} if method in self.published else block
         )
 
     def recorded_config(self, dataset: str) -> dict:
-        """The config as a dataset's results depend on it."""
+        """Return the part of the config on which a dataset's results depend."""
         return {**self.config, "datasets": {dataset: self.datasets[dataset]}}
 
     @property
@@ -195,45 +195,45 @@ class Study:
     # Subjects and pairs
 
     def paths(self, dataset: str) -> DatasetPaths:
-        """Where the files of a dataset lie."""
+        """Return the paths of the files of a dataset."""
         return DatasetPaths.of(dataset, self.results)
 
     def cohort(self, dataset: str) -> pd.DataFrame:
-        """The participants of a dataset, indexed by subject. Raises `InputError` for a source that cannot be used."""
+        """Return the participants of a dataset, indexed by subject. Raises `InputError` for an unusable source."""
         if dataset not in self._cohorts:
             self._cohorts[dataset] = plan_cohort(self.datasets[dataset], self.paths(dataset).cohort)
         return self._cohorts[dataset]
 
     def of_kind(self, kind: str) -> list[str]:
-        """Datasets whose source is of this kind."""
+        """Return the datasets whose source is of this kind."""
         return [name for name, dataset in self.datasets.items() if dataset["source"]["kind"] == kind]
 
     def subjects(self, dataset: str, *splits: str) -> list[str]:
-        """Names of a dataset's subjects in these splits; in all of them without any."""
+        """Return the names of a dataset's subjects in these splits; in all of them without any."""
         table = self.cohort(dataset)
         return table.index[table["split"].isin(splits or SPLITS)].tolist()
 
     def pairs(self, dataset: str) -> list[Pair]:
-        """The unordered test pairs of a dataset; each is registered in both directions."""
+        """Return the unordered test pairs of a dataset; each is registered in both directions."""
         return [pair for group in self.groups(dataset) for pair in unordered_pairs(group)]
 
     def groups(self, dataset: str) -> list[list[str]]:
-        """The test subjects of a dataset in groups, within which all pairs are registered."""
+        """Return the test subjects of a dataset in groups, within which all pairs are registered."""
         return groups_of(self.datasets[dataset], self.cohort(dataset))
 
     # Jobs of pairs
 
     def pair_seconds(self, dataset: str, name: str) -> float:
-        """Seconds a pair of a method, or of `ALIGNMENTS`; a variant is taken for as fast as what it varies."""
+        """Return a method's seconds a pair, or those of `ALIGNMENTS`; a variant counts as fast as what it varies."""
         name = self.config["ablations"]["method"] if name in self.variants else name
         return pair_seconds(name, self.cost(name), dataset, self.datasets[dataset]["grid"], self.measured)
 
     def cost(self, name: str) -> Mapping[str, float]:
-        """Memory and time by million voxels of a method, or of `ALIGNMENTS`, where nothing was measured."""
+        """Return memory and time by million voxels of a method, or of `ALIGNMENTS`, where nothing was measured."""
         return ALIGNMENT if name == ALIGNMENTS else method_cost(self.methods[name])
 
     def job_sizes(self, dataset: str) -> JobSizes:
-        """How many pairs a job of each method takes."""
+        """Return the number of pairs that a job of each method takes."""
         if dataset not in self._sizes:
             size = self.config["evaluation"]["shard_size"]
             self._sizes[dataset] = JobSizes(self.paths(dataset).job_sizes, size)
@@ -241,22 +241,22 @@ class Study:
 
     @cache  # noqa: B019
     def shards(self, dataset: str, name: str) -> list[list[Pair]]:
-        """The test pairs of each job of a method, or of `ALIGNMENTS`."""
+        """Return the test pairs of each job of a method, or of `ALIGNMENTS`."""
         size = self.job_sizes(dataset).pairs(name, self.pair_seconds(dataset, name), self.job_minutes)
         return shards_of_groups(self.groups(dataset), size)
 
     @cache  # noqa: B019
     def aligned_in(self, dataset: str) -> dict[Pair, int]:
-        """The number of the job that aligns each test pair."""
+        """Return the number of the job that aligns each test pair."""
         return {pair: number for number, pairs in enumerate(self.shards(dataset, ALIGNMENTS)) for pair in pairs}
 
     @cached_property
     def robustness(self) -> Robustness:
-        """What is asked of changed heads."""
+        """The study of changed heads that the config asks for."""
         return Robustness(self)
 
     def keeps_fields(self, method: str) -> bool:
-        """Whether the displacements of a method's pairs are kept: as the config says, or where all of them are few.
+        """Return whether displacements of a method's pairs are kept: as the config says, or where all of them are few.
 
         A method that moves nothing, or labels alone, keeps none, nor does one whose displacements are in files already.
         """
@@ -283,7 +283,7 @@ class Study:
         require_training_labels(cohorts, self.datasets, labelled)
 
     def tools(self, *, to_come: bool) -> dict[str, list[str]]:
-        """The tools that preprocessing asks for, and for each the config keys that do.
+        """Return the tools that preprocessing asks for, and for each the config keys that do.
 
         ``to_come``: without those of datasets that are prepared; a table can be made where FreeSurfer is not.
         """

@@ -80,17 +80,17 @@ def _each(paths: str | Sequence[str]) -> list[str]:
 
 
 def base(role: str, folder: Path) -> Path:
-    """The folder from which inputs of a role are named: that of the JSON, or for the paper's numbers the checkout."""
+    """Return the folder from which inputs of a role are named: the JSON's, or the checkout for the paper's numbers."""
     return CHECKOUT if role == "paper" else folder
 
 
 def path_of(entry: Mapping[str, str], folder: Path) -> Path:
-    """The file that an entry of `smgicnet.core.provenance.listed` names."""
+    """Return the file that an entry of `smgicnet.core.provenance.listed` names."""
     return Path(os.path.normpath(folder / entry["path"]))
 
 
 def derive(record: Mapping, folder: Path) -> tuple[dict, dict[str, str]]:
-    """What follows from the inputs that a table's JSON in ``folder`` names.
+    """Derive what follows from the inputs that a table's JSON in ``folder`` names.
 
     Returns the facts (``versions``, ``hardware`` and ``affine`` of the jobs, ``seeds`` by "method/arm", ``page``: what
     the page shows of it), and the text of each form of the table.
@@ -122,7 +122,7 @@ class Made:
     csv: str | None = None
 
     def texts(self) -> dict[str, str]:
-        """The text of each form."""
+        """Return the text of each form."""
         return {
             "md": "\n".join(table.to_markdown() for table in self.tables),
             "csv": self.tables[0].to_csv() if self.csv is None else self.csv,

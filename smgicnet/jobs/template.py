@@ -40,7 +40,7 @@ WHITE = 1000.0  # what a brain's brightest voxels have in a template
 
 @dataclass(frozen=True)
 class Registrar:
-    """What brings a template to people.
+    """The method and weights that bring a template to people.
 
     ``weights``: their file. ``registering``: parts of the method's block that differ from the file's.
     """
@@ -67,7 +67,7 @@ class Registrar:
 
     @property
     def digest(self) -> str:
-        """Of the weights and of how they are used."""
+        """The digest of the weights and of how they are used."""
         return contents_digest([self._content, json.dumps(self.registering, sort_keys=True).encode()])
 
     def prepared(self, image: Path) -> Prepared:

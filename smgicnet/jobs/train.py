@@ -51,7 +51,7 @@ class StageTask:
     threads: int = 1
 
     def identity(self, training: Sequence[SubjectFiles]) -> dict:
-        """What the stage's weights depend on, as it stands in its checkpoint and its record."""
+        """Return what the stage's weights depend on, as it stands in its checkpoint and its record."""
         identity = {
             "block": {**self.block, "stages": self.block["stages"][: self.stage]},
             "stage": self.stage,
@@ -65,7 +65,7 @@ class StageTask:
         return identity
 
     def random_seed(self, *further: int) -> int:
-        """A seed of its own for each purpose."""
+        """Return a seed of its own for each purpose."""
         return int(np.random.SeedSequence([self.seed, self.stage, *further]).generate_state(1)[0])
 
 

@@ -91,7 +91,7 @@ class Command(Method):
 
     @cached_property
     def version(self) -> str:
-        """What the program prints as its version."""
+        """The version that the program prints."""
         if self.config.version is None:
             return "not asked for"
         with TemporaryDirectory(prefix="smgicnet-") as scratch:

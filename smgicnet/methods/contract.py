@@ -29,7 +29,7 @@ class RegistrationFailed(Exception):
 
 
 class Displacements(NamedTuple):
-    """What a method finds for a pair.
+    """The displacements that a method finds for a pair.
 
     Attributes
     ----------

@@ -62,7 +62,7 @@ def image_tensor(data: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 def to_device(method: OnDevice) -> OnDevice:
-    """Move a method to the device that `pick_device` picks, its convolutions channels-last (docs/performance.md)."""
+    """Move a method to the device of `pick_device`, convolutions channels-last (docs/results/performance.md)."""
     to: Callable[..., nn.Module] = method.network.to  # torch's own types lack memory_format
     to(memory_format=torch.channels_last_3d)
     return method.to(pick_device())

@@ -28,7 +28,7 @@ GRID_BUFFER = "identity_map"
 
 @dataclass(frozen=True)
 class GradICONConfig:
-    """Which of the two models, whose architecture is the same and whose weights, grid and intensities differ.
+    """The choice of one of two models, whose architecture is the same and whose weights, grid and intensities differ.
 
     Attributes
     ----------

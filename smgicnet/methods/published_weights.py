@@ -28,7 +28,7 @@ PUBLISHED_GRID = Grid((160, 192, 144), 1.0)
 
 @dataclass(frozen=True)
 class Publication:
-    """How the published files of a method differ from this project's.
+    """The differences between the published files of a method and this project's.
 
     Attributes
     ----------

@@ -28,7 +28,7 @@ def write_flow(path: Path, flow: PosedFlow) -> None:
 
 
 def flow_facts(flow: PosedFlow) -> dict[str, Any]:
-    """What the record of a registration says of its map beside the velocity."""
+    """Return the facts of the map that the record of a registration has beside the velocity."""
     return {"to_fixed": flow.to_fixed.tolist(), "to_moving": flow.to_moving.tolist(), "factor": flow.factor}
 
 

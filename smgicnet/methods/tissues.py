@@ -1,4 +1,4 @@
-"""What a refinement compares of two brains' tissues, and the weights of the network that names them."""
+"""The maps of two brains' tissues that a refinement compares, and the weights of the network that names them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a registration succeeded, told from what it leaves behind, with a known error rate.
+"""Whether a registration succeeded is told from what it leaves behind, with a known error rate.
 
 The model was fitted to registrations whose true error is known, many of which were made to fail
 (``benchmarks/verdict.py``); docs/verdict.md says how often it is wrong.
@@ -21,7 +21,7 @@ VERDICTS = (GOOD, DOUBTFUL, FAILED) = ("good", "doubtful", "failed")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be thought of a registration.
+    """The judgement of a registration.
 
     Attributes
     ----------
@@ -45,9 +45,10 @@ class Verdict:
         error, low, high = self.error_mm
         percent = 100 * self.failure
         chance = "under 1" if percent < 1 else "over 99" if percent > 99 else f"{percent:.0f}"
+        about, least, most = (f"{value:.0f}" if value >= 100 else f"{value:.2g}" for value in (error, low, high))
         return (
-            f"{self.word}: with a probability of {chance} % it failed; error about {error:.2g} mm "
-            f"({low:.2g} to {high:.2g}), Dice about {self.dice[0]:.2f}"
+            f"{self.word}: with a probability of {chance} % it failed; error about {about} mm "
+            f"({least} to {most}), Dice about {self.dice[0]:.2f}"
         )
 
     def facts(self) -> dict[str, Any]:

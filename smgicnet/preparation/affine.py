@@ -27,7 +27,7 @@ Engine = Callable[[Path, Path, float, Path], np.ndarray]  # from fixed, moving, 
 
 @dataclass(frozen=True)
 class AffineConfig:
-    """How a pair is aligned.
+    """Settings of the alignment of a pair.
 
     Attributes
     ----------

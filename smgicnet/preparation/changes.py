@@ -86,13 +86,13 @@ class Variant:
         return f"{self.change}-{self.severity:g}"
 
     def of(self, subject: str) -> str:
-        """The name of a subject's head with this change, among those of subjects, which have no such character."""
+        """Return the name of a subject's head with this change; no subject has a slash in its name."""
         return f"{subject}/{self.name}"
 
 
 @dataclass(frozen=True)
 class Changes:
-    """How the heads of a study are changed.
+    """The changes of heads in a study.
 
     ``variants``: each of them is made of every head. ``shift``: the longest shift beside a change of place, in mm.
     ``seed``: of all that is drawn.

@@ -1,4 +1,4 @@
-"""How a scanner may see the same head otherwise: cut, in thick slices, noisy, in another contrast, with a lesion.
+"""Changes of a head's image, as another scanner might see it: cut, thick slices, noise, another contrast, a lesion.
 
 Each function takes the image of a brain ``(D, H, W)`` in [0, 1] with RAS axes and 0 around it, its label map of
 FreeSurfer's ids (None where there is none), the voxel size in mm, a severity and a random generator, and returns an

@@ -23,7 +23,7 @@ def load_example(
     metrics: pd.DataFrame,
     initial: pd.DataFrame | None,
 ) -> dict:
-    """One row of `smgicnet.publication.figures.registration_figures.registration_figure`.
+    """Return one row of `smgicnet.publication.figures.registration_figures.registration_figure`.
 
     Its ``spacing`` is the grid's in mm. ``images`` maps a subject to its preprocessed image, ``folder`` is the run's
     with the fields of the pairs shown, ``initial`` are the metrics before registration. Raises `InputError` when the
@@ -63,5 +63,5 @@ class ShownPairs:
         self._folders = dict(zip(runs, files["shown"], strict=True))
 
     def example(self, run: tuple[str, str], fixed: str, moving: str) -> dict:
-        """`load_example` of a pair by a run."""
+        """Return `load_example` of a pair by a run."""
         return load_example(fixed, moving, self._images, self._folders[run], self._metrics[run], self._initial)

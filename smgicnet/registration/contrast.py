@@ -1,4 +1,4 @@
-"""Brains of another contrast than T1, as T2 or FLAIR: what each of their intensities would be in T1.
+"""Brains of another contrast than T1, such as T2 or FLAIR, with the intensities that T1 would give them.
 
 A brain is brought to the frame of the mean training image, in which it is known where fluid, grey and white matter are
 to be expected. A mixture of three Gaussians under that prior (Ashburner and Friston 2005, "Unified segmentation") says
@@ -36,7 +36,7 @@ BRAIN = 0.05  # of the largest value: what is brighter is brain
 
 @dataclass(frozen=True)
 class Contrast:
-    """What the intensities of an image would be in T1.
+    """The intensities that an image would have in T1.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Contrast:
 
     @property
     def differs(self) -> bool:
-        """Whether the three are not as dark and bright as in T1, and the image is more like T1 after the change."""
+        """True where the three are not ordered as in T1, and the image is more like T1 after the change."""
         return self.centres != tuple(sorted(self.centres)) and self.likeness > self.before + BETTER
 
     def of(self, image: Tensor) -> Tensor:

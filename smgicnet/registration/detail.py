@@ -63,7 +63,7 @@ class DetailStage:
 
     @property
     def factor(self) -> int:
-        """How many voxels of the images there are along one of the velocity's."""
+        """The number of the images' voxels along one of the velocity's."""
         return max(1, round(self.velocity / self.images))
 
 

@@ -1,4 +1,4 @@
-"""What a registration leaves behind by which its success can be told, where nobody knows the true map."""
+"""The evidence of its success that a registration leaves behind, where nobody knows the true map."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def unstretched(maps: Sequence[Tensor]) -> Tensor:
 
 @dataclass(frozen=True)
 class GroupMean:
-    """How a mean image is made of the members of a group.
+    """The way in which a mean image is made of the members of a group.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class GroupMean:
 
     @property
     def drift(self) -> float:
-        """The root mean square of the mean velocity, mm: 0 where no shape is preferred any more."""
+        """The root mean square of the mean velocity, mm: 0 where no shape is preferred."""
         step = torch.linalg.det(self._small[:3, :3]).abs() ** (1 / 3)
         return float(self.velocity.square().sum(1).mean().sqrt() * step)
 

@@ -1,4 +1,4 @@
-"""Two images half-way to each other: how alike they are there, and the force with which that moves a velocity.
+"""Two images half-way to each other: their likeness there, and the force with which it moves a velocity.
 
 Both images are interpolated alike, so that neither is blurred more than the other, and swapping them turns the force
 around. All is done for a few slices at a time, which stay in a processor's cache: memory does not grow with the images.

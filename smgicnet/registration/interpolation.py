@@ -46,7 +46,7 @@ def pull(image: Tensor, displacement: Tensor) -> Tensor:
 
 
 def pull_doubled(image: Tensor, displacement: Tensor) -> Tensor:
-    """Return what `pull` does of an image that is `doubled` already; the displacement is in voxels of before."""
+    """Return the result of `pull` for an image that is `doubled` already; the displacement is in its first voxels."""
     shape = displacement.shape[2:]
     positions = identity_grid(shape, device=displacement.device, dtype=displacement.dtype) + displacement
     found = sample(image, 2 * positions.flatten(2) + 0.5).clamp(min=0)

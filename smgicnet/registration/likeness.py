@@ -1,4 +1,4 @@
-"""How alike two images are, place by place: what a global registration compares, and where it trusts it."""
+"""The likeness of two images, place by place, which a global registration compares, and where it is trusted."""
 
 from __future__ import annotations
 

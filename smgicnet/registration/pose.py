@@ -36,7 +36,7 @@ MARGIN = 0.06  # between the correlations of two poses, below which one of them 
 
 @dataclass(frozen=True)
 class PoseConfig:
-    """How the global map of a pair is found.
+    """The settings by which the global map of a pair is found.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class Pose:
 
     @property
     def doubt(self) -> str | None:
-        """Why this may not be how the two heads lie; None where nothing speaks against it."""
+        """The reason why the two heads may lie differently; None where nothing speaks against the pose."""
         if self.score - self.runner_up < MARGIN:
             return f"another is nearly as good (correlations of {self.score:.2f} and {self.runner_up:.2f})"
         if self.score < ALIKE:

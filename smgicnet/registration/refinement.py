@@ -37,14 +37,14 @@ class RefinementStage:
 
 
 class Loss(Protocol):
-    """What is lowered, by a stage's own settings."""
+    """The loss that is lowered, by a stage's own settings."""
 
     def __call__(self, velocity: Tensor, stage: RefinementStage) -> Tensor: ...
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """How a pair's velocity is improved.
+    """The way in which a pair's velocity is improved.
 
     Attributes
     ----------
@@ -61,12 +61,12 @@ class Refinement:
 
     @property
     def refines(self) -> bool:
-        """Whether there is anything to do."""
+        """True where there is anything to do."""
         return bool(self.iterations or self.detail)
 
     @property
     def steps(self) -> list[int]:
-        """How many of the iterations each stage has."""
+        """The number of iterations of each stage."""
         shares = [stage.share for stage in self.stages]
         ends = [round(self.iterations * sum(shares[:count]) / sum(shares)) for count in range(len(shares) + 1)]
         return [end - start for start, end in pairwise(ends)]

@@ -43,7 +43,7 @@ class Views:
 
     @property
     def all(self) -> list[View]:
-        """Every view, the pair as it is first."""
+        """All views, the first of which is the pair as it is."""
         shifts = (0, self.shift, -self.shift) if self.shift else (0,)
         return [View(mirror, shift) for shift in shifts for mirror in ((False, True) if self.mirror else (False,))]
 

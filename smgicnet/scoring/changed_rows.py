@@ -15,7 +15,7 @@ BESIDE = ("change", "severity")
 
 
 def over_changes(changed: DataFrame) -> DataFrame:
-    """The pose consistency of each ordered pair, the mean over its turned heads, as rows of metrics."""
+    """Return the pose consistency of each ordered pair, the mean over its turned heads, as rows of metrics."""
     rows = changed[changed["metric"].isin(POSE_CONSISTENCY) & (changed["change"] == TURNED)]
     columns = [column for column in changed.columns if column not in BESIDE]
     keys = [column for column in columns if column != "value"]

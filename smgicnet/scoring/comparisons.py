@@ -30,14 +30,17 @@ RESULT = ["metric", "arm", "method", "roi", "subjects", "pairs", "difference", "
 
 
 def cohens_d(mean: float, sd: float, other_mean: float, other_sd: float) -> float:
-    """Difference of two means over the pooled SD ``sqrt((sd^2 + other_sd^2) / 2)``, as in the paper's Table 2; NaN
-    where that is zero or not known."""
+    """Return the difference of two means over the pooled SD ``sqrt((sd^2 + other_sd^2) / 2)``, as in the paper's Table
+    2.
+
+    It is NaN where the pooled SD is zero or not known.
+    """
     pooled = math.sqrt((sd**2 + other_sd**2) / 2)
     return (mean - other_mean) / pooled if pooled > 0 else math.nan
 
 
 def merge_sides(metrics: DataFrame) -> DataFrame:
-    """``metrics`` with each "Left-X" and "Right-X" as one ROI "X": the mean of the sides that have a value.
+    """Return ``metrics`` with each "Left-X" and "Right-X" as one ROI "X": the mean of the sides that have a value.
 
     All else stays, and a row stands where its first side stood: anatomical order is kept.
     """
@@ -64,18 +67,18 @@ def _signs(n: int, resamples: int, seed: int) -> tuple[np.ndarray, int]:
 
 
 def smallest_p(n: int, resamples: int) -> float:
-    """The smallest p that `permutation_p` can give for n subjects."""
+    """Return the smallest p that `permutation_p` can give for n subjects."""
     return 2 / 2**n if 2**n <= resamples else 1 / (1 + resamples)
 
 
 def pair_values(differences: np.ndarray) -> np.ndarray:
-    """The known unordered pairs of a symmetric ``(n, n)`` matrix, as a vector."""
+    """Return the known unordered pairs of a symmetric ``(n, n)`` matrix, as a vector."""
     values = differences[np.triu_indices(len(differences), 1)]
     return values[~np.isnan(values)]
 
 
 def bootstrap_interval(differences: np.ndarray, *, resamples: int, seed: int) -> tuple[float, float]:
-    """95 % interval of the mean over pairs, from a bootstrap over subjects.
+    """Return the 95 % interval of the mean over pairs, from a bootstrap over subjects.
 
     Parameters
     ----------
@@ -106,7 +109,7 @@ def bootstrap_interval(differences: np.ndarray, *, resamples: int, seed: int) ->
 
 
 def subject_effects(differences: np.ndarray) -> np.ndarray:
-    """``h (n,)``: each subject's share in the ``(n, n)`` differences, from the least squares fit d_ij ~ h_i + h_j.
+    """Return ``h (n,)``: each subject's share in the ``(n, n)`` differences, by least squares of d_ij ~ h_i + h_j.
 
     With all pairs it is the Hajek projection ``h_i = (n - 1) / (n - 2) (b_i - m) + m / 2`` (b_i: mean of subject i's
     pairs; m: of all). Without some it is the fit to those there are, ``n_i`` of each subject. In both cases
@@ -118,7 +121,7 @@ def subject_effects(differences: np.ndarray) -> np.ndarray:
 
 
 def permutation_p(differences: np.ndarray, *, resamples: int, seed: int) -> float:
-    """Two-sided p of no difference between two methods, ``differences`` as in `bootstrap_interval`.
+    """Return the two-sided p of no difference between two methods, ``differences`` as in `bootstrap_interval`.
 
     With no difference, the names of the two methods can be swapped for any subject: that flips its h_i in
     `subject_effects`. The statistic is ``sum_i n_i h_i``, the sum over pairs. Exact where all ``2^n`` flips are no more
@@ -135,7 +138,7 @@ def permutation_p(differences: np.ndarray, *, resamples: int, seed: int) -> floa
 
 
 def holm(p: Sequence[float]) -> np.ndarray:
-    """Holm's (1979) step-down adjusted p-values of a family; NaN stays NaN and is not counted."""
+    """Return Holm's (1979) step-down adjusted p-values of a family; NaN stays NaN and is not counted."""
     raw = np.asarray(p, dtype=float)
     order = np.argsort(raw)[: np.count_nonzero(~np.isnan(raw))]
     adjusted = np.full(raw.shape, np.nan)
@@ -153,7 +156,7 @@ def compare(
     metric: str = "dice",
     rois: bool = True,
 ) -> DataFrame:
-    """A metric of ``reference`` minus that of each of ``others``, all given as (method, arm), on the same pairs.
+    """Compare a metric of ``reference`` with that of each of ``others``, all given as (method, arm), on the same pairs.
 
     Parameters
     ----------
@@ -196,7 +199,7 @@ def compare_by_each(
     resamples: int,
     seed: int,
 ) -> DataFrame:
-    """The rows of `compare` by the first metric of ``by``, then by each other that the reference and others have.
+    """Return the rows of `compare` by the first metric of ``by``, then by each other that reference and others have.
 
     A method that has none of a metric, since it left no result, is not compared by it.
     """
@@ -210,7 +213,7 @@ def compare_by_each(
 
 
 def read_comparisons(path: str | Path, metric: str) -> DataFrame:
-    """The rows of one metric in a CSV of what `compare_by_each` gives."""
+    """Read the rows of one metric in a CSV of what `compare_by_each` gives."""
     rows = pd.read_csv(path, dtype=dict.fromkeys(("metric", "arm", "method", "roi"), str))
     return rows[rows["metric"] == metric].reset_index(drop=True)
 

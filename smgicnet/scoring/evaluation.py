@@ -22,7 +22,7 @@ def score_pair(
     rois: Mapping[int, str],
     only: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """All metrics of one ordered pair, or ``only`` those of these names.
+    """Compute all metrics of one ordered pair, or ``only`` those of these names.
 
     The two label maps may lie on grids of different size, voxel size and orientation, unless ``reverse`` or an inverse
     is given. Of a registration that gives moved labels alone those metrics are computed that need no more. The other

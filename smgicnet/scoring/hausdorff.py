@@ -18,7 +18,7 @@ LABELS = 256
 
 
 def surface(labels: np.ndarray) -> np.ndarray:
-    """Labelled voxels of ``labels (D, H, W)`` with a 6-neighbour of another label or outside the grid; bool."""
+    """Return, as bool, the labelled voxels of ``labels (D, H, W)`` with a 6-neighbour of another label or outside."""
     padded = np.pad(labels, 1)
     inner = (slice(1, -1),) * 3
     edge = np.zeros(labels.shape, dtype=bool)
@@ -29,7 +29,7 @@ def surface(labels: np.ndarray) -> np.ndarray:
 
 
 def hausdorff95_mm(a: np.ndarray, b: np.ndarray, among: Sequence[int], spacing: np.ndarray) -> np.ndarray:
-    """95th percentile Hausdorff distance of each label in ``among``, in mm, as MONAI defines it.
+    """Return the 95th percentile Hausdorff distance of each label in ``among``, in mm, as MONAI defines it.
 
     That is the larger of the two directed 95th percentiles (linear interpolation) of surface-to-surface distances;
     other tools pool both directions, which gives smaller values. ``a``, ``b (D, H, W)`` uint8, ``spacing (3,)`` mm.

@@ -9,7 +9,7 @@ from smgicnet.registration import fields
 
 
 def jacobian_metrics(displacement: Tensor, brain: np.ndarray) -> dict[str, float]:
-    """Folding and unevenness of ``displacement (1, 3, D, H, W)``; ``brain (D, H, W)`` bool.
+    """Measure folding and unevenness of ``displacement (1, 3, D, H, W)``; ``brain (D, H, W)`` bool.
 
     ``folds_percent`` of the brain's voxels and ``folds_percent_grid`` of all have ``det(I + Du) <= 0``.
     ``sd_log_jacobian`` is taken over the brain's voxels that are not folded: a folded voxel has no logarithm and is

@@ -1,4 +1,4 @@
-"""How far from the moving landmarks a registration sends the fixed ones."""
+"""The distance from the moving landmarks to where a registration sends the fixed ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from smgicnet.scoring.pair import PairToScore
 
 
 def target_registration_error(pair: PairToScore) -> float | None:
-    """Mean distance in mm over the landmarks that both subjects have, as in Learn2Reg; None where one has no landmarks.
+    """Return the mean distance in mm over the landmarks of both subjects, as in Learn2Reg; None without landmarks.
 
     The displacement is interpolated linearly at a fixed landmark. Raises `InputError` for landmarks that do not
     correspond.

@@ -12,7 +12,7 @@ from smgicnet.registration import fields
 
 
 def warp_labels(labels: np.ndarray, displacement: Tensor) -> np.ndarray:
-    """``labels`` uint8 pulled back by ``displacement (1, 3, D, H, W)``, nearest neighbour, 0 outside; ``(D, H, W)``.
+    """Return ``labels (D, H, W)`` uint8 pulled back by ``displacement (1, 3, D, H, W)``, nearest neighbour, 0 outside.
 
     ``labels`` may lie on a grid of another size: the displacement then leads from one grid's voxels to the other's.
     """
@@ -32,13 +32,13 @@ def _padded(tensor: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def present_labels(labels: np.ndarray, among: Sequence[int]) -> list[int]:
-    """Those of ``among`` that occur in the uint8 label map ``labels (D, H, W)``, in the order of ``among``."""
+    """Return those of ``among`` that occur in the uint8 label map ``labels (D, H, W)``, in the order of ``among``."""
     counts = np.bincount(labels.ravel(), minlength=256)
     return [label for label in among if counts[label] > 0]
 
 
 def dice(a: np.ndarray, b: np.ndarray, among: Sequence[int]) -> np.ndarray:
-    """Dice coefficient ``2 |A and B| / (|A| + |B|)`` of each label in ``among``.
+    """Return the Dice coefficient ``2 |A and B| / (|A| + |B|)`` of each label in ``among``.
 
     ``a``, ``b (D, H, W)`` uint8; returns ``(len(among),)``: 0 where only one map has the label, NaN where none has.
     """

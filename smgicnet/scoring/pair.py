@@ -29,7 +29,7 @@ from smgicnet.scoring.overlap import present_labels, warp_labels
 
 @dataclass(frozen=True)
 class ScoredSubject:
-    """What scoring needs of a subject.
+    """The parts of a subject that scoring needs.
 
     ``labels (D, H, W)`` uint8 FreeSurfer ids, 0 is background; ``affine (4, 4)`` voxel -> RAS mm. The truth, where
     there is one, is a pair of displacement fields in RAS mm, data ``(X, Y, Z, 3)``: ``T(x) = x + d(x)`` from the
@@ -49,7 +49,7 @@ class ScoredSubject:
 
 
 class PairToScore:
-    """All that the metrics of one ordered pair are computed from; what is costly is computed once, when asked for.
+    """A registered pair with all that its metrics are computed from; what is costly is computed once, when asked for.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class PairToScore:
         return _of_both(self.fixed.parcels, self.moving.parcels, parcel_names())
 
     def names_of(self, regions: str) -> list[str]:
-        """Names of the regions of a group, as `smgicnet.scoring.metrics.Metric` has it, in their order."""
+        """Return the names of the regions of a group, as `smgicnet.scoring.metrics.Metric` has it, in their order."""
         return list((self.scored if regions == "rois" else self.parcels).values())
 
     @cached_property
@@ -114,12 +114,12 @@ class PairToScore:
 
     @cached_property
     def jacobian(self) -> dict[str, float]:
-        """What `jacobian_metrics` says of the deformation."""
+        """The statistics of the deformation's Jacobian determinant, by `jacobian_metrics`."""
         return jacobian_metrics(self.deformation, self.brain)
 
     @cached_property
     def endpoint_errors_mm(self) -> np.ndarray | None:
-        """How far from where it truly belongs each voxel of the fixed brain was sent, in the order of ``brain``.
+        """The distance from where each voxel of ``brain`` was sent to where it belongs, in the order of ``brain``.
 
         The truth goes from the fixed world through the template to the moving world. None where it is not known, or the
         two have different templates.

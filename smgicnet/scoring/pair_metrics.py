@@ -1,4 +1,4 @@
-"""What computes each metric of a registered pair; `smgicnet.scoring.metrics` names these functions.
+"""The functions that compute each metric of a registered pair; `smgicnet.scoring.metrics` names them.
 
 A function takes a `PairToScore`. It returns a number, None where the metric does not apply to the pair, or an array
 with a number for each region of the metric's group that both subjects have, NaN where there is none.
@@ -25,17 +25,17 @@ DEEP = (10, 11, 12, 13, 17, 18, 26, 28, 49, 50, 51, 52, 53, 54, 58, 60)  # thala
 
 
 def dice_of_rois(pair: PairToScore) -> np.ndarray:
-    """Dice of each scored ROI."""
+    """Return the Dice of each scored ROI."""
     return dice(pair.fixed.labels, pair.warped, list(pair.scored))
 
 
 def hd95_of_rois(pair: PairToScore) -> np.ndarray:
-    """The 95th percentile Hausdorff distance of each scored ROI, in mm; a ROI that vanished in warping has none."""
+    """Return the 95th percentile Hausdorff distance of each scored ROI, in mm; NaN where warping removed it."""
     return hausdorff95_mm(pair.fixed.labels, pair.warped, list(pair.scored), voxel_sizes(pair.fixed.affine))
 
 
 def dice_of_parcels(pair: PairToScore) -> np.ndarray | None:
-    """Dice of each cortical parcel; None where the two label maps share none."""
+    """Return the Dice of each cortical parcel; None where the two label maps share none."""
     fixed, moving = pair.fixed.parcels, pair.moving.parcels
     if fixed is None or moving is None or not pair.parcels:
         return None
@@ -43,53 +43,53 @@ def dice_of_parcels(pair: PairToScore) -> np.ndarray | None:
 
 
 def rois(pair: PairToScore) -> float:
-    """How many ROIs are scored."""
+    """Return the number of ROIs that are scored."""
     return float(len(pair.scored))
 
 
 def folds_percent(pair: PairToScore) -> float:
-    """Percent of the brain's voxels that are folded, see `smgicnet.scoring.jacobian.jacobian_metrics`."""
+    """Return the percentage of the brain's voxels that are folded, see `smgicnet.scoring.jacobian.jacobian_metrics`."""
     return pair.jacobian["folds_percent"]
 
 
 def folds_percent_grid(pair: PairToScore) -> float:
-    """Percent of all voxels of the grid that are folded, see `smgicnet.scoring.jacobian.jacobian_metrics`."""
+    """Return the percentage of the grid's voxels that are folded, see `smgicnet.scoring.jacobian.jacobian_metrics`."""
     return pair.jacobian["folds_percent_grid"]
 
 
 def sd_log_jacobian(pair: PairToScore) -> float:
-    """Unevenness of the deformation in the brain, see `smgicnet.scoring.jacobian.jacobian_metrics`."""
+    """Return the unevenness of the deformation in the brain, see `smgicnet.scoring.jacobian.jacobian_metrics`."""
     return pair.jacobian["sd_log_jacobian"]
 
 
 def ndv(pair: PairToScore) -> float:
-    """Non-diffeomorphic volume, see `ndv_percent`."""
+    """Return the non-diffeomorphic volume, see `ndv_percent`."""
     return ndv_percent(pair.deformation, pair.brain)
 
 
 def inverse_consistency(pair: PairToScore) -> float | None:
-    """How far there and back by the two independent registrations misses, see `roundtrip_mm`."""
+    """Return how far the way there and back by the two independent registrations misses, see `roundtrip_mm`."""
     return None if pair.back is None else roundtrip_mm(pair.back, pair.forward, pair.fixed)
 
 
 def integration_error(pair: PairToScore) -> float | None:
-    """How far there and back by the method's own inverse misses, see `roundtrip_mm`."""
+    """Return how far the way there and back by the method's own inverse misses, see `roundtrip_mm`."""
     return None if pair.inverse is None else roundtrip_mm(pair.inverse, pair.forward, pair.fixed)
 
 
 def endpoint_error(pair: PairToScore) -> float | None:
-    """Mean endpoint error over the fixed brain, in mm; None where the truth is not known."""
+    """Return the mean endpoint error over the fixed brain, in mm; None where the truth is not known."""
     errors = pair.endpoint_errors_mm
     return None if errors is None else float(errors.mean())
 
 
 def endpoint_error_cortex(pair: PairToScore) -> float | None:
-    """Mean endpoint error over the fixed brain's cortex, in mm; None where there is none or the truth is not known."""
+    """Return the mean endpoint error over the fixed brain's cortex, in mm; None without a cortex or a known truth."""
     return _endpoint_error_in(pair, CORTEX)
 
 
 def endpoint_error_deep(pair: PairToScore) -> float | None:
-    """Mean endpoint error over the fixed brain's deep regions, in mm; None as in `endpoint_error_cortex`."""
+    """Return the mean endpoint error over the fixed brain's deep regions, in mm; None as in `endpoint_error_cortex`."""
     return _endpoint_error_in(pair, DEEP)
 
 
@@ -99,7 +99,7 @@ def _endpoint_error_in(pair: PairToScore, regions: Sequence[int]) -> float | Non
 
 
 def seconds(pair: PairToScore) -> float | None:
-    """The time of the registration alone, as it was measured; None where it was not."""
+    """Return the time of the registration alone, as it was measured; None where it was not."""
     measured = float(pair.registration.seconds)
     return None if np.isnan(measured) else measured
 
@@ -114,7 +114,7 @@ def require_ndv() -> None:
 
 
 def ndv_percent(displacement: Tensor, brain: np.ndarray) -> float:
-    """Non-diffeomorphic volume of ``displacement (1, 3, D, H, W)`` in percent of ``brain (D, H, W)`` bool.
+    """Return the non-diffeomorphic volume of ``displacement (1, 3, D, H, W)`` in percent of ``brain (D, H, W)`` bool.
 
     Liu et al., "On finite difference Jacobian computation in deformable image registration" (IJCV 2024), by the
     authors' own package, as the LUMIR challenge scores it.
@@ -132,7 +132,7 @@ def ndv_percent(displacement: Tensor, brain: np.ndarray) -> float:
 
 
 def roundtrip_mm(back: Tensor, out: Tensor, fixed: ScoredSubject) -> float:
-    """Mean over the fixed brain of ``|phi_back(phi_out(x)) - x|`` in mm.
+    """Return the mean over the fixed brain of ``|phi_back(phi_out(x)) - x|`` in mm.
 
     ``out`` and ``back`` are ``(1, 3, D, H, W)`` in voxels, from the fixed grid to the moving one and back.
     """

@@ -1,4 +1,4 @@
-"""Whether a method sends a point of the fixed brain to the same place of the moving head, however that head lies."""
+"""The distance between where a method sends a point with the moving head as it lies and with it changed."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ Case = tuple[str, str]
 
 @dataclass(frozen=True)
 class Ranking:
-    """How runs stand among each other.
+    """The places of runs among each other.
 
     ``cases``: (dataset, metric). ``wins (runs, runs)``: in how many cases the one of a row is significantly better than
     that of a column. ``scores``: geometric means over cases. ``places``: by scores, of which alike ones share the

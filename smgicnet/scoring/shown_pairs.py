@@ -1,4 +1,4 @@
-"""Which test pairs figures and the report show: by a rule, and before any method has seen them."""
+"""The choice of the test pairs that figures and the report show: by a rule, and before any method has seen them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Pair = tuple[str, str]
 
 
 def choose_pairs(overlaps: Mapping[Pair, float], rules: Sequence[str]) -> dict[str, Pair]:
-    """The pair of each rule (``best``, ``median``, ``worst`` overlap); of equals the first, and a pair only once."""
+    """Choose the pair of each rule (``best``, ``median``, ``worst`` overlap): the first of equals, each pair once."""
     ranked = sorted(overlaps, key=lambda pair: (-overlaps[pair], pair))
     places = {"best": 0, "median": (len(ranked) - 1) // 2, "worst": len(ranked) - 1}
     chosen: dict[str, Pair] = {}
@@ -28,14 +28,14 @@ def choose_pairs(overlaps: Mapping[Pair, float], rules: Sequence[str]) -> dict[s
 
 
 def initial_overlaps(labels: Mapping[str, Path], pairs: Sequence[Pair]) -> dict[Pair, float]:
-    """Mean Dice of each pair of label maps on the common grid as they lie, over the ROIs that both have."""
+    """Return the mean Dice of each pair of label maps on the common grid as they lie, over the ROIs that both have."""
     maps = {name: read_labels(path).data.astype(np.uint8) for name, path in labels.items()}
     rois = {name: present_labels(one, list(roi_names())) for name, one in maps.items()}
     return {(a, b): float(dice(maps[a], maps[b], [roi for roi in rois[a] if roi in rois[b]]).mean()) for a, b in pairs}
 
 
 def read_shown_pairs(path: str | Path) -> list[Pair]:
-    """The pairs, (fixed, moving), that `write_shown_pairs` wrote."""
+    """Read the pairs, (fixed, moving), that `write_shown_pairs` wrote."""
     return [(fixed, moving) for fixed, moving in json.loads(Path(path).read_text()).values()]
 
 

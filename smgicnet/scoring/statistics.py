@@ -17,8 +17,10 @@ COMPARISON = ["dataset", "arm", "method", "metric"]
 
 
 def read_metrics(paths: Iterable[str | Path]) -> DataFrame:
-    """The rows of several metrics files (CSV, gzipped or not), in order; names stay text (``007``), ``roi`` is
-    ``""`` for a whole pair."""
+    """Read the rows of several metrics files (CSV, gzipped or not), in order.
+
+    Names stay text (``007``); ``roi`` is ``""`` for a whole pair.
+    """
     text = dict.fromkeys([c for c in COLUMNS if c not in ("seed", "value")], str)
     frames = [pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"value": [""]}) for path in paths]
     return pd.concat(frames, ignore_index=True)
@@ -31,12 +33,12 @@ def write_metrics(metrics: DataFrame, path: str | Path) -> None:
 
 
 def runs(metrics: DataFrame) -> list[tuple[str, str]]:
-    """The (method, arm) of the rows, in the order in which they come."""
+    """Return the (method, arm) of the rows, in the order in which they come."""
     return list(metrics[["method", "arm"]].drop_duplicates().itertuples(index=False, name=None))
 
 
 def cohort_size(metrics: DataFrame) -> dict[str, int]:
-    """Number of test ``subjects`` and of unordered ``pairs`` in the rows."""
+    """Return the number of test ``subjects`` and of unordered ``pairs`` in the rows."""
     return {
         "subjects": metrics["fixed"].nunique(),
         "pairs": len(metrics[["fixed", "moving"]].drop_duplicates()) // 2,
@@ -44,7 +46,7 @@ def cohort_size(metrics: DataFrame) -> dict[str, int]:
 
 
 def summarise(metrics: DataFrame) -> DataFrame:
-    """Mean and standard deviation over ordered pairs of each metric's summary value.
+    """Return mean and standard deviation over ordered pairs of each metric's summary value.
 
     Parameters
     ----------
@@ -64,19 +66,19 @@ def summarise(metrics: DataFrame) -> DataFrame:
 
 
 def of_pairs(metrics: DataFrame) -> DataFrame:
-    """The rows that stand for a whole pair: without a ROI, or the mean over ROIs."""
+    """Return the rows that stand for a whole pair: without a ROI, or the mean over ROIs."""
     return metrics[metrics["roi"].isin([OVER_ROIS, ""]) | metrics["roi"].isna()]
 
 
 def pair_mean(metrics: DataFrame, metric: str, fixed: str, moving: str) -> float:
-    """A metric of one ordered pair as a whole, such as its mean Dice, averaged over seeds; NaN where it has none."""
+    """Return a metric of a whole ordered pair, such as its mean Dice, averaged over seeds; NaN where it has none."""
     rows = of_pairs(metrics)
     chosen = (rows["metric"] == metric) & (rows["fixed"] == fixed) & (rows["moving"] == moving)
     return float(rows.loc[chosen, "value"].mean())
 
 
 def pair_means(metrics: DataFrame, metric: str, run: tuple[str, str]) -> Series:
-    """`pair_mean` of every ordered pair of a run (method, arm) that has one, indexed by fixed and moving."""
+    """Return `pair_mean` of every ordered pair of a run (method, arm) that has one, indexed by fixed and moving."""
     rows = of_pairs(metrics)
     chosen = (rows["method"] == run[0]) & (rows["arm"] == run[1]) & (rows["metric"] == metric)
     return rows[chosen].groupby(["fixed", "moving"])["value"].mean().dropna()

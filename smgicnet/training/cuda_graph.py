@@ -1,7 +1,7 @@
 """The gradients of a training step, on a GPU as one CUDA graph.
 
 A step on a small grid is hundreds of short kernels, and a GPU waits for each to be called. A graph of them is recorded
-once and called as a whole, with the same result (docs/performance.md).
+once and called as a whole, with the same result (docs/results/performance.md).
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class Group:
         return range(self.rank, count, self.size)
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """Return the module with the gradients of the parameters that now learn averaged over the processes."""
+        """Return the module with the gradients of the parameters that are being trained averaged over the processes."""
         if self.size == 1:
             return module
         # The layout of a kernel of one voxel can be described by several strides: nothing is copied.

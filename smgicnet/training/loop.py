@@ -229,7 +229,7 @@ def step_gradients(
     precision: str,
     group: Group = Group(),  # noqa: B008 (immutable)
 ) -> Learn:
-    """Return what puts a batch's gradients into the parameters that now learn, in the fastest way on this device."""
+    """Return a function that fills ``.grad`` for one batch, in the fastest way on this device."""
     objective = group.wrap(Objective(method, precision))
     graphed = method.same_steps and method.device.type == "cuda" and group.size == 1
     return GraphedGradients(objective) if graphed else partial(gradients, objective)

@@ -28,7 +28,7 @@ DEFORMATION_ORDERS, BIAS_ORDERS = 6, 4  # numbers of cosines along each axis
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much each image is changed at random, each time it is seen.
+    """The amounts by which each image is changed at random, each time it is seen.
 
     Attributes
     ----------

@@ -27,7 +27,7 @@ OVER = round(SPACING)  # voxels of 1 mm along one of the network's
 
 @dataclass(frozen=True)
 class Classes:
-    """What the network has to tell apart.
+    """The classes that the network has to tell apart.
 
     Attributes
     ----------

@@ -100,6 +100,15 @@ def test_several_inputs_keep_their_names_in_a_folder_and_mgh_becomes_nifti(tmp_p
     np.testing.assert_allclose(*found, atol=1e-3)
 
 
+def test_the_results_of_several_inputs_do_not_go_into_one_file(tmp_path, capsys):
+    pair = make_pair(FIRST, tmp_path)
+    write_itk(tmp_path / "warp.nii.gz", pair.displacement, pair.fixed.affine)
+    other = save(tmp_path / "other.nii.gz", pair.moving.data, pair.moving.affine)
+    assert apply(tmp_path, pair.files[1], other, out=tmp_path / "out.nii.gz", pair=pair) == 2
+    assert "one file cannot hold the results of several inputs. Give a folder" in capsys.readouterr().err
+    assert not (tmp_path / "out.nii.gz").exists()
+
+
 def test_the_record_of_a_result_says_how_to_make_it_again(tmp_path):
     pair = make_pair(FIRST, tmp_path)
     write_itk(tmp_path / "warp.nii.gz", pair.displacement, pair.fixed.affine)

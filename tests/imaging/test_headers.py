@@ -89,6 +89,21 @@ def test_what_is_written_for_a_sheared_image_can_be_read_by_itk(tmp_path):
     np.testing.assert_allclose(read_image(tmp_path / "again.nii.gz").affine, matrix, atol=1e-5)
 
 
+def test_axes_at_right_angles_are_the_nearest_ones():
+    """The sheared axes are a rotation after a symmetric stretch: a polar decomposition, which is unique."""
+    matrix = oblique()
+    matrix[0, 1] += 0.3
+    straight = shear_free(matrix)
+    sizes = np.linalg.norm(matrix[:3, :3], axis=0)
+    axes = straight[:3, :3] / sizes
+    np.testing.assert_allclose(axes.T @ axes, np.eye(3), atol=1e-9)
+    stretch = axes.T @ (matrix[:3, :3] / sizes)
+    np.testing.assert_allclose(stretch, stretch.T, atol=1e-9)
+    assert (np.linalg.eigvalsh(stretch) > 0).all()
+    np.testing.assert_array_equal(straight[:, 3], matrix[:, 3])
+    assert shear_free(straight) is straight
+
+
 @pytest.mark.parametrize(
     ("data", "problem"),
     [

@@ -10,9 +10,18 @@ from nibabel.affines import apply_affine
 from scipy.io import savemat
 
 from smgicnet.core.errors import InputError
+from smgicnet.imaging.affine_geometry import writable_grid
 from smgicnet.imaging.displacements import grid_points, read_itk, sample, to_voxels, write_itk
-from smgicnet.imaging.field_formats import read_geometry, write_fsl
-from smgicnet.imaging.transform_chain import Declaration, convert_field, displacement_of, read_affine, read_transforms
+from smgicnet.imaging.field_formats import read_geometry, write_fsl, write_learn2reg
+from smgicnet.imaging.images import Volume
+from smgicnet.imaging.transform_chain import (
+    Declaration,
+    convert_field,
+    displacement_of,
+    field_transform,
+    read_affine,
+    read_transforms,
+)
 from smgicnet.scoring.overlap import warp_labels
 from tests.support.grids import PAIRS, affine, bent, centred, make_pair, save, world_map
 
@@ -143,6 +152,18 @@ def test_fsls_warp_may_follow_others(tmp_path):
         chained([tmp_path / "fsl.nii.gz", tmp_path / "itk.nii.gz"], pair)
 
 
+def test_learn2regs_field_may_follow_others_and_be_followed_by_none(tmp_path):
+    pair = make_pair(POSITIVE, tmp_path)
+    write_itk(tmp_path / "itk.nii.gz", np.full((*pair.fixed.data.shape, 3), 1.5), pair.fixed.affine)
+    write_itk(tmp_path / "u.nii.gz", pair.displacement, pair.fixed.affine)
+    write_learn2reg(tmp_path / "l2r.nii.gz", pair.displacement, *pair.geometries)
+    files = [tmp_path / "itk.nii.gz", tmp_path / "l2r.nii.gz"]
+    found = displacement_of(read_transforms(files, *pair.geometries, "voxels"), pair.geometries[0])
+    np.testing.assert_allclose(found, chained([tmp_path / "itk.nii.gz", tmp_path / "u.nii.gz"], pair), atol=1e-3)
+    with pytest.raises(InputError, match=r"l2r\.nii\.gz: Learn2Reg's field leads to the moving image"):
+        read_transforms(files[::-1], *pair.geometries, "voxels")
+
+
 def test_no_transform_is_the_identity(tmp_path):
     assert np.abs(chained([], make_pair(FIRST, tmp_path))).max() == 0
 
@@ -176,6 +197,21 @@ def test_convert_brings_a_field_to_the_fixed_images_grid(tmp_path):
     found = read_itk(tmp_path / "v.nii.gz")
     assert found.data.shape == (*pair.fixed.data.shape, 3)
     np.testing.assert_allclose(pair.points + found.data, world_map(pair.points), atol=1e-3)
+
+
+def test_convert_writes_itks_field_of_a_sheared_image_on_a_grid_at_right_angles(tmp_path):
+    sheared = np.array([[2.0, 0.4, 0, -9], [0, 2, 0, -8], [0, 0, 2, -7], [0, 0, 0, 1]])
+    file = save(tmp_path / "image.nii.gz", np.zeros((9, 8, 7), np.float32), sheared)
+    shape, straight = writable_grid((9, 8, 7), sheared)
+    assert shape != (9, 8, 7)
+    write_itk(tmp_path / "u.nii.gz", np.zeros((*shape, 3), np.float32), straight)
+    options = {"declared": Declaration("itk"), "fixed": file, "moving": file, "form": "sform"}
+    convert_field(tmp_path / "u.nii.gz", tmp_path / "v.nii.gz", write_as="itk", **options)
+    written = nib.load(tmp_path / "v.nii.gz")
+    assert written.shape[:3] == shape
+    np.testing.assert_allclose(written.affine, straight, atol=1e-5)
+    with pytest.raises(InputError, match="axes are sheared"):
+        convert_field(tmp_path / "u.nii.gz", tmp_path / "w.nii.gz", write_as="fsl", **options)
 
 
 def test_convert_says_what_it_cannot_use(tmp_path):
@@ -227,6 +263,20 @@ def test_what_is_no_transform_is_refused(tmp_path, name, write, problem):
     write(tmp_path / name)
     with pytest.raises(InputError, match=f"{name}: .*{problem}"):
         read_transforms([tmp_path / name], image, image)
+
+
+def test_a_field_moves_the_points_that_it_covers_and_says_if_these_are_not_all(caplog):
+    """A grid reaches half a voxel beyond the centres of its voxels, where the border's displacement counts."""
+    field = Volume(np.full((4, 4, 4, 3), 2.0), np.eye(4))
+    move = field_transform("field.nii.gz", field)
+    edges = np.array([[-0.5, 0, 0], [3.5, 3.5, 3.5], [1, 2, 3]])
+    with caplog.at_level("INFO"):
+        np.testing.assert_allclose(move(edges), edges + 2)
+    assert caplog.text == ""
+    beyond = np.array([[-0.6, 0, 0], [0, 0, 3.6]])
+    with caplog.at_level("INFO"):
+        np.testing.assert_allclose(move(np.vstack([edges, beyond])), np.vstack([edges + 2, beyond]))
+    assert "field.nii.gz covers 60.0 % of the points" in caplog.text
 
 
 def test_affines_alone_are_inverted(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,13 @@ from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.config.completion import complete, complete_method
 from smgicnet.core.errors import InputError
 from smgicnet.imaging.images import write_volume
-from smgicnet.jobs.decisions import decide
+from smgicnet.jobs.decisions import Decisions, decide
 from smgicnet.jobs.programs import make_environment
 from smgicnet.jobs.register import register_shown
 from smgicnet.jobs.registering import MethodFiles
 from smgicnet.jobs.starting import what_was_decided
 from smgicnet.jobs.study import Study
+from smgicnet.jobs.study_files import StudyFiles
 from tests.support.methods import SHIFT
 from tests.support.registering import register
 
@@ -117,6 +119,15 @@ def test_a_program_that_is_not_there_is_left_out_with_what_to_install():
     assert ("there", "raw") in study.runs
     assert not [run for run in study.runs if run[0] == "missing"]
     assert "missing is left out: no no-such-program on the PATH. Ask its authors." in what_was_decided(study)
+
+
+@pytest.mark.parametrize(("image", "files"), [("greedy.sif", ["greedy.sif"]), ("docker://greedy:1", [])])
+def test_registrations_depend_on_the_file_of_a_container(image, files):
+    method = {"type": "command", "label": "a", "command": WORKS, "transforms": ["t.txt"]}
+    method["environment"] = {"container": image}
+    config = complete({"datasets": {"d": {"source": {"kind": "phantom"}}}, "methods": {"contained": method}})
+    found = StudyFiles(Study(config, Decisions("", "", ())))
+    assert found.program(SimpleNamespace(method="contained")) == files
 
 
 def test_an_environment_by_pip_is_made_and_recorded(tmp_path):

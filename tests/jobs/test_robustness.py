@@ -61,7 +61,16 @@ def test_a_study_that_is_off_has_no_jobs(tmp_path, robustness):
     assert heads_of(study).records(of(method="syn", arm="raw"), "record.json") == []
 
 
-@pytest.mark.parametrize("robustness", [{"rotation": [0]}, {"rotation": [181]}, {"pairs": -1}, {"turn": [30]}])
+def test_a_dataset_without_the_study_has_no_jobs(tmp_path):
+    study = study_of(tmp_path, {"datasets": []})
+    assert study.robustness.runs == RUNS
+    assert heads_of(study).shards(of(method="syn", arm="raw"), "metrics.csv") == []
+    assert heads_of(study).records(of(method="syn", arm="raw"), "record.json") == []
+
+
+@pytest.mark.parametrize(
+    "robustness", [{"rotation": [0]}, {"rotation": [181]}, {"pairs": -1}, {"turn": [30]}, {"datasets": ["e"]}]
+)
 def test_a_study_that_there_cannot_be_is_refused(tmp_path, robustness):
     with pytest.raises(InputError, match=r"evaluation\.robustness"):
         study_of(tmp_path, robustness)

@@ -55,7 +55,7 @@ def test_every_parameter_gets_a_gradient(kind):
 
 @pytest.mark.parametrize(("kind", "network", "rate"), [
     ("smgicnet", {"channels": 8}, 2e-3), ("icnet", {"channels": 4}, 2e-3), ("lapirn", {"channels": 8}, 2e-3),
-    ("lapirn", {"channels": 8, "variant": "disp"}, 2e-3),
+    pytest.param("lapirn", {"channels": 8, "variant": "disp"}, 2e-3, marks=pytest.mark.long),
 ])  # fmt: skip
 def test_overfits_one_pair(kind, network, rate):
     method = build(kind, **network)

@@ -57,7 +57,7 @@ def test_axes_point_everywhere():
 
 def test_every_change_has_its_severities_in_the_schema():
     block = schema("config")["properties"]["evaluation"]["properties"]["robustness"]
-    assert block["properties"].keys() - {"pairs", "shift", "seed"} == CHANGES.keys()
+    assert block["properties"].keys() - {"pairs", "datasets", "shift", "seed"} == CHANGES.keys()
 
 
 def test_names_of_variants_are_those_of_files():

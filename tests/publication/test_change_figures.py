@@ -9,6 +9,8 @@ from smgicnet.preparation.changes import CHANGES
 from smgicnet.publication.figures.breaking_figure import breaking_figure, breaking_point
 from smgicnet.publication.figures.canvas import save
 from smgicnet.publication.figures.change_figures import changes_figure
+from smgicnet.scoring.comparisons import bootstrap_interval, pair_matrix
+from smgicnet.scoring.rows import NO_RESULT
 from smgicnet.scoring.statistics import COLUMNS
 from tests.support.figures import assert_legible
 
@@ -39,7 +41,7 @@ def turned_figure(rows, runs=RUNS):
     return changes_figure(rows, runs, LABELS, ["rotation"])
 
 
-def test_lines_are_means_over_pairs_and_bands_their_range():
+def test_lines_are_means_over_pairs_and_bands_their_intervals_over_people():
     rows = changed()
     axes = turned_figure(rows).axes
     assert [axis.get_ylabel() for axis in axes] == ["Dice", "Endpoint error (mm)", "Pose consistency (mm)"]
@@ -52,8 +54,19 @@ def test_lines_are_means_over_pairs_and_bands_their_range():
             np.testing.assert_allclose(line.get_ydata(), pairs.mean())
             points = band.get_paths()[0].vertices
             at_sixty = points[points[:, 0] == 60, 1]
-            assert at_sixty.min() == pytest.approx(pairs.min()[60])
-            assert at_sixty.max() == pytest.approx(pairs.max()[60])
+            values = of[of["severity"] == 60].groupby(["fixed", "moving"])["value"].mean()
+            low, high = bootstrap_interval(pair_matrix(values), resamples=2000, seed=0)
+            assert at_sixty.min() == pytest.approx(max(low, 0 if metric == "dice" else 0.01))
+            assert at_sixty.max() == pytest.approx(min(high, 1) if metric == "dice" else high)
+
+
+def test_two_people_have_no_interval():
+    rows = changed()
+    axes = turned_figure(rows[rows["fixed"] == "a"]).axes
+    assert all(len(axis.get_lines()) == len(RUNS) for axis in axes)
+    assert not any(
+        np.isfinite(path.vertices).any() for axis in axes for band in axis.collections for path in band.get_paths()
+    )
 
 
 def test_a_method_has_one_hue_and_the_affine_arm_is_paler_and_dashed():
@@ -66,7 +79,13 @@ def test_a_method_has_one_hue_and_the_affine_arm_is_paler_and_dashed():
 
 
 @pytest.mark.parametrize(
-    ("runs", "metrics", "panels"), [(RUNS, METRICS, 3), (RUNS[:1], ("dice",), 1), (RUNS[2:4], ("dice", METRICS[2]), 2)]
+    ("runs", "metrics", "panels"),
+    [
+        (RUNS, METRICS, 3),
+        (RUNS[:1], ("dice",), 1),
+        (RUNS[2:4], ("dice", METRICS[2]), 2),
+        (RUNS, (*METRICS, "seconds", NO_RESULT), 5),
+    ],
 )
 def test_it_can_be_read(runs, metrics, panels):
     figure = turned_figure(changed(runs, metrics))
@@ -137,6 +156,6 @@ def test_pairs_without_a_result_have_a_panel_and_break_a_method():
 
 
 def test_a_run_without_a_line_is_not_in_the_legend():
-    rows = pd.concat([changed(RUNS[:1]), changed(RUNS[1:2], ("seconds",))])
+    rows = pd.concat([changed(RUNS[:1]), changed(RUNS[1:2], ("peak_memory_mib",))])
     named = {text.get_text() for text in turned_figure(rows).legends[0].get_texts()}
     assert named == {LABELS["initial/raw"]}

@@ -10,6 +10,7 @@ from smgicnet.registration.detail import (
     DetailStage,
     Frame,
     Source,
+    left_out_of,
     refine_detail,
     wanted,
 )
@@ -119,3 +120,22 @@ def test_maps_of_tissues_bring_like_to_like_where_the_images_say_nothing():
     found = resize(velocity, FINE)
     before, after = ((warp(moving, one) - fixed)[:, :, 4:-4, 4:-4, 4:-4].square().mean() for one in (0 * found, found))
     assert after < 0.5 * before
+
+
+def test_what_is_left_out_lies_on_a_grid_of_the_frame_as_the_images_do():
+    """The moving image's mask comes by the moving map, here one voxel of the network's grid; the fixed one has none."""
+    moved = HERE.clone()
+    moved[0, 3] = 1
+    mask = torch.zeros(1, 1, *FINE)
+    mask[:, :, 8:12, 4:8, 12:16] = 1  # the coarse voxel (2, 1, 3)
+    fixed, moving = sources(textured(), textured(1))
+    frame = Frame(COARSE, (HERE, moved), 4.0)
+    assert frame.left_out([fixed, moving], COARSE) is None
+    here, there = frame.left_out([fixed, replace(moving, left_out=mask)], COARSE)
+    expected = torch.zeros(1, 1, *COARSE)
+    expected[0, 0, 1, 1, 3] = 1
+    torch.testing.assert_close(there, expected)
+    assert here.abs().max() == 0
+    here, there = left_out_of([replace(fixed, left_out=mask), moving], COARSE)
+    torch.testing.assert_close(here, expected.roll(1, 2))
+    assert there.abs().max() == 0

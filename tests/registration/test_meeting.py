@@ -51,6 +51,21 @@ def test_a_displacement_of_the_frame_becomes_one_of_the_images():
     torch.testing.assert_close(moved - forward, through.view(1, 3, 1, 1, 1).expand_as(moved), atol=1e-3, rtol=0)
 
 
+def test_displacements_that_differ_from_place_to_place_follow_the_way_into_the_frame():
+    """Stretches of the frame, whose maps do not commute with the poses: all of it is matrices."""
+    stretch, other = torch.eye(4, dtype=torch.float64), torch.eye(4, dtype=torch.float64)
+    stretch[0, 0], other[1, 1] = 1.1, 0.9
+    there, back = (affine_field(one, SHAPE) for one in (stretch, other))
+    to_fixed, to_moving = ENDS
+    expected = (
+        affine_field(to_moving @ stretch @ torch.linalg.inv(to_fixed), SHAPE),
+        affine_field(to_fixed @ other @ torch.linalg.inv(to_moving), SHAPE),
+    )
+    inside = (..., *[slice(SIZE // 3, -SIZE // 3)] * 3)  # turned, it stays within the frame's grid
+    for found, one in zip(Meeting(*pair(), POSE).apart(there, back), expected, strict=True):
+        torch.testing.assert_close(found[inside], one[inside], atol=2e-3, rtol=0)
+
+
 def test_without_a_pose_images_meet_as_they_lie():
     fixed, moving = pair()
     meeting = Meeting(fixed, moving, None)

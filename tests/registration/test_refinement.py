@@ -1,8 +1,11 @@
 """Instance optimisation: down the loss, by Adam's steps, on a copy."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from smgicnet.registration.detail import DetailStage
 from smgicnet.registration.refinement import Refinement, RefinementStage, refine
 
 TARGET = torch.tensor([1.0, -2.0, 0.5]).view(1, 3, 1, 1, 1)
@@ -38,6 +41,13 @@ def test_what_is_given_stays_and_what_comes_back_learns_no_more():
     assert given.abs().max() == 0
     assert not found.requires_grad
     assert refine(given, distance, one_stage(0), (2, 2, 2)) is given
+
+
+def test_iterations_and_stages_of_detail_refine_each_by_themselves():
+    detail = DetailStage(2.0, 4.0, 10, 0.2, 3, 0.05, 0.0)
+    assert one_stage(1).refines
+    assert replace(one_stage(0), detail=(detail,)).refines
+    assert not one_stage(0).refines
 
 
 def test_stages_share_the_iterations_and_each_has_its_grid():

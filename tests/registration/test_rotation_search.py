@@ -24,6 +24,21 @@ def test_no_pose_is_farther_than_a_step_can_lead():
     assert math.degrees(nearest.mean()) < 18
 
 
+def test_no_two_poses_are_close():
+    turns = rotations(1000)[:500]
+    apart = torch.stack([angles(turn, turns) for turn in turns]) + 10 * torch.eye(500)
+    assert math.degrees(apart.min()) > 20
+
+
+def test_a_half_turn_is_pi_whatever_is_rounded():
+    """The cosine of some is rounded to less than -1."""
+    turns = torch.from_numpy(Rotation.random(200, random_state=0).as_matrix())
+    half_turn = torch.diag(torch.tensor([1, -1, -1], dtype=torch.float64))
+    found = torch.cat([angles(turn, (turn @ half_turn)[None]) for turn in turns])
+    torch.testing.assert_close(found, torch.full_like(found, math.pi), atol=1e-6, rtol=0)
+    assert all(angles(turn, turn[None]).abs() < 1e-6 for turn in turns)
+
+
 def test_half_a_turn_twice_is_the_turn():
     turns = rotations(200)
     half = half_turns(turns)

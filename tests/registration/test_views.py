@@ -42,6 +42,11 @@ def test_every_view_is_looked_at_once():
 
     mean = mean_velocity(predict, blobs(1), blobs(2), Views(mirror=True, shift=1))
     assert len(seen) == 6
+    assert torch.equal(seen[0], blobs(1))
+    assert torch.equal(seen[1], blobs(1).flip(2))
+    torch.testing.assert_close(
+        seen[2][..., 2:-2, 2:-2, 2:-2], blobs(1).roll((1, 1, 1), (2, 3, 4))[..., 2:-2, 2:-2, 2:-2]
+    )
     assert all(not torch.equal(one, other) for one in seen for other in seen if one is not other)
     torch.testing.assert_close(mean[:, 1:], torch.full_like(mean[:, 1:], 3.5))
     torch.testing.assert_close(mean[:, 0], torch.full_like(mean[:, 0], (1 + 3 + 5 - 2 - 4 - 6) / 6))

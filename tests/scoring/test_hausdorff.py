@@ -14,8 +14,9 @@ SHAPE = (14, 16, 18)
 def test_surface_is_what_erosion_removes():
     labels = label_blobs(seed=4)
     labels[:4, :5, :6] = 2  # at a corner of the grid: outside is not the ROI
+    labels[10:, 11:, 13:] = 1
     expected = np.zeros(SHAPE, dtype=bool)
-    for label in (2, 3, 17):
+    for label in (1, 2, 3, 17):
         roi = labels == label
         expected |= roi & ~binary_erosion(roi, generate_binary_structure(3, 1), border_value=0)
     np.testing.assert_array_equal(surface(labels), expected)

@@ -77,6 +77,9 @@ def test_two_people_are_too_few_to_win():
     assert found.wins.sum() == 0
     assert found.places.tolist() == [1, 1, 1]
     assert found.by_means.tolist() == [1, 2, 3]
+    assert (
+        found.low.tolist() == found.high.tolist() == [1, 2, 3]
+    )  # resamples of one person, who has no pair, are left out
 
 
 def test_seeds_are_no_further_pairs_and_the_same_rows_give_the_same_ranking():

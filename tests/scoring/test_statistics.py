@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from smgicnet.core.errors import InputError
-from smgicnet.scoring.statistics import summarise
+from smgicnet.scoring.statistics import pair_mean, pair_means, summarise
 
 
 def metric_rows(values, *, seed=0, metric="dice", roi="mean", method="syn"):
@@ -54,6 +54,19 @@ def test_arms_methods_and_metrics_are_kept_apart():
         ["raw", "syn", "dice", 1.0],
         ["raw", "syn", "hd95_mm", 3.0],
     ]
+
+
+def test_one_metric_of_one_run_by_pairs():
+    rows = metric_rows({("a", "b"): 1.0, ("b", "a"): 2.0}) + metric_rows({("a", "b"): 3.0}, seed=1)
+    rows += [*metric_rows({("a", "b"): 7.0}, metric="hd95_mm"), *metric_rows({("a", "b"): 8.0}, method="icnet")]
+    rows += [{**rows[0], "arm": "affine", "value": 9.0}, *metric_rows({("a", "b"): 6.0}, roi="CSF")]
+    rows += metric_rows({("b", "c"): np.nan})
+    metrics = pd.DataFrame(rows)
+    assert pair_means(metrics, "dice", ("syn", "raw")).to_dict() == {("a", "b"): 2.0, ("b", "a"): 2.0}
+    assert pair_means(metrics, "hd95_mm", ("syn", "raw")).to_dict() == {("a", "b"): 7.0}
+    assert pair_mean(metrics, "hd95_mm", "a", "b") == 7
+    assert pair_mean(metrics[metrics["method"] == "syn"], "dice", "b", "a") == 2
+    assert math.isnan(pair_mean(metrics, "dice", "c", "a"))
 
 
 def test_a_missing_column_is_named():

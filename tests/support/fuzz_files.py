@@ -115,7 +115,11 @@ def blocks() -> dict:
     """A completed config of each kind of source that needs no file, and of each method."""
     methods = {name: {"type": name} for name in choices("methods")}
     methods["fields"]["folder"] = "fields"
-    methods["command"] |= {"label": "A program", "command": "cp {fixed} {moving} {out}", "labels": "moving.nii.gz"}
+    methods["command"] |= {
+        "label": "A program",
+        "command": "cp {fixed} {moving} {out}",
+        "transforms": ["moving.nii.gz"],
+    }
     grid = {"shape": [64, 64, 64], "spacing": 4.0}
     raw = {"datasets": {"d": {"source": {"kind": "phantom"}, "grid": grid}}, "methods": methods}
     return complete(raw)

@@ -87,7 +87,11 @@ def undisturbed(images, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("to_all", "then"), [(False, 2), (True, 1)], ids=["to the job", "to every process, as Slurm does; then one goes on"]
+    ("to_all", "then"),
+    [
+        pytest.param(False, 2, id="to the job", marks=pytest.mark.long),
+        pytest.param(True, 1, id="to every process, as Slurm does; then one goes on"),
+    ],
 )
 def test_a_signal_ends_in_a_checkpoint_from_which_they_go_on(images, undisturbed, tmp_path, to_all, then):
     child = start(tmp_path / "run", images, 2, iterations=24)

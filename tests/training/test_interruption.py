@@ -1,6 +1,7 @@
 """Trainings that are interrupted, killed, or cannot write: they end as an undisturbed one, or say why not."""
 
 import filecmp
+import os
 import random
 import resource
 import signal
@@ -74,13 +75,14 @@ def test_a_signal_in_every_level_ends_in_a_checkpoint_and_the_same_weights(image
     assert same_weights(tmp_path / "run", undisturbed, levels[-1])
 
 
-def test_twenty_kills_at_random_moments(images, undisturbed, tmp_path):
-    """SIGKILL, five times in each level: between steps, while a checkpoint is written, and once after the start."""
+@pytest.mark.parametrize("times", [2, pytest.param(5, marks=pytest.mark.long)])
+def test_kills_at_random_moments(images, undisturbed, tmp_path, times):
+    """SIGKILL, in each level: between steps, while a checkpoint is written, and once after the start."""
     chance = random.Random(1)
     folder, kills, log = tmp_path / "run", 0, ""
     for level in range(1, LEVELS + 1):
         checkpoint = folder / f"level-{level}/checkpoint.pt"
-        for number in range(5):
+        for number in range(times):
             old = written(checkpoint)
             child = start(folder, images)
             before = sum(1 for _ in folder.glob("level-*/training.json"))
@@ -94,10 +96,10 @@ def test_twenty_kills_at_random_moments(images, undisturbed, tmp_path):
             kills += code == -signal.SIGKILL
             assert sum(1 for _ in folder.glob("level-*/training.json")) >= before
             log += said
-    assert kills == 20
+    assert kills == times * LEVELS
     code, said = start(folder, images).end()
     assert code == 0, said
-    assert log.count("resuming from") >= 10
+    assert log.count("resuming from") >= kills / 2
     assert "cannot be read" not in log + said
     assert same_weights(folder, undisturbed)
     assert not list(folder.rglob(".part-*"))
@@ -109,6 +111,7 @@ def limited():
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
 
+@pytest.mark.skipif("COVERAGE_PROCESS_CONFIG" in os.environ, reason="the limit refuses the file of coverage itself")
 def test_what_cannot_be_written_is_said_and_the_checkpoint_before_is_kept(images, undisturbed, tmp_path):
     folder = tmp_path / "run"
     child = start(folder, images)

@@ -70,7 +70,14 @@ def test_an_environment_has_what_its_scripts_import_and_nothing_else(path):
     assert UNNAMED.get(path.stem, {}).keys() <= brought(path)
 
 
-@pytest.mark.parametrize("path", ENVIRONMENT_FILES, ids=lambda path: path.stem)
+SLOW = [path for path in ENVIRONMENT_FILES if path.stem != "analysis"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path if path not in SLOW else pytest.param(path, marks=pytest.mark.long) for path in ENVIRONMENT_FILES],
+    ids=lambda path: path.stem,
+)
 def test_what_an_environment_lacks_or_has_too_much_is_seen(path, tmp_path):
     text = path.read_text()
     first = next(name for name, _ in listed(path) if name not in NOT_ON_PYPI)

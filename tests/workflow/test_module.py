@@ -104,6 +104,7 @@ def test_a_module_statement_that_cannot_work_is_refused(tmp_path, config, messag
     assert message in done.stdout
 
 
+@pytest.mark.long
 def test_as_snakedeploy_sets_it_up(repository):
     """The workflow comes out of a repository, and the package is installed."""
     where = deployed(repository, REMOTE)
@@ -145,11 +146,11 @@ def test_the_two_snakefiles_are_one_workflow(tmp_path):
     ("given", "accepted"),
     [
         ("seeds=[3,4]", True),
-        ('seeds="[3, 4]"', True),
+        pytest.param('seeds="[3, 4]"', True, marks=pytest.mark.long),
         ("evaluation={resamples: 200, merge_sides: false, reference: {arm: raw}}", True),
         ("seeds=[3,a]", False),
-        ("seeds=null", False),
-        ("sedes=[3]", False),
+        pytest.param("seeds=null", False, marks=pytest.mark.long),
+        pytest.param("sedes=[3]", False, marks=pytest.mark.long),
         ("job_minutes=soon", False),
     ],
 )

@@ -1,4 +1,4 @@
-"""What the workflow and ``smgicnet check`` ask of every source of subjects."""
+"""The contract of a source of subjects with the workflow and ``smgicnet check``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from smgicnet.core.errors import InputError
 
 
 class Source(ABC):
-    """Where the subjects of a dataset come from; ``block`` is the completed ``source`` block of the config."""
+    """The place that the subjects of a dataset come from; ``block`` is the completed ``source`` block of the config."""
 
     # The keys of the block that say who is in the cohort, and on which no file of one subject depends.
     cohort_keys: ClassVar[tuple[str, ...]] = ("subjects", "path")
@@ -35,7 +35,7 @@ class Source(ABC):
 
     @abstractmethod
     def plan(self, folder: str | Path, *, segmented: bool) -> pd.DataFrame:
-        """The participants, indexed by subject, with their ``split`` and their files, before anything is made.
+        """Return the participants, indexed by subject, with their ``split`` and their files, before anything is made.
 
         Parameters
         ----------
@@ -48,14 +48,14 @@ class Source(ABC):
         """
 
     def in_spite_of(self, error: InputError) -> tuple[pd.DataFrame | None, list[InputError]]:
-        """What ``smgicnet check`` opens and reports where a cohort cannot be planned for this ``error``.
+        """Return what ``smgicnet check`` opens and reports where a cohort cannot be planned for this ``error``.
 
         Returns the participants as far as they can be read, or None, and the problems.
         """
         return None, [error]
 
     def groups(self, table: pd.DataFrame) -> list[list[str]]:
-        """The test subjects in groups, within which all pairs are registered: by default one group."""
+        """Return the test subjects in groups, within which all pairs are registered: by default one group."""
         return [table.index[table["split"] == "test"].tolist()]
 
     def is_shipped(self) -> bool:
@@ -63,21 +63,21 @@ class Source(ABC):
         return False
 
     def to_open(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The rows of ``table`` whose files are there before the workflow runs."""
+        """Return the rows of ``table`` whose files are there before the workflow runs."""
         if self.made:
             return table.iloc[:0]
         return table[table["split"] != ""] if "split" in table else table
 
 
 def numbered(counts: Mapping[str, int]) -> pd.DataFrame:
-    """A row with ``subject`` and ``split`` for each of the ``counts`` of the splits, named ``sub-001`` and on."""
+    """Return a row with ``subject``, ``sub-001`` and on, and ``split`` for each of the ``counts`` of the splits."""
     splits = [split for split in SPLITS for _ in range(counts[split])]
     names = [f"sub-{number:03d}" for number in range(1, 1 + len(splits))]
     return pd.DataFrame({"subject": names, "split": splits})
 
 
 def with_files(table: pd.DataFrame, folder: str | Path, files: Mapping[str, str]) -> pd.DataFrame:
-    """The table, indexed by subject, with the ``files`` that will be made in a folder of each subject's in ``folder``.
+    """Return the table, indexed by subject, with the ``files`` that will be made in each subject's own folder.
 
     Raises `InputError` for a name of a subject that no folder can have.
     """

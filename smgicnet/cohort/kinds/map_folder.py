@@ -22,7 +22,7 @@ def is_folder_of_anatomies(folder: str) -> bool:
 
 
 def maps_in(folder: str, count: int | None, block: str) -> list[Path]:
-    """The label maps of a folder by name, or the first ``count`` of them; ``block`` is the block with the keys.
+    """Return the label maps of a folder by name, or the first ``count`` of them; ``block`` is the block with the keys.
 
     Raises `InputError` for no map, fewer than ``count``, and a link to nowhere or to another of them.
     """
@@ -45,12 +45,12 @@ def maps_in(folder: str, count: int | None, block: str) -> list[Path]:
 
 
 def name_of(path: Path) -> str:
-    """What a map is called."""
+    """Return the name of a map, which is that of its file."""
     return path.name.removesuffix(ENDING)
 
 
 def divided(maps: list[Path], counts: Mapping[str, int | None], seed: int, place: str) -> list[str]:
-    """A split for each map, or "" for one that is left over; ``counts["train"]`` None takes what val and test leave.
+    """Return a split for each map, "" for one left over; ``counts["train"]`` None takes what val and test leave.
 
     Raises `InputError`, which names ``place``, if there are too few.
     """
@@ -60,6 +60,6 @@ def divided(maps: list[Path], counts: Mapping[str, int | None], seed: int, place
 
 
 def opened_once(table: pd.DataFrame) -> pd.DataFrame:
-    """The label maps in the column ``label_map``, each once, as `Source.to_open` returns them."""
+    """Return the label maps in the column ``label_map``, each once, as `Source.to_open` returns them."""
     maps = table["label_map"].drop_duplicates()
     return pd.DataFrame({"image": "", "labels": list(maps)}, index=[Path(one).name for one in maps])

@@ -22,7 +22,7 @@ class Participants(Source):
         return read_participants(self.place, self.block["splits"], self.block["seed"], segmented=segmented)
 
     def in_spite_of(self, error: InputError) -> tuple[pd.DataFrame | None, list[InputError]]:
-        """The rows of a table with faults: its files are opened nevertheless, and the faults of all names are told."""
+        """Return the rows of a table with faults, whose files can be opened all the same, and the faults of names."""
         rows = self.rows()
         if rows is None:
             return None, [error]
@@ -31,7 +31,7 @@ class Participants(Source):
         return rows.set_index("subject"), [*([] if told else [error]), *self.name_problems(rows)]
 
     def rows(self) -> pd.DataFrame | None:
-        """The rows of the table, unchecked, with paths as seen from here; None for what is no such table."""
+        """Return the rows of the table, unchecked, with paths as seen from here; None for what is no such table."""
         path = Path(self.place)
         try:
             rows = read_tsv(path)
@@ -45,7 +45,7 @@ class Participants(Source):
         return rows
 
     def name_problems(self, rows: pd.DataFrame) -> list[InputError]:
-        """What is wrong with the names of subjects: each one that is not allowed, and each that stands twice."""
+        """Return the problems with the names of subjects: each one that is not allowed, and each that stands twice."""
         problems: list[InputError] = []
         for name in rows["subject"].unique():
             attempt(problems, check_subjects, [name], self.place)

@@ -21,7 +21,7 @@ class Audit:
     seed: int
 
     def findings(self) -> list[dict]:
-        """One entry a check: section (its number), check, finding, verdict."""
+        """Return one entry a check: section (its number), check, finding, verdict."""
         return [
             {"section": number, **asdict(finding)}
             for number, section in enumerate(self.sections, start=1)
@@ -29,7 +29,7 @@ class Audit:
         ]
 
     def to_markdown(self) -> str:
-        """The report; the same bytes for the same numbers and seed."""
+        """Return the report in Markdown; the same bytes for the same numbers and seed."""
         blocks = ["# Audit of the paper's printed numbers", *self._head()]
         for number, section in enumerate(self.sections, start=1):
             blocks += [f"## {number}. {section.title}", *section.blocks]

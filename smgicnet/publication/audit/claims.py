@@ -1,4 +1,4 @@
-"""What the paper's text says: numbers of subjects and pairs, who has the higher Dice, how long is trained."""
+"""Claims of the paper's text: numbers of subjects and pairs, who has the higher Dice, how long is trained."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Count:
 
 
 def counts(paper: Mapping) -> list[Count]:
-    """Subjects and pairs of Section 4.1, and the Dice of Ours in the abstract and Tables 1 and 3."""
+    """Return subjects and pairs of Section 4.1, and the Dice of Ours in the abstract and Tables 1 and 3."""
     splits, pairs, repeats = [], [], []
     for name, count in paper["counts"].items():
         parts, n = [count[split] for split in ("train", "validation", "test")], count["test"]
@@ -57,7 +57,7 @@ def counts(paper: Mapping) -> list[Count]:
 
 
 def counts_section(paper: Mapping) -> Section:
-    """Numbers of Section 4.1, and those that are printed more than once."""
+    """Check the numbers of Section 4.1, and those that are printed more than once."""
     found, findings = counts(paper), []
     for check in dict.fromkeys(count.check for count in found):
         rows = [count for count in found if count.check == check]
@@ -94,7 +94,7 @@ def _pair_note(name: str, n: int, printed: int) -> str:
 
 @dataclass(frozen=True)
 class Claim:
-    """That ``higher`` has a higher mean Dice than others: ``margin`` is to the best of them, the ``rival``."""
+    """A claim that ``higher`` has a higher mean Dice than others: ``margin`` is to the best of them, the ``rival``."""
 
     place: str
     dataset: str
@@ -109,7 +109,7 @@ class Claim:
 
 
 def claims(paper: Mapping) -> list[list[Claim]]:
-    """Each claim of the text about Dice, in each dataset that it names."""
+    """Return each claim of the text about Dice, in each dataset that it names."""
     found = []
     for claim in paper["claims"]:
         found.append([])
@@ -122,7 +122,7 @@ def claims(paper: Mapping) -> list[list[Claim]]:
 
 
 def claims_section(paper: Mapping) -> Section:
-    """Who has the higher mean Dice in Table 1, and what the text says of it."""
+    """Compare the higher mean Dice in Table 1 with what the text says of it."""
     found = claims(paper)
     held = sum(all(claim.holds for claim in row) for row in found)
     bad = [
@@ -186,7 +186,7 @@ READINGS = {  # what an epoch could be, as a number of iterations with one pair 
 
 
 def halvings(iterations: int, decay: Mapping) -> tuple[int, int]:
-    """How often the rate is reduced in so many iterations: first at ``after``, and first at ``after + every``."""
+    """Return how often the rate is reduced in so many iterations, if first at ``after`` and if first a step later."""
     later = max(0, math.ceil((iterations - decay["after"]) / decay["every"]) - 1)
     return later + (iterations > decay["after"]), later
 
@@ -209,7 +209,7 @@ def _reductions(paper: Mapping) -> tuple[list[list[str]], dict[str, float]]:
 
 
 def schedule_section(paper: Mapping) -> Section:
-    """Whether the rate's schedule takes effect within the epochs (Section 4.2)."""
+    """Check whether the rate's schedule takes effect within the epochs (Section 4.2)."""
     training = paper["training"]
     batch = training["batch_size"] or 1
     lines, fewest = _reductions(paper)

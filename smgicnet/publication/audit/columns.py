@@ -45,7 +45,7 @@ class Cell:
 
 
 def cells(paper: Mapping) -> Iterator[Cell]:
-    """Every cell with a mean and an SD. Table 3's column of Ours is that of Table 1 and is left out."""
+    """Return every cell with a mean and an SD. Table 3's column of Ours is that of Table 1 and is left out."""
     for name in TABLES:
         for dataset, metrics in paper[name].items():
             for metric, row in metrics.items():
@@ -55,7 +55,7 @@ def cells(paper: Mapping) -> Iterator[Cell]:
 
 
 def equal_cells(paper: Mapping) -> tuple[list[tuple[Cell, Cell]], int, float]:
-    """Pairs of cells of a metric that are equal in mean and SD, how many were tried, how many chance would give.
+    """Return pairs of cells of a metric that are equal in mean and SD, how many were tried, how many chance would give.
 
     Cells of 0 ± 0 are left out. Chance: means and SDs independent and uniform, at the printed digits, between the
     lowest and the highest of the metric.
@@ -77,7 +77,7 @@ def _levels(values: Sequence[float]) -> int:
 
 
 def equal_cells_section(paper: Mapping) -> Section:
-    """Cells that repeat across datasets or methods."""
+    """Check for cells that repeat across datasets or methods."""
     found, tried, expected = equal_cells(paper)
     text = f"{share(len(found), tried)} pairs of cells {verb(len(found), 'is', 'are')} equal in mean and SD"
     named = [f"{a.label} {a.dataset} = {b.label} {b.dataset}" for a, b in found]
@@ -151,7 +151,7 @@ class AffineTime:
 
 
 def affine_times(paper: Mapping) -> list[AffineTime]:
-    """Every method of Table 1 whose time is printed with and without pre-registration."""
+    """Return every method of Table 1 whose time is printed with and without pre-registration."""
     labels = {(entry["method"], entry["arm"]): entry["label"] for entry in paper["methods"]}
     found = []
     for dataset, metrics in paper["table1"].items():
@@ -164,7 +164,7 @@ def affine_times(paper: Mapping) -> list[AffineTime]:
 
 
 def times_section(paper: Mapping) -> Section:
-    """What affine pre-registration adds to the times of Table 1."""
+    """Check what affine pre-registration adds to the times of Table 1."""
     rows = affine_times(paper)
     copied = sum(row.same_sd for row in rows)
     result = f"{share(copied, len(rows))} SDs {verb(copied, 'is', 'are')} the same with and without pre-registration"
@@ -224,7 +224,7 @@ class CrossedSDs:
 
 
 def crossed_sds(paper: Mapping) -> tuple[list[CrossedSDs], int, float]:
-    """`CrossedSDs` to within a digit among methods with SDs `SWAP_GAP` apart, how many were tried, how many by chance.
+    """Return `CrossedSDs` to within a digit, how many were tried (SDs `SWAP_GAP` apart), how many chance would give.
 
     Chance: SDs uniform, at the printed digits, between the metric's lowest and highest. Times: see `affine_times`.
     """
@@ -244,7 +244,7 @@ def crossed_sds(paper: Mapping) -> tuple[list[CrossedSDs], int, float]:
 
 
 def exchange_sds(paper: Mapping, crossing: CrossedSDs, label: str) -> dict:
-    """The paper with the SDs of one method exchanged between the two datasets."""
+    """Return the paper with the SDs of one method exchanged between the two datasets."""
     changed = deepcopy(dict(paper))
     one, two = (changed["table1"][name][crossing.metric][label] for name in (crossing.first, crossing.second))
     one["sd"], two["sd"] = two["sd"], one["sd"]
@@ -252,7 +252,7 @@ def exchange_sds(paper: Mapping, crossing: CrossedSDs, label: str) -> dict:
 
 
 def crossed_section(paper: Mapping) -> Section:
-    """SDs that look exchanged between datasets."""
+    """Check for SDs that look exchanged between datasets."""
     found, tried, expected = crossed_sds(paper)
     text = f"{share(len(found), tried)} pairs of methods {verb(len(found), 'has', 'have')} SDs that agree crosswise"
     named = [f"{c.a} and {c.b} ({METRICS[c.metric]})" for c in found]

@@ -54,7 +54,7 @@ class Range:
     high: float
 
     def meets(self, printed: float) -> bool:
-        """Whether a value in it rounds to ``printed``."""
+        """Return whether a value in it rounds to ``printed``."""
         return self.low - MARGIN - EPSILON <= printed <= self.high + MARGIN + EPSILON
 
 
@@ -80,12 +80,15 @@ class Effect:
 
     @property
     def opposite(self) -> bool:
-        """All that they allow has the other sign."""
+        """Whether all values that they allow have the other sign."""
         return not self.agrees and (self.range.high < 0 < self.printed or self.printed < 0 < self.range.low)
 
 
 def effect_range(numbers: Numbers, definition: str = POOLED, margin: float = MARGIN) -> Range:
-    """Range of an effect size while every number moves by ``margin``: monotone in each, so that corners suffice."""
+    """Return the range of an effect size while every number moves by ``margin``.
+
+    It is monotone in each number, so that corners suffice.
+    """
     corners = product(*((number - margin, number + margin) for number in numbers))
     values = [value for corner in corners for value in DEFINITIONS[definition](*corner)]
     return Range(min(values), max(values))
@@ -98,7 +101,7 @@ def _columns(paper: Mapping, label: str, sources: Sequence[str]) -> list[float]:
 
 
 def effects(paper: Mapping, definition: str = POOLED, margin: float = MARGIN) -> list[Effect]:
-    """Every row of Table 2 beside its recomputation."""
+    """Return every row of Table 2 beside its recomputation."""
     found = []
     for dataset, columns in paper["table2"].items():
         for label, printed in columns["cohens_d"].items():
@@ -118,7 +121,7 @@ class Mixture:
 
 
 def mixtures(paper: Mapping) -> tuple[list[Mixture], int, float]:
-    """Combinations of columns of different datasets that meet a printed d which its own columns do not.
+    """Return combinations of columns of different datasets that meet a printed d which its own columns do not.
 
     Returns them, how many combinations were tried, and how many rows chance would meet: a d drawn uniformly between
     the lowest and the highest that a row's combinations allow is met as often as their ranges cover that span.
@@ -151,7 +154,7 @@ def _covered(ranges: Sequence[Range]) -> float:
 
 
 def section(paper: Mapping) -> Section:
-    """Table 2 (Appendix B) against Table 1."""
+    """Check Table 2 (Appendix B) against Table 1."""
     rows = effects(paper)
     wrong, opposite = [e for e in rows if not e.agrees], [e for e in rows if e.opposite]
     result = f"{share(len(wrong), len(rows))} printed values {verb(len(wrong), 'lies', 'lie')} outside their range"

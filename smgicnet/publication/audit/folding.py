@@ -63,12 +63,14 @@ KINDS = (
 
 
 def without_identity(displacement: Tensor) -> Tensor:
-    """``det(Du)``: the determinant of ``phi - id``; shapes as of `jacobian_determinant`."""
+    """Return ``det(Du)``, the determinant of ``phi - id``; shapes as of `jacobian_determinant`."""
     return jacobian_determinant(displacement - identity_grid(displacement.shape[2:], dtype=displacement.dtype))
 
 
 def unit_identity(displacement: Tensor) -> Tensor:
-    """``det(I + Du / c)``, which has the sign of ``det(cI + Du)``: c = 2 / (N - 1) is the step of a grid of [-1, 1].
+    """Return ``det(I + Du / c)``, which has the sign of ``det(cI + Du)``.
+
+    ``c = 2 / (N - 1)`` is the step of a grid of [-1, 1].
 
     ``displacement`` is in voxels, on a cube of N voxels a side.
     """
@@ -90,7 +92,7 @@ STATISTICS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {  # the voxels 
 
 
 def random_displacement(kind: FieldKind, seed: int, size: int = SIZE) -> Tensor:
-    """A displacement ``(1, 3, size, size, size)`` in voxels, the same for the same seed."""
+    """Return a displacement ``(1, 3, size, size, size)`` in voxels, the same for the same seed."""
     generator = np.random.default_rng(seed)
     noise = generator.uniform(-1, 1, (3, size, size, size))
     smooth = ndimage.gaussian_filter(noise, kind.sigma, mode="reflect", axes=(1, 2, 3))
@@ -106,7 +108,7 @@ def random_displacement(kind: FieldKind, seed: int, size: int = SIZE) -> Tensor:
 
 
 def measure(seeds: Sequence[int], kinds: Sequence[FieldKind] = KINDS, size: int = SIZE) -> pd.DataFrame:
-    """The fraction of voxels that each of `STATISTICS` counts; columns kind (its label), statistic, mean, sd."""
+    """Return the fraction of voxels that each of `STATISTICS` counts: columns kind (its label), statistic, mean, sd."""
     rows = []
     for kind in kinds:
         for seed in seeds:
@@ -128,12 +130,12 @@ class Printed:
     sd: float
 
     def like(self, mean: float, sd: float) -> bool:
-        """Whether a mean and an SD over fields could stand among the printed ones."""
+        """Return whether a mean and an SD over fields could stand among the printed ones."""
         return self.lowest <= mean <= self.highest and sd <= self.sd
 
 
 def printed_row(paper: Mapping) -> Printed:
-    """``|JD| <= 0`` of every network of Table 1."""
+    """Return ``|JD| <= 0`` of every network of Table 1."""
     rows = [metrics["folds_fraction"] for metrics in paper["table1"].values()]
     found = [(cell["mean"], cell["sd"]) for row in rows for x, cell in row.items() if x not in paper["iterative"]]
     means, sds = zip(*found, strict=True)
@@ -141,7 +143,7 @@ def printed_row(paper: Mapping) -> Printed:
 
 
 def section(paper: Mapping, seed: int) -> Section:
-    """Which statistics give fractions like the paper's, and for which fields."""
+    """Check which statistics give fractions like the paper's, and for which fields."""
     printed, seeds = printed_row(paper), range(seed, seed + SEEDS)
     values = measure(seeds)
     values["like"] = [printed.like(mean, sd) for mean, sd in zip(values["mean"], values["sd"], strict=True)]

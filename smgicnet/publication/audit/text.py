@@ -1,4 +1,4 @@
-"""What the sections of the audit are made of: findings, paragraphs, tables, and numbers in words."""
+"""The parts that the sections of the audit are made of: findings, paragraphs, tables, and numbers in words."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Section:
 
 
 def paragraph(*sentences: str) -> str:
-    """Sentences that are not empty, as lines of at most `WIDTH`."""
+    """Return the sentences that are not empty, as lines of at most `WIDTH`."""
     text = " ".join(filter(None, sentences))
     return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> str:
-    """A pipe table, empty without rows; ``align`` has one letter a column, ``l`` or ``r``."""
+    """Return a pipe table, empty without rows; ``align`` has one letter a column, ``l`` or ``r``."""
     if not rows:
         return ""
     escaped = [[text.replace("|", r"\|") for text in row] for row in (headers, *rows)]
@@ -53,32 +53,32 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], align: str) -> 
 
 
 def share(part: int, whole: int) -> str:
-    """``part`` of ``whole`` in words."""
+    """Return ``part`` of ``whole`` in words."""
     if part == whole > 1:
         return "both" if whole == 2 else f"all {whole}"
     return f"{part or 'none'} of the {whole}"
 
 
 def verb(number: int, one: str, many: str) -> str:
-    """The form that goes with ``number``."""
+    """Return the form of a verb that goes with ``number``."""
     return one if number == 1 else many
 
 
 def signed(value: float) -> str:
-    """Three decimals and a sign."""
+    """Return a number with three decimals and a sign."""
     return f"{value:+.3f}".replace("-", "−") if abs(value) >= DIGIT / 2 else "0.000"
 
 
 def yes(condition: bool) -> str:
-    """``yes`` or ``no``."""
+    """Return ``yes`` or ``no``."""
     return "yes" if condition else "no"
 
 
 def sentence(text: str) -> str:
-    """``text`` with its first letter large and a full stop."""
+    """Return ``text`` with its first letter large and a full stop."""
     return f"{text[:1].upper()}{text[1:]}."
 
 
 def listed(head: str, names: Sequence[str]) -> str:
-    """``head: first; second``, or ``head`` alone."""
+    """Return ``head: first; second``, or ``head`` alone."""
     return f"{head}: {'; '.join(names)}" if names else head

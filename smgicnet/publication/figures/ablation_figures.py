@@ -30,13 +30,13 @@ from smgicnet.publication.figures.plotting import BAND, COLOUR, INK, style
 
 
 def ablations(given: Material) -> Figure:
-    """The table of ablations, at the width of a page."""
+    """Draw the table of ablations, at the width of a page."""
     (path,) = given.files["ablations"]
     return ablation_figure(pd.read_csv(path), given.full_model, DOUBLE_COLUMN_MM)
 
 
 def ablation_figure(table: DataFrame, reference_label: str, width_mm: float = COLUMN_MM) -> Figure:
-    """What each part of a method is worth: Dice, its difference to the full model and folded voxels (Figure 3b).
+    """Draw what each part of a method is worth: Dice, its difference to the full model and folded voxels (Figure 3b).
 
     Parameters
     ----------

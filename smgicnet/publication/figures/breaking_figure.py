@@ -22,7 +22,7 @@ NAMES_MM, BELOW_MM, ABOVE_MM = 44.0, 2.0, 20.0
 
 
 def breaking(given: Material) -> Figure:
-    """Every run, by every change."""
+    """Draw every run, by every change."""
     return breaking_figure(read_metrics(given.files["changes"]), given.runs, given.labels)
 
 

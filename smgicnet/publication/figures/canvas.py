@@ -25,7 +25,7 @@ _METADATA = {".png": {"Software": None}, ".pdf": {"CreationDate": None}, ".svg":
 
 @contextmanager
 def canvas() -> Iterator[None]:
-    """Sizes, lines and fonts of the figures made inside: legible at a column of 85 mm."""
+    """Set sizes, lines and fonts of the figures made inside: legible at a column of 85 mm."""
     sizes = dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize"), TEXT_PT)
     sizes |= {"font.size": 7.0, "axes.labelsize": 7.0, "axes.titlesize": 7.0, "figure.titlesize": 8.0}
     lines = {"axes.linewidth": 0.6, "lines.linewidth": 1.0, "xtick.major.width": 0.6, "ytick.major.width": 0.6}

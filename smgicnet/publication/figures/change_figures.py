@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from smgicnet.preparation.changes import CHANGES
 from smgicnet.publication.figures.material import Material
@@ -27,6 +27,7 @@ from smgicnet.publication.figures.page import (
 )
 from smgicnet.publication.figures.plotting import RULE, run_looks, style
 from smgicnet.scoring.changed_rows import TURNED
+from smgicnet.scoring.comparisons import bootstrap_interval, pair_matrix
 from smgicnet.scoring.rows import NO_RESULT
 from smgicnet.scoring.statistics import of_pairs, read_metrics
 
@@ -34,19 +35,21 @@ PANELS = {  # by metric: its label, and whether its axis is logarithmic
     "dice": ("Dice", False),
     "endpoint_error_mm": ("Endpoint error (mm)", True),
     "pose_consistency_mm": ("Pose consistency (mm)", True),
+    "seconds": ("Time (s)", True),
     NO_RESULT: ("Without a result (%)", False),
 }
 SMALLEST_MM = 0.01  # on a logarithmic axis, which has no zero
+RESAMPLES = 2000  # of people, for the bands
 KEYS = ["method", "arm", "change", "metric", "severity", "fixed", "moving"]
 
 
 def angles(given: Material) -> Figure:
-    """Every run, by how far heads are turned."""
+    """Draw every run, by how far heads are turned."""
     return changes_figure(read_metrics(given.files["changes"]), given.runs, given.labels, [TURNED])
 
 
 def changes(given: Material) -> Figure:
-    """Every run, by how heads are changed otherwise."""
+    """Draw every run, by how heads are changed otherwise."""
     others = [kind for kind in CHANGES if kind != TURNED]
     return changes_figure(read_metrics(given.files["changes"]), given.runs, given.labels, others)
 
@@ -58,7 +61,7 @@ def changes_figure(
     kinds: Sequence[str],
     width_mm: float = DOUBLE_COLUMN_MM,
 ) -> Figure:
-    """Scores against how much the moving head is changed: a row of panels a kind, one for each metric of `PANELS`.
+    """Draw scores against how much the moving head is changed: a row of panels a kind, one for each metric of `PANELS`.
 
     Parameters
     ----------
@@ -67,15 +70,15 @@ def changes_figure(
     labels : ``method/arm`` -> name of a run
     kinds : keys of `smgicnet.preparation.changes.CHANGES`; those without a row are left out
 
-    Lines are means over pairs, each averaged over its seeds first, and bands reach from the lowest pair to the highest.
-    A method has one hue; arms other than ``raw`` are paler and dashed. Where quality control has left no pair, the page
-    says so.
+    Lines are means over pairs, each averaged over its seeds first, and bands are their 95 % intervals over people, by
+    `smgicnet.scoring.comparisons.bootstrap_interval`; fewer than three people have none. A method has
+    one hue; arms other than ``raw`` are paler and dashed. Where quality control has left no pair, the page says so.
     """
     rows = of_pairs(changed[changed["change"].isin(kinds) & changed["metric"].isin(PANELS)])
     if not (rows["metric"].eq(NO_RESULT) & (rows["value"] > 0)).any():  # nothing has failed
         rows = rows[rows["metric"] != NO_RESULT]
     pairs = rows.groupby(KEYS)["value"].mean().dropna()
-    values = pairs.groupby(level=KEYS[:5]).agg(["mean", "min", "max"])
+    values = _means_and_intervals(pairs)
     metrics = [metric for metric in PANELS if metric in values.index.unique("metric")]
     drawn = {(method, arm) for method, arm in values.index.droplevel(["change", "metric", "severity"])}
     if not metrics or not drawn & {*runs}:
@@ -94,10 +97,19 @@ def changes_figure(
                 for run, line in lines.items():
                     key = (*run, kind, metric)
                     if key in values.index.droplevel("severity"):
-                        _draw(axis, values.loc[key], line)
-                _finish(axis, metric, kind, values.xs(kind, level="change").index.unique("severity").max())
+                        _draw(axis, values.loc[key], line, metric)
+                _finish(axis, metric, kind, values.xs(kind, level="change").index.unique("severity").max(), slot)
+                if not index:  # once a row, since it is wider than one of five panels
+                    axis.set_xlabel(CHANGES[kind].label, labelpad=1.5, loc="left")
         legend(figure, entries, 1.0)
     return figure
+
+
+def _means_and_intervals(pairs: Series) -> DataFrame:
+    """Return the columns mean, low and high of values by `KEYS`, by all of these but the pairs'."""
+    groups = pairs.groupby(level=KEYS[:5])
+    ends = [bootstrap_interval(pair_matrix(values), resamples=RESAMPLES, seed=0) for _, values in groups]
+    return groups.mean().to_frame("mean").assign(low=[low for low, _ in ends], high=[high for _, high in ends])
 
 
 def _empty(width_mm: float) -> Figure:
@@ -120,14 +132,20 @@ def _paler(hue: Sequence[float]) -> tuple[float, ...]:
     return tuple(0.65 * np.array(hue) + 0.35)
 
 
-def _draw(axis: Axes, values: DataFrame, line: Mapping) -> None:
-    """The line and the band of a run; ``values`` has the columns mean, min and max by severity."""
-    mean, low, high = (values[name].clip(lower=SMALLEST_MM) for name in ("mean", "min", "max"))
+def _draw(axis: Axes, values: DataFrame, line: Mapping, metric: str) -> None:
+    """The line and the band of a run; ``values`` has the columns mean, low and high by severity."""
+    lowest, highest = (SMALLEST_MM, None) if PANELS[metric][1] else (0, _largest(metric))
+    mean, low, high = (values[name].clip(lowest, highest) for name in ("mean", "low", "high"))
     axis.fill_between(values.index, low, high, color=line["color"], alpha=0.1, linewidth=0)
     axis.plot(values.index, mean, marker="o", markersize=2.2, **line)
 
 
-def _finish(axis: Axes, metric: str, kind: str, largest: float) -> None:
+def _largest(metric: str) -> float:
+    """Return the largest value of a metric of which there is one: a share or a percentage."""
+    return 100 if metric == NO_RESULT else 1
+
+
+def _finish(axis: Axes, metric: str, kind: str, largest: float, slot_mm: float) -> None:
     label, logarithmic = PANELS[metric]
     if logarithmic:
         axis.set_yscale("log")
@@ -135,13 +153,13 @@ def _finish(axis: Axes, metric: str, kind: str, largest: float) -> None:
         axis.yaxis.set_major_formatter(short_number)
         axis.yaxis.set_minor_formatter(NullFormatter())
     else:
-        most = 100 if metric == NO_RESULT else 1
+        most = _largest(metric)
         axis.set_ylim(-0.01 * most, 1.01 * most)
         axis.set_yticks(np.linspace(0, most, 6))
     axis.yaxis.grid(True, color=RULE, linewidth=0.4, zorder=-1)
     if kind == TURNED:
-        axis.set_xticks(np.arange(0, largest + 1, 30 if largest > 60 else 10))
+        wide = 30 if slot_mm > 50 else 60
+        axis.set_xticks(np.arange(0, largest + 1, wide if largest > 60 else 10))
     axis.set_xlim(-0.04 * largest, 1.04 * largest)
-    axis.set_xlabel(CHANGES[kind].label, labelpad=1.5)
     axis.set_ylabel(label, labelpad=1.5)
     plain(axis)

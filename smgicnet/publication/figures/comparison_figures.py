@@ -44,7 +44,7 @@ MIN_ROW_MM, MAX_ROW_MM = 2.4, 3.6  # of a forest plot
 
 
 def comparisons(given: Material) -> Figure:
-    """The reference against every other run, by every region that label maps may have."""
+    """Draw the reference against every other run, by every region that label maps may have."""
     (path,) = given.files["comparisons"]
     rows, rois = read_comparisons(path, "dice"), list(roi_names().values())
     return comparison_figure(
@@ -55,7 +55,7 @@ def comparisons(given: Material) -> Figure:
 def comparison_figure(
     comparisons: DataFrame, labels: Mapping[str, str], reference_label: str, rois: Sequence[str]
 ) -> Figure:
-    """Forest plot: mean difference in Dice between a reference and each other run, overall and by ROI.
+    """Draw a forest plot: mean difference in Dice between a reference and each other run, overall and by ROI.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a figure is drawn from, as its function gets it."""
+"""The files and names that a figure is drawn from, as its function gets them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Material:
     full_model: str = ""  # the name of the method that ablations vary
 
     def label(self, run: Run) -> str:
-        """The name of a run."""
+        """Return the name of a run."""
         return self.labels["/".join(run)]
 
     @property

@@ -66,7 +66,7 @@ def column_places() -> tuple[float, float, float]:
 
 
 def overview_figure(fixed: Shown, moving: Shown, displacement: Volume, box: np.ndarray, note: str = "") -> Figure:
-    """Rows are the planes through the middle of the fixed brain, columns are in ``TITLES``.
+    """Draw a registered pair; rows are the planes through the middle of the fixed brain, columns are in ``TITLES``.
 
     ``displacement (X, Y, Z, 3)`` in RAS mm brings the fixed scan's points to the moving one's, ``box (3, 2)`` has the
     first and the last voxel of the fixed brain. Anterior and superior are up, the subject's left is on the left. A head

@@ -25,18 +25,18 @@ LINE_MM = 2.6  # from one line of text to the next
 
 
 def evenly(count: int, most: int) -> int:
-    """How many of ``count`` stand in a line so that no line holds more than ``most`` and the lines are alike."""
+    """Return how many of ``count`` stand in a line so that no line holds more than ``most`` and the lines are alike."""
     return math.ceil(count / math.ceil(count / max(most, 1)))
 
 
 @cache
 def text_mm(text: str, size: float = TEXT_PT) -> float:
-    """Width of one line of ``text`` set in ``size`` points of the style's font."""
+    """Return the width of one line of ``text`` set in ``size`` points of the style's font."""
     return TextPath((0, 0), text, size=size).get_extents().width / 72 / MM if text.strip() else 0.0
 
 
 def fit(text: str, width_mm: float, size: float = TEXT_PT) -> str:
-    """``text`` in the fewest lines of at most ``width_mm``, alike in length; a word that is wider is broken."""
+    """Return ``text`` in the fewest lines of at most ``width_mm``, alike in length; a word that is wider is broken."""
 
     def badness(lines: Sequence[str]) -> tuple:
         widest = max(text_mm(line, size) for line in lines)
@@ -71,7 +71,7 @@ def legend_mm(entries: Sequence, page: float = DOUBLE_COLUMN_MM) -> float:
 
 
 def legend(figure: Figure, entries: Sequence, top: float) -> None:
-    """The one legend of a figure, centred, ``top`` mm below its upper edge, read line by line."""
+    """Draw the one legend of a figure, centred, ``top`` mm below its upper edge, read line by line."""
     columns = legend_columns(entries, figure.get_figwidth() / MM)
     figure.legend(
         handles=[entry for column in range(columns) for entry in entries[column::columns]],

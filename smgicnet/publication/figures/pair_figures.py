@@ -43,14 +43,14 @@ LONGEST_WORD_MM = 20.0  # a word that is wider is broken
 
 
 def methods(given: Material) -> Figure:
-    """Every pair shown, by all runs of the figure."""
+    """Draw every pair shown, by all runs of the figure."""
     shown = ShownPairs(given.files, given.runs)
     examples = [[shown.example(run, *pair) for run in given.runs] for pair in shown.pairs]
     return methods_figure(examples, [given.label(run) for run in given.runs], DOUBLE_COLUMN_MM)
 
 
 def methods_figure(examples: Sequence[Sequence[Mapping]], labels: Sequence[str], width_mm: float = COLUMN_MM) -> Figure:
-    """Each pair as registered by several runs: images above, absolute difference to the fixed image below (Figure 2).
+    """Draw each pair as registered by several runs: images above, difference to the fixed one below (Figure 2).
 
     Parameters
     ----------

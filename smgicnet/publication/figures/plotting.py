@@ -21,7 +21,7 @@ BAND, RULE, INK = "0.955", "0.87", "0.2"
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The project's style for the figures made inside: a `canvas` that is safe for colour-blind readers."""
+    """Set the project's style for the figures made inside: a `canvas` that is safe for colour-blind readers."""
     with canvas():
         looks = {key: value for key, value in sns.axes_style("ticks").items() if not key.startswith("font")}
         matplotlib.rcParams.update({**looks, "axes.prop_cycle": matplotlib.cycler(color=sns.color_palette(PALETTE))})
@@ -29,7 +29,7 @@ def style() -> Iterator[None]:
 
 
 def run_looks(runs: Sequence[tuple[str, str]]) -> list[dict]:
-    """Face colour and hatch of each run: relatives share a hue."""
+    """Return face colour and hatch of each run: relatives share a hue."""
     methods = list(dict.fromkeys(method for method, _ in runs))
     hues = dict(zip(methods, cycle(sns.color_palette(PALETTE)[index] for index in HUES)))
     lighter = {method: tuple(0.45 * np.array(to_rgb(hue)) + 0.55) for method, hue in hues.items()}

@@ -37,7 +37,7 @@ SIZE_COLOURS = "cividis"
 
 
 def reciprocal(given: Material) -> Figure:
-    """The first of the pairs shown, by the first run of the figure."""
+    """Draw the first of the pairs shown, by the first run of the figure."""
     shown = ShownPairs(given.files, given.runs)
     run, (fixed, moving) = given.runs[0], shown.pairs[0]
     both = shown.example(run, fixed, moving), shown.example(run, moving, fixed)
@@ -47,7 +47,7 @@ def reciprocal(given: Material) -> Figure:
 def reciprocal_figure(
     forward: Mapping, backward: Mapping, spacing: Sequence[float] | None = None, width_mm: float = COLUMN_MM
 ) -> Figure:
-    """A pair registered in both directions, each by itself, and how far the two fields cancel (Figure 3a).
+    """Draw a pair registered in both directions, each by itself, and how far the two fields cancel (Figure 3a).
 
     Parameters
     ----------

@@ -9,7 +9,10 @@ _SIDES = {"Left-": "L ", "Right-": "R "}
 
 
 def readable_roi(name: str) -> str:
-    """A FreeSurfer name as a reader would write it: ``Left-Cerebral-White-Matter`` is ``L cerebral white matter``."""
+    """Return a FreeSurfer name as a reader would write it.
+
+    ``Left-Cerebral-White-Matter`` is ``L cerebral white matter``.
+    """
     side = next((side for side in _SIDES if name.startswith(side)), "")
     words = _SPELLED_OUT.get(name.removeprefix(side), name.removeprefix(side)).replace("-", " ").split(" ")
     text = " ".join(word if word.isupper() else word.lower() for word in words)
@@ -17,5 +20,5 @@ def readable_roi(name: str) -> str:
 
 
 def without_sides(names: Iterable[str]) -> list[str]:
-    """ROI names once each, in order, when left and right are taken together: without ``Left-`` and ``Right-``."""
+    """Return ROI names once each, in order, without ``Left-`` and ``Right-``: the sides are taken together."""
     return list(dict.fromkeys(name.removeprefix("Left-").removeprefix("Right-") for name in names))

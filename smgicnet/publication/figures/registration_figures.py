@@ -24,13 +24,13 @@ _TITLES = ("Fixed", "Moving", "Warped", "|Diff.|\nbefore", "|Diff.|\nafter", "Gr
 
 
 def registrations(given: Material) -> Figure:
-    """Every pair shown, by the first run of the figure."""
+    """Draw every pair shown, by the first run of the figure."""
     shown = ShownPairs(given.files, given.runs)
     return registration_figure([shown.example(given.runs[0], *pair) for pair in shown.pairs])
 
 
 def registration_figure(examples: Sequence[Mapping], width_mm: float = COLUMN_MM) -> Figure:
-    """One row a test pair: fixed, moving, warped, absolute difference before and after, deformed grid.
+    """Draw one row a test pair: fixed, moving, warped, absolute difference before and after, deformed grid.
 
     Parameters
     ----------

@@ -91,7 +91,7 @@ FIGURES = {
         title="Turned heads",
         caption="How far a head may be turned, on {dataset}: the moving head of some test pairs is turned by an angle "
         "about a random axis through its brain's centre, shifted a little, and registered again. Lines are means over "
-        "these pairs, each averaged over its seeds, and bands reach from the lowest to the highest pair. The endpoint "
+        "these pairs, each averaged over its seeds, and bands are 95 % intervals over people. The endpoint "
         "error is known where the cohort has the true deformations. Pose consistency is the mean distance, in the "
         "moving head, between where a point is sent with the head as it lies and where it is sent with the head "
         "turned.\n"
@@ -104,7 +104,7 @@ FIGURES = {
         title="What breaks a method",
         caption="How far a head may be changed otherwise, on {dataset}: each row is a kind of change, made of the "
         "moving head of some test pairs; 0 is the head as it lies. Lines are means over these pairs, each averaged "
-        "over its seeds, and bands reach from the lowest to the highest pair. Pairs without a result are in no line.\n"
+        "over its seeds, and bands are 95 % intervals over people. Pairs without a result are in no line.\n"
         "Dashed lines in a paler colour are the same method after affine pre-registration.",
         function="smgicnet.publication.figures.change_figures:changes",
         inputs=("changes",),

@@ -38,7 +38,7 @@ WORSE = sns.color_palette(PALETTE)[3]
 
 
 def robustness(given: Material) -> Figure:
-    """Every run that registers, against the state before."""
+    """Draw every run that registers, against the state before."""
     return initial_scatter(read_metrics(given.files["metrics"]), given.registering, given.labels, given.initial)
 
 
@@ -77,7 +77,7 @@ def initial_scatter(
     initial: tuple[str, str],
     width_mm: float = COLUMN_MM,
 ) -> Figure:
-    """Mean Dice of each pair after registration against that before it, one panel a run; beside it endpoint errors.
+    """Draw mean Dice of each pair after registration against that before, one panel a run; beside it endpoint errors.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ GROUP = 0.86  # part of a ROI's width that its boxes take
 
 
 def dice(given: Material) -> Figure:
-    """All runs, by every region that label maps may have."""
+    """Draw all runs, by every region that label maps may have."""
     metrics, rois = read_metrics(given.files["metrics"]), list(roi_names().values())
     if given.merge_sides:
         metrics, rois = merge_sides(metrics), without_sides(rois)
@@ -55,7 +55,7 @@ def dice_boxplot(
     rois: Sequence[str],
     title: str | None = None,
 ) -> Figure:
-    """Box plots of Dice by ROI and run, in as many rows of panels as a page's width of 180 mm asks for.
+    """Draw box plots of Dice by ROI and run, in as many rows of panels as a page's width of 180 mm asks for.
 
     Parameters
     ----------

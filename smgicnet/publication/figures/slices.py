@@ -19,7 +19,7 @@ BRAIN = 0.05  # of the brightest: darker is background
 
 
 def axial_slice(example: Mapping) -> dict[str, np.ndarray]:
-    """The slice ``(D, H)`` of each image at the middle of the fixed brain and ``phi (2, D, H)`` in its plane."""
+    """Return the slice ``(D, H)`` of each image at the middle of the fixed brain and ``phi (2, D, H)`` in its plane."""
     present = np.flatnonzero(np.asarray(example["fixed"]).max(axis=(0, 1)) > 0.1)
     level = int(present[[0, -1]].mean()) if present.size else example["fixed"].shape[2] // 2
     shown = {name: np.asarray(example[name])[:, :, level] for name in ("fixed", "moving", "warped")}
@@ -29,7 +29,7 @@ def axial_slice(example: Mapping) -> dict[str, np.ndarray]:
 
 
 def common_window(slices: Sequence[Mapping[str, np.ndarray]]) -> tuple[float, float, float, float]:
-    """Left, right, bottom and top, in voxels, of what is not background in any panel, with a margin."""
+    """Return left, right, bottom and top, in voxels, of what is not background in any panel, with a margin."""
     present = np.any([shown[name] > 0.05 for shown in slices for name in ("fixed", "moving", "warped")], axis=0)
     if not present.any():
         present[:] = True
@@ -41,7 +41,7 @@ def common_window(slices: Sequence[Mapping[str, np.ndarray]]) -> tuple[float, fl
 
 
 def show(axis: Axes, image: np.ndarray, window: tuple[float, float, float, float], colours: str) -> None:
-    """``image (D, H)`` with the first array axis, to the subject's right, along x and anterior up."""
+    """Show ``image (D, H)`` with the first array axis, to the subject's right, along x and anterior up."""
     axis.imshow(image.T, origin="lower", cmap=colours, vmin=0, vmax=1, interpolation="nearest", aspect="equal")
     axis.set(xlim=window[:2], ylim=window[2:], xticks=[], yticks=[])
     for spine in axis.spines.values():
@@ -69,7 +69,7 @@ def scale_bar(axis: Axes, scale: Scale, orientation: str) -> None:
 
 
 def mark_sides(axis: Axes) -> None:
-    """The subject's left and right, in the corners above."""
+    """Write the subject's left and right into the corners above."""
     for x, side, align in ((0.03, "L", "left"), (0.97, "R", "right")):
         axis.text(x, 0.98, side, color="white", fontsize=TEXT_PT, va="top", ha=align, transform=axis.transAxes)
 

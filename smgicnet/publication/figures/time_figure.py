@@ -42,7 +42,7 @@ NAME_MM = 32.0  # of a name beside its point; where one is longer, numbers stand
 
 
 def time(given: Material) -> Figure:
-    """Every run that registers."""
+    """Draw time and accuracy of every run that registers."""
     return time_figure(read_metrics(given.files["metrics"]), given.registering, given.labels, given.initial)
 
 
@@ -53,7 +53,7 @@ def time_figure(
     initial: tuple[str, str] | None = None,
     width_mm: float = COLUMN_MM,
 ) -> Figure:
-    """Time of a registration against its mean Dice: a point a run, with standard deviations over the ordered pairs.
+    """Draw the time of a registration against its mean Dice: a point a run, with SDs over the ordered pairs.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def _name_points(axis: Axes, points: DataFrame, line: tuple[float, str] | None) 
 def _numbered(
     points: DataFrame, line: tuple[float, str] | None, width_mm: float
 ) -> tuple[DataFrame, tuple[float, str] | None, list[tuple[str, str]]]:
-    """The points and the line as the figure calls them, and the names of the numbers, if one is too long to stand there.
+    """Return points and line as the figure calls them, and the names behind its numbers where a name is too long.
 
     The names are in lines of at most ``width_mm``.
     """

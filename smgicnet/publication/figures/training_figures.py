@@ -36,12 +36,12 @@ _TITLES = {"total": "total (weighted)", "validation_dice": "validation Dice", "m
 
 
 def training(given: Material) -> Figure:
-    """All stages of the one run of the figure."""
+    """Draw all stages of the one run of the figure."""
     return training_figure([pd.read_csv(path) for path in given.files["histories"]], given.label(given.runs[0]))
 
 
 def training_figure(levels: Sequence[DataFrame], title: str | None = None, width_mm: float = COLUMN_MM) -> Figure:
-    """Curves of one training: the total, each term and, where it was measured, the validation Dice, by iteration.
+    """Draw the curves of one training: total, each term and, where it was measured, validation Dice, by iteration.
 
     Parameters
     ----------

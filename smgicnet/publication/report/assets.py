@@ -14,7 +14,10 @@ LIBRARIES = {  # package, file in it
 
 
 def library(name: str) -> str:
-    """Source of a library, safe inside a ``<script>`` element. Raises `InputError` when its package lacks it."""
+    """Return the source of a library, safe inside a ``<script>`` element.
+
+    Raises `InputError` when its package lacks it.
+    """
     package, inside = LIBRARIES[name]
     found = util.find_spec(package)  # only located: importing nilearn takes seconds and needs scikit-learn
     folders = found.submodule_search_locations if found else None
@@ -26,12 +29,12 @@ def library(name: str) -> str:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of the packages that carry the libraries."""
+    """Return the versions of the packages that carry the libraries."""
     return {package: metadata.version(package) for package, _ in LIBRARIES.values()}
 
 
 def in_script(source: str) -> str:
-    """JavaScript or JSON in which nothing ends or nests a ``<script>`` element: these stand in strings only."""
+    """Return JavaScript or JSON in which nothing ends or nests a ``<script>`` element: these stand in strings only."""
     for tag in ("<!--", "<script", "</script"):
         source = source.replace(tag, f"\\x3c{tag[1:]}")
     return source

@@ -15,13 +15,13 @@ REMEDY = "Install Chromium (tests/install_chromium.sh) and playwright (pip insta
 
 
 def find_browser() -> str | None:
-    """Path of an installed Chromium or Chrome, that of ``SMGICNET_BROWSER`` first."""
+    """Return the path of an installed Chromium or Chrome, that of ``SMGICNET_BROWSER`` first."""
     return next(filter(None, map(shutil.which, (os.environ.get("SMGICNET_BROWSER", ""), *NAMES))), None)
 
 
 @contextmanager
 def browser() -> Iterator:
-    """A running playwright browser with WebGL in software. Raises `InputError` where there is none to run."""
+    """Yield a running playwright browser with WebGL in software. Raises `InputError` where there is none to run."""
     path = find_browser()
     if path is None:
         raise InputError("browser", "there is no Chromium or Chrome", REMEDY)

@@ -53,14 +53,14 @@ class Panel:
 
     @property
     def title(self) -> str:
-        """What is plotted."""
+        """The name of what is plotted."""
         unit = f", in {self.metric.unit}" if self.metric.unit else ""
         what = f"Mean {self.metric.compared_as} of {self.reference} minus that of each other method"
         return f"{what}{unit}, with 95 % intervals"
 
     @property
     def sides(self) -> tuple[str, str]:
-        """What a difference on the left of 0 means, and one on the right of it."""
+        """The meaning of a difference on the left of 0, and of one on the right of it."""
         worse, better = f"{self.reference} is worse", f"{self.reference} is better"
         return (worse, better) if self.metric.better == "higher" else (better, worse)
 
@@ -73,7 +73,7 @@ class Panel:
         return low - margin, high + margin
 
     def place(self, value: float) -> str:
-        """Where a difference lies on the scale, in percent of its width."""
+        """Return where a difference lies on the scale, in percent of its width."""
         low, high = self.scale
         return f"{100 * (value - low) / (high - low):.2f}"
 
@@ -94,7 +94,7 @@ def headline(
     size: Mapping[str, int],
     weights: Sequence[str] = (),
 ) -> Headline:
-    """From the CSV files of Table 1 and the comparisons.
+    """Make the headline from the CSV files of Table 1 and the comparisons.
 
     ``size`` has ``subjects`` and ``pairs`` (unordered); ``weights`` are the sentences of `weights_note`.
     """

@@ -53,7 +53,7 @@ class Section(NamedTuple):
 
 @dataclass(frozen=True)
 class Page:
-    """What the page of a dataset shows."""
+    """The contents of the page of a dataset."""
 
     title: str
     dataset: str

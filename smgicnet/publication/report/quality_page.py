@@ -51,8 +51,11 @@ TISSUES = (
 
 
 class Pictures(NamedTuple):
-    """Of one subject: two PNGs in base64 (``outlines`` "" without labels), the ``size`` at which both are shown, the
-    share of the brain in each bin of the histogram, and the median intensity."""
+    """The pictures of one subject.
+
+    There are two PNGs in base64 (``outlines`` "" without labels), the ``size`` at which both are shown, the share of
+    the brain in each bin of the histogram, and the median intensity.
+    """
 
     grey: str
     outlines: str
@@ -140,7 +143,7 @@ def _rows(table: pd.DataFrame, pictures: Sequence[Pictures], cohort: np.ndarray)
 
 
 def draw(image_path: str | Path, labels_path: str | Path) -> Pictures:
-    """Three slices through the brain's centre and the histogram of a prepared subject."""
+    """Draw three slices through the brain's centre and the histogram of a prepared subject."""
     image, labels = read_image(image_path), read_labels(labels_path)
     labels = on_grid_of(image, labels, image_path, labels_path)
     image, labels = to_canonical(image), to_canonical(labels)

@@ -21,7 +21,7 @@ ALONE = "nav.contents { display: none !important; } .page { display: block !impo
 
 
 def capture(running, page: str | Path, scale: float) -> np.ndarray:
-    """The picture ``(H, W, 3)``, from 0 to 1, by a running browser; ``scale``: its pixels a pixel of the page."""
+    """Capture a picture ``(H, W, 3)``, from 0 to 1, by a running browser; ``scale``: its pixels a pixel of the page."""
     tab = running.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=scale)
     tab.goto(Path(page).resolve().as_uri())
     tab.wait_for_selector("html[data-tables=ready]")

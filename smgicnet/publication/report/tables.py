@@ -39,13 +39,13 @@ class PageTable:
 
     @property
     def numeric(self) -> tuple[bool, ...]:
-        """Which columns hold numbers."""
+        """The columns that hold numbers."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
         return tuple(place > 0 and any(cell.order is not None for cell in cells) for place, cells in enumerate(columns))
 
 
 def leading_number(text: str) -> float | None:
-    """The number that a cell begins with (``<0.001`` counts as half of it), or None."""
+    """Return the number that a cell begins with (``<0.001`` counts as half of it), or None."""
     found = _NUMBER.match(text.strip())
     if not found:
         return None
@@ -59,7 +59,7 @@ def cell(text: str | None) -> PageCell:
 
 
 def page_tables(record: str | Path) -> list[PageTable]:
-    """The tables in the JSON beside a table (its key ``page``); a block with a heading is one of its own.
+    """Return the tables in the JSON beside a table (its key ``page``); a block with a heading is one of its own.
 
     Raises `InputError` when there is none.
     """
@@ -89,7 +89,7 @@ def _blocks(table: Mapping) -> list[PageTable]:
 
 
 def table1_by_method(csv: str | Path, record: str | Path, labels: Mapping[str, str]) -> list[PageTable]:
-    """Table 1 turned round: a row a method, a column a metric, so that a column can be sorted.
+    """Return Table 1 turned round: a row a method, a column a metric, so that a column can be sorted.
 
     ``record`` is the JSON beside it, for caption and notes; ``labels`` name each "method/arm".
     The paper's numbers are a table of their own: other data, other hardware.
@@ -113,7 +113,7 @@ def table1_by_method(csv: str | Path, record: str | Path, labels: Mapping[str, s
 
 
 def read_values(csv: str | Path) -> pd.DataFrame:
-    """The CSV of a table, as `smgicnet.publication.tables.table.Table.to_csv` writes it."""
+    """Read the CSV of a table, as `smgicnet.publication.tables.table.Table.to_csv` writes it."""
     return pd.read_csv(csv, dtype=dict.fromkeys(("metric", "method", "arm", "source"), str), keep_default_na=True)
 
 

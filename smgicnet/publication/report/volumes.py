@@ -1,4 +1,4 @@
-"""What the page's viewer shows: small images, fields and Jacobian maps, as text in the page."""
+"""The contents of the page's viewer: small images, fields and Jacobian maps, as text in the page."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Run(NamedTuple):
 
 
 def jacobian_determinant(displacement: np.ndarray) -> np.ndarray:
-    """``det(I + Du)`` of ``(3, D, H, W)`` in voxels, as `fields.jacobian_determinant`, without torch."""
+    """Return ``det(I + Du)`` of ``(3, D, H, W)`` in voxels, as `fields.jacobian_determinant`, without torch."""
     a, b, c = (np.stack(np.gradient(component)) for component in displacement)
     a[0] += 1
     b[1] += 1
@@ -45,12 +45,12 @@ def jacobian_determinant(displacement: np.ndarray) -> np.ndarray:
 
 
 def shrink_factor(shape: Sequence[int]) -> int:
-    """How many voxels become one along each axis so that none has more than ``MAX_VOXELS``."""
+    """Return how many voxels become one along each axis so that none has more than ``MAX_VOXELS``."""
     return math.ceil(max(shape) / MAX_VOXELS)
 
 
 def block_means(volume: np.ndarray, factor: int) -> np.ndarray:
-    """Means of blocks of ``factor`` voxels along the last three axes; the border is repeated where a block is short."""
+    """Return means of blocks of ``factor`` voxels along the last three axes; a short block repeats the border."""
     if factor == 1:
         return volume
     pad = [(0, 0)] * (volume.ndim - 3) + [(0, -size % factor) for size in volume.shape[-3:]]
@@ -60,7 +60,7 @@ def block_means(volume: np.ndarray, factor: int) -> np.ndarray:
 
 
 def jacobian_codes(determinant: np.ndarray, factor: int) -> np.ndarray:
-    """Bytes ``(D, H, W)``: log2 of the determinant in equal steps over ``LOG2_RANGE`` either side of 0, or a fold."""
+    """Return bytes ``(D, H, W)``: log2 of the determinant in steps over ``LOG2_RANGE`` either side of 0, or a fold."""
     folded = determinant <= 0
     log = np.log2(np.where(folded, 2.0**-LOG2_RANGE, determinant))
     share = block_means(np.clip(log, -LOG2_RANGE, LOG2_RANGE), factor) / (2 * LOG2_RANGE) + 0.5
@@ -70,20 +70,23 @@ def jacobian_codes(determinant: np.ndarray, factor: int) -> np.ndarray:
 
 
 def image_bytes(volume: np.ndarray, factor: int) -> np.ndarray:
-    """Intensities from 0 to 1 as bytes."""
+    """Return intensities from 0 to 1 as bytes."""
     return np.rint(np.clip(block_means(volume, factor), 0, 1) * 255).astype(np.uint8)
 
 
 def pack_nifti(codes: np.ndarray, spacing: float) -> str:
-    """A gzipped NIfTI in base64; all of a pair lie on one grid, voxel on voxel, as registration sees them."""
+    """Pack a gzipped NIfTI in base64; all of a pair lie on one grid, voxel on voxel, as registration sees them."""
     affine = np.diag([spacing, spacing, spacing, 1.0])
     affine[:3, 3] = -spacing * (np.array(codes.shape) - 1) / 2
     return _packed(nib.Nifti1Image(codes, affine).to_bytes())
 
 
 def pack_field(displacement: np.ndarray, factor: int) -> str:
-    """A displacement ``(3, D, H, W)`` in voxels of the shrunken grid: int16 steps, each the difference from the one
-    before along the last axis, all low bytes before all high ones (half the size of the plain numbers)."""
+    """Pack a displacement ``(3, D, H, W)`` in voxels of the shrunken grid.
+
+    It is kept in int16 steps, each the difference from the one before along the last axis, all low bytes before all
+    high ones (half the size of the plain numbers).
+    """
     steps = np.rint(block_means(displacement, factor) / factor * FIELD_STEPS).astype(np.int16)
     changes = np.diff(steps, axis=-1, prepend=np.int16(0)).astype("<u2")
     return _packed((changes & 255).astype(np.uint8).tobytes() + (changes >> 8).astype(np.uint8).tobytes())
@@ -104,7 +107,7 @@ class Viewer(NamedTuple):
 
 
 def viewer_data(viewer: Viewer) -> tuple[dict, dict[str, str]]:
-    """The viewer's index, and its volumes by id as text.
+    """Return the viewer's index, and its volumes by id as text.
 
     Images are stored once a pair, what a run makes of them once a run. Raises `InputError` when a file is missing.
     """
@@ -171,5 +174,5 @@ def _facts(example: Mapping, determinant: np.ndarray, scores: DataFrame) -> dict
 
 
 def as_json(index: Mapping) -> str:
-    """Compact JSON that cannot end its ``<script>`` element."""
+    """Return compact JSON that cannot end its ``<script>`` element."""
     return json.dumps(index, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")

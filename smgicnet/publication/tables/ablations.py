@@ -24,7 +24,7 @@ def ablation_rows(
     *,
     resamples: int,
 ) -> DataFrame:
-    """One row a model, the full one first in each study.
+    """Return one row a model, the full one first in each study.
 
     Parameters
     ----------
@@ -70,7 +70,10 @@ def _moments(summary: DataFrame, method: str, metric: str, mean: str, sd: str) -
 
 
 def ablation_table(rows: DataFrame, dataset: str, context: Mapping) -> Table:
-    """The table of `ablation_rows`; ``context``: ``subjects``, ``pairs`` (unordered), ``resamples``, ``hardware``."""
+    """Return the table of `ablation_rows`.
+
+    ``context``: ``subjects``, ``pairs`` (unordered), ``resamples``, ``hardware``.
+    """
     blocks = []
     for study, members in rows.groupby("study", sort=False):
         blocks.append((STUDIES[study], tuple(_row(row) for row in members.itertuples())))

@@ -18,7 +18,7 @@ ROI_COLUMNS = 4  # comparisons side by side: what fits a page
 
 
 def comparison_table(comparisons: DataFrame, labels: Mapping[str, str], context: Mapping) -> Table:
-    """A block a metric, a row a comparison; ``comparisons`` as `smgicnet.scoring.comparisons.compare_by_each` has them.
+    """Return a table with a block a metric and a row a comparison; ``comparisons`` are those of `compare_by_each`.
 
     ``labels`` name each "method/arm"; ``context``: ``dataset``, ``reference`` (its label), ``subjects``, ``pairs``
     (unordered), ``resamples``; optional ``affine`` as in `table1`.
@@ -56,7 +56,7 @@ def _row(found: object, metric: Metric, labels: Mapping[str, str]) -> Row:
 
 
 def roi_tables(comparisons: DataFrame, labels: Mapping[str, str], context: Mapping) -> list[Table]:
-    """Dice with one row a ROI, one column a comparison, a few to a table; arguments as in `comparison_table`."""
+    """Return tables of Dice, a row a ROI, a few comparisons as columns; arguments are those of `comparison_table`."""
     by_roi = comparisons[(comparisons["metric"] == "dice") & (comparisons["roi"] != OVER_ROIS)]
     runs = list(dict.fromkeys(zip(by_roi["method"], by_roi["arm"])))
     text = {(row.method, row.arm, row.roi): _roi_text(row) for row in by_roi.itertuples()}

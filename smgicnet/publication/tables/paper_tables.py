@@ -106,7 +106,7 @@ def _notes(rows: Sequence[Row], labels: Sequence[str], paper: Mapping, context: 
 
 
 def affine_note(context: Mapping) -> list[str]:
-    """Which engine aligned the arm "affine", by the records of its jobs."""
+    """Say which engine aligned the arm "affine", by the records of its jobs."""
     entries = context.get("affine", [])
     engines = [f"{one['version']}, rotations of up to {one['search_degrees']:g} degrees searched" for one in entries]
     arm = "w.pose" if any(one.get("engine") == "pose" for one in entries) else "w.affine"
@@ -132,7 +132,7 @@ def _affine_times(rows: Sequence[Row], labels: Sequence[str], paper: Mapping) ->
 def table1(
     summary: DataFrame, paper: Mapping, dataset: str, methods: Sequence[tuple[str, str, str]], context: Mapping
 ) -> Table:
-    """The paper's Table 1 for ``dataset``.
+    """Return the paper's Table 1 for ``dataset``.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def table2(
     methods: Sequence[tuple[str, str, str]],
     context: Mapping,
 ) -> Table:
-    """The paper's Table 2 for ``dataset``: Cohen's d of the Dice of ``reference`` (method, arm) against each other.
+    """Return the paper's Table 2 for ``dataset``: Cohen's d of the Dice of ``reference`` (method, arm) against others.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What stands below a table of pose consistency."""
+"""The note below a table of pose consistency."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from smgicnet.scoring.changed_rows import POSE_CONSISTENCY
 
 
 def pose_note(rows: Sequence[Row], degrees: Sequence[float]) -> list[str]:
-    """What pose consistency is, by which ``degrees`` heads were turned, and of how many pairs; nothing without it."""
+    """Say what pose consistency is, by which ``degrees`` heads were turned, and of how many pairs; none without it."""
     cells = [cell for row in rows for cell in row.cells if isinstance(cell, Cell) and cell.metric in POSE_CONSISTENCY]
     if not cells:
         return []

@@ -23,7 +23,7 @@ def table3(
     absent: Sequence[tuple[str, str]],
     context: Mapping,
 ) -> Table:
-    """One row a method: measured values, then the Dice that the paper prints.
+    """Return a table with one row a method: measured values, then the Dice that the paper prints.
 
     Parameters
     ----------

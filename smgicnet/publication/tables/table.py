@@ -69,7 +69,7 @@ class Table:
     corner: str = ""
 
     def to_markdown(self) -> str:
-        """A pipe table and its notes as a list."""
+        """Return a pipe table and its notes as a list."""
         lines = []
         for heading, rows in self.blocks:
             if heading:
@@ -83,20 +83,20 @@ class Table:
         return f"{self.caption}\n\n{table}\n\n{notes}\n"
 
     def to_data(self) -> dict:
-        """All of it as JSON has it, cells as text: what the page shows."""
+        """Return all of it as JSON has it, cells as text: the page shows this."""
         blocks = [{"heading": heading, "rows": [row.texts for row in rows]} for heading, rows in self.blocks]
         columns, notes = list(self.columns), list(self.notes)
         return {"caption": self.caption, "corner": self.corner, "columns": columns, "blocks": blocks, "notes": notes}
 
     def to_csv(self) -> str:
-        """One line a value: metric, method, arm, source, mean, sd, n. Units are in the metric's name."""
+        """Return one line a value: metric, method, arm, source, mean, sd, n. Units are in the metric's name."""
         cells = [cell for _, rows in self.blocks for row in rows for cell in row.cells if isinstance(cell, Cell)]
         columns = ["metric", "method", "arm", "source", "mean", "sd", "n"]
         frame = pd.DataFrame([[getattr(cell, column) for column in columns] for cell in cells], columns=columns)
         return frame.astype({"n": "Int64"}).to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
     def to_latex(self) -> str:
-        """A ``table`` environment; needs the package booktabs."""
+        """Return a ``table`` environment; needs the package booktabs."""
         lines = [r"\toprule", _tex_line([self.corner, *self.columns])]
         for heading, rows in self.blocks:
             lines.append(r"\midrule")
@@ -129,7 +129,7 @@ def _tex_line(texts: Sequence[str]) -> str:
 
 
 def cell_text(mean: float, sd: float, decimals: int) -> str:
-    """``mean (±sd)``. A hundred and more needs no decimals; what is not zero is not printed as zero."""
+    """Return ``mean (±sd)``. A hundred and more needs no decimals; what is not zero is not printed as zero."""
     if abs(mean) >= 100:
         decimals = 0
     step = 10.0**-decimals
@@ -138,5 +138,5 @@ def cell_text(mean: float, sd: float, decimals: int) -> str:
 
 
 def listed(words: Sequence[str]) -> str:
-    """Words as a sentence lists them: "a, b and c"."""
+    """Join words as a sentence lists them: "a, b and c"."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

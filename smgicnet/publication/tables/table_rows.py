@@ -1,4 +1,4 @@
-"""Which rows the tables of means have, in their order: those of the paper, and those beyond it."""
+"""The rows of the tables of means, in their order: those of the paper, and those beyond it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ NOTES = {  # what a reader has to know of a metric that has a row
 
 
 def worst_pairs(values: DataFrame) -> list[DataFrame]:
-    """Rows of the worst pair of each metric whose worst pair has a row in the table."""
+    """Return the rows of the worst pair of each metric whose worst pair has a row in the table."""
     found = []
     for name, metric in METRICS.items():
         if metric.worst_label:

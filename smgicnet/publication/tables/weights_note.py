@@ -1,4 +1,4 @@
-"""What was trained on what, for methods whose weights were there before the run."""
+"""Notes on the training data of methods whose weights were there before the run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from smgicnet.publication.tables.table import listed
 
 
 def weights_note(methods: Mapping[str, Mapping], names: Iterable[str]) -> list[str]:
-    """Which of the methods ``names`` use given weights and were not trained here; a sentence for each weights.
+    """Say which of the methods ``names`` use given weights and were not trained here, a sentence for each weights.
 
     ``methods`` are the completed blocks of a config.
     """
@@ -25,7 +25,7 @@ def weights_note(methods: Mapping[str, Mapping], names: Iterable[str]) -> list[s
 
 
 def programs_note(methods: Mapping[str, Mapping], names: Iterable[str]) -> list[str]:
-    """What has to be known of those of the methods ``names`` that are programs of their own command line."""
+    """Say what has to be known of those of the methods ``names`` that are programs of their own command line."""
     outside = [methods[name] for name in dict.fromkeys(names) if methods.get(name, {}).get("type") == "command"]
     whole = [block["label"] for block in outside if block["seconds"] is None]
     seeing = [block["label"] for block in outside if "{fixed_labels}" in block["command"]]

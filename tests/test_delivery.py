@@ -1,0 +1,92 @@
+"""What delivers the package: workflows of GitHub, the changelog, and the versions of tools."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+import smgicnet
+from tests.support import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+NOTES = ROOT / ".github/release_notes.py"
+TARGET = re.compile(r"^([a-z][\w-]*):", re.M)  # of a Makefile
+
+
+JOBS = [
+    pytest.param(path, job, id=f"{path.stem}-{name}")
+    for path in WORKFLOWS
+    for name, job in yaml.safe_load(path.read_text())["jobs"].items()
+]
+
+
+def release_notes(changelog, tag, folder):
+    """Run the script in a copy of what it reads."""
+    for name, text in {
+        "smgicnet/__init__.py": '__version__ = "1.2.0"\n', "CHANGELOG.md": changelog,
+        ".github/release_notes.py": NOTES.read_text(),
+    }.items():  # fmt: skip
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    command = [sys.executable, folder / ".github/release_notes.py", tag]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(("path", "job"), JOBS)
+def test_a_job_has_a_limit_few_rights_and_versions_of_its_actions(path, job):
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    assert "group" in workflow["concurrency"]
+    assert 0 < job["timeout-minutes"] <= 240
+    used = [step["uses"] for step in job["steps"] if "uses" in step]
+    assert all(re.fullmatch(r"\./\.github/actions/\w+|[\w-]+/[\w-]+@(v\d+|release/v\d+)", one) for one in used), used
+    assert not any("${{" in step.get("run", "") for step in job["steps"]), "an expression becomes code of the shell"
+
+
+@pytest.mark.parametrize(("path", "job"), JOBS)
+def test_what_a_job_makes_is_a_target(path, job):
+    called = set().union(*(re.findall(r"\bmake ([a-z][\w-]*)", step.get("run", "")) for step in job["steps"]))
+    called |= {*job.get("strategy", {}).get("matrix", {}).get("target", [])}
+    assert called - {*TARGET.findall((ROOT / "Makefile").read_text())} == set()
+
+
+def test_the_tests_run_on_every_version_that_the_package_names():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    versions = workflow["jobs"]["tests"]["strategy"]["matrix"]["python"]
+    oldest = re.search(r'requires-python = ">=(.+)"', (ROOT / "pyproject.toml").read_text())[1]
+    assert versions == [oldest, "3.12", "3.13"]
+
+
+def test_hooks_run_programs_of_the_lock_file():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    programs = {found[1] for hook in hooks if (found := re.match(r"\.venv/bin/(\w+)", hook["entry"]))}
+    assert programs == {"ruff", "snakefmt", "mypy"}
+    assert programs <= {line.partition("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()}
+
+
+def test_the_changelog_has_this_version():
+    assert f"\n## [{smgicnet.__version__}] - " in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_a_releases_text_is_its_section_of_the_changelog(tmp_path):
+    text = "- New.\n\n### Fixed\n\n- Old.\n"
+    changelog = f"# Changelog\n\n## [1.2.0] - 2026-01-31\n\n{text}\n## [1.1.0] - 2025-01-31\n\n- Older.\n"
+    done = release_notes(changelog, "v1.2.0", tmp_path)
+    assert (done.returncode, done.stdout) == (0, text)
+
+
+@pytest.mark.parametrize(
+    ("changelog", "tag", "said"),
+    [
+        ("## [1.2.0] - 2026-01-31\n\n- New.\n", "v1.3.0", "package's version, 1.2.0"),
+        ("## [1.2.0] - unreleased\n\n- New.\n", "v1.2.0", "no section"),
+        ("## [1.2.0] - 2026-01-31\n\n## [1.1.0] - 2025-01-31\n\n- Older.\n", "v1.2.0", "no section"),
+        ("## [1.1.0] - 2025-01-31\n\n- Older.\n", "v1.2.0", "no section"),
+    ],
+)
+def test_no_release_without_its_section_or_with_another_version(changelog, tag, said, tmp_path):
+    done = release_notes(changelog, tag, tmp_path)
+    assert done.returncode == 1
+    assert said in done.stderr
