@@ -8,25 +8,8 @@ MUTANTS ?= --number 100
 .PHONY: demo test pytest coverage test-mutants test-long test-cluster test-conda test-reproducible bench lint browser screenshot env lock clean
 .DELETE_ON_ERROR:
 
-# without a GPU two networks at a time, of one thread each: the default profile has one at a time for the GPU's sake
-NETWORKS := $(if $(wildcard /dev/nvidia[0-9]*),,--resources gpu=2)
-
-demo: env  ## the default config from nothing to the tables, the figures and the page
-	$(BIN)/snakemake --cores all $(NETWORKS)
-	$(BIN)/snakemake --report results/report.html >results/report.log 2>&1 || { cat results/report.log; exit 1; }
-	@echo
-	@cat results/embedded/tables/table1.md
-	@echo
-	@cat results/embedded/tables/table2.md
-	@echo
-	@cat results/embedded/tables/table3.md
-	@echo
-	@echo "tables:  results/embedded/tables/{table1,table2,table3,comparisons}.{md,csv,tex}"
-	@echo "figures: results/embedded/figures/*.{png,pdf}"
-	@echo "audit:   results/audit.md"
-	@echo "run:     results/report.html (Snakemake's report: jobs, times, software)"
-	@echo
-	@echo "Open this page first: $(CURDIR)/results/embedded/report/index.html"
+demo: env  ## the default config from nothing to the tables, the figures and the page, with the time left
+	$(BIN)/smgicnet demo
 
 test:  ## every test and check
 	$(MAKE) --no-print-directory --jobs 2 env browser
@@ -122,6 +105,7 @@ env: $(READY)
 # the second file holds what states a range that it does not need: see requirements-nodeps.lock
 $(READY): requirements.lock requirements-nodeps.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, {v} is {sys.executable}: make PYTHON=python3.12 ...")'
+	@echo "The packages of requirements.lock are installed into $(VENV), once. This can take minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-nodeps.lock -e .

@@ -1,4 +1,4 @@
-"""The workflow for the impatient: a picture at once, a line a stage with the time left, and who wins."""
+"""The workflow for the impatient: a picture at once, a line for each stage with the time left, and who wins."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from smgicnet.jobs.needs import STARTS
 from smgicnet.jobs.study import Study
 from smgicnet.publication.report.headline import leads
 
-SHOWN = 30  # lines of the log that are shown after a failure
+SHOWN = 20  # lines of a log that are shown after a failure
 LOCKED = "cannot be locked"  # what Snakemake says where another run is at work, or was killed
 PICTURE = "a picture of two people's brains, registered by the weights that come with the package"
 
@@ -34,11 +34,11 @@ PICTURE = "a picture of two people's brains, registered by the weights that come
 def run_demo(configfile: Path, snakefile: Path, cores: int) -> int:
     """Run a config from nothing to its page and say how it goes; returns the exit status.
 
-    The first picture and all that Snakemake says are files of `DEMO`. Raises `InputError` for a config that cannot be
-    planned, and without a workflow.
+    The first picture and everything that Snakemake says go to files in the folder `DEMO`. Raises `InputError` for a
+    config that cannot be planned, and where there is no workflow.
     """
     if not snakefile.is_file():
-        remedy = "Say it in a checkout of the project, or `smgicnet demo --picture` for the picture alone"
+        remedy = "Give this command in a checkout of the project, or `smgicnet demo --picture` for the picture alone"
         raise InputError(snakefile, "no such file: the workflow is not here", remedy)
     lines = Lines(sys.stdout)
     demo = Demo(configfile, snakefile, cores, lines)
@@ -46,7 +46,7 @@ def run_demo(configfile: Path, snakefile: Path, cores: int) -> int:
         try:
             return demo.run()
         except InputError:
-            if not demo.stopper.asked:  # else the dry run was asked, too
+            if not demo.stopper.asked:  # a stop ends the dry run as well
                 raise
             return demo.stop()
 
@@ -55,23 +55,24 @@ def draw_first(out: Path) -> None:
     """Draw the picture alone and say where it is."""
     from smgicnet.commands.demo_picture import draw_pair
 
-    print(f"{PICTURE}: half a minute")
+    print(f"Drawing {PICTURE} ...", flush=True)
     print("\n".join(said_of(draw_pair(out))))
 
 
 def said_of(facts: dict[str, Any]) -> list[str]:
-    """What is known of the first pair, as `demo_picture.draw_pair` returns it, in lines."""
+    """Return the lines that describe the first pair; ``facts`` are what `demo_picture.draw_pair` returns."""
     true = f"true error {facts['before_mm']:.1f} mm before, {facts['after_mm']:.1f} mm after"
     return [f"The picture: {Path(facts['picture']).resolve()}", f"  verdict {facts['verdict']}", f"  {true}"]
 
 
 class Demo:
-    """One run: its programs, its progress, what is said."""
+    """One run with its programs and its progress."""
 
     def __init__(self, configfile: Path, snakefile: Path, cores: int, lines: Lines):
         self.configfile, self.snakefile, self.cores, self.lines = configfile, snakefile, cores, lines
         self.folder, self.stopper = Path(DEMO), Stopper(lines.say)
         self.picture: subprocess.Popen | None = None
+        self.failed: list[dict[str, Any]] = []  # what `watched_snakemake` says of jobs that failed
         self.log = self.folder / "run.log"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.networks = 1 if glob.glob("/dev/nvidia[0-9]*") else 2  # without a GPU, two networks share the processors
@@ -80,7 +81,7 @@ class Demo:
     def run(self) -> int:
         """Run it all; returns the exit status."""
         self.lines.say(
-            f"{self.configfile}, from its data to the tables, figures and page. Looking at what is to do ..."
+            f"{self.configfile} is run from its data to the tables, the figures and the page. Planning its jobs ..."
         )
         config = load(self.configfile)
         self.study = Study(config, decide(config, conda=False))
@@ -100,7 +101,7 @@ class Demo:
 
     def stop(self) -> int:
         """Say that it was stopped on request; returns the exit status."""
-        self.lines.say("Stopped. The same command goes on where it was.")
+        self.lines.say("Stopped. The same command continues the run; what is done is kept.")
         return STOPPED
 
     def _draw(self, log: IO[str]) -> subprocess.Popen | None:
@@ -114,7 +115,7 @@ class Demo:
         return self.stopper.popen(command, stdout=subprocess.PIPE, stderr=log)
 
     def _show(self) -> None:
-        """Say where the picture is, which is drawn now, and what is known of it."""
+        """Wait for the picture's program; say where the picture is and what is known of the pair."""
         picture, self.picture = self.picture, None
         if picture:
             said, _ = picture.communicate()
@@ -132,12 +133,12 @@ class Demo:
         seconds = progress.left(0)
         if jobs:
             self.lines.say(
-                f"{len(jobs):,} jobs on {self.cores} cores: about {duration(seconds)} where nothing else runs, longer "
-                "beside other work. The time left, below, follows what the jobs take."
+                f"It takes about {duration(seconds)} on {_cores(self.cores)} ({len(jobs):,} jobs), and longer beside "
+                "other work. The time left is corrected by what the jobs have taken."
             )
         else:
             self.lines.say("Everything is there already.")
-        self.lines.say(f"The log of Snakemake: {self.log}. Ctrl-C stops; the same command goes on.")
+        self.lines.say(f"Snakemake's log is {self.log}. Ctrl-C stops the run, and the same command continues it.")
         return progress
 
     def _arguments(self) -> list[str]:
@@ -153,7 +154,11 @@ class Demo:
         follower = Follower(progress, self.study, self._line, self.lines)
         for said in told(reading):
             for event in said:
-                follower.hear(event)
+                if event["event"] != "failed":
+                    follower.hear(event)
+                elif not self.stopper.asked:  # a job that was asked to stop has not failed
+                    follower.hear(event)
+                    self.failed.append(event)
             self.stopper.acknowledge()
             follower.tick()
             if self.picture and self.picture.poll() is not None:
@@ -166,22 +171,23 @@ class Demo:
         return f"{minutes:3}:{seconds:02}  {stage:70} {ahead}".rstrip()
 
     def _failure(self) -> None:
-        with open(self.log, errors="replace") as log:
-            log.seek(self.start_of_log)
-            said = printable(log.read()).splitlines()
-        self.lines.say(f"It failed. The end of {self.log}:\n")
-        for line in said[-SHOWN:]:
+        said = _read(self.log, self.start_of_log)
+        of_jobs = [Path(log) for event in self.failed for log in event["log"]]
+        first = next(((log, lines) for log in of_jobs if log.is_file() and (lines := _read(log))), (self.log, said))
+        path, shown = first
+        self.lines.say(f"The run failed. The end of {path}:\n")
+        for line in shown[-SHOWN:]:
             self.lines.say(f"  | {line}")
-        self.lines.say(f"\nAll of it: {self.log.resolve()}")
+        self.lines.say(f"\nSnakemake's log: {self.log.resolve()}")
         if any(LOCKED in line for line in said):
             self.lines.say(
-                "Another run is at work in this folder, or was killed. Where none is, unlock it: "
+                "Another run is at work in this folder, or was killed. If there is none, this unlocks the folder: "
                 f"{sys.executable} -m snakemake --unlock {' '.join(self._arguments())}"
             )
-        self.lines.say("Mend what it says and give the same command again: what is done stays, trainings go on.")
+        self.lines.say("Once the cause is mended, the same command continues the run; what is done is kept.")
 
     def _ending(self) -> None:
-        self.lines.say(f"Done after {duration(time.monotonic() - self.began)}.")
+        self.lines.say(f"\nDone after {duration(time.monotonic() - self.began)}.")
         labels = self.study.labels(self.study.runs)
         for dataset in self.study.datasets:
             paths = self.study.paths(dataset)
@@ -201,12 +207,23 @@ NEXT = (
     ("bring a BIDS dataset to a template", "smgicnet bids BIDS_DIR OUT participant"),
     ("compare methods on scans of your own", "docs/cohorts.md"),
     ("add the methods that come with their weights", "snakemake --cores 1 weights, then this command again"),
-    ("look whether the tables are what was measured", f"smgicnet verify {RESULTS}"),
+    ("check the tables against the measurements", f"smgicnet verify {RESULTS}"),
 )
 
 
+def _cores(number: int) -> str:
+    return "1 core" if number == 1 else f"{number} cores"
+
+
+def _read(log: Path, start: int = 0) -> list[str]:
+    """Return the lines of a log from a place on, without what a terminal would obey."""
+    with open(log, errors="replace") as file:
+        file.seek(start)
+        return printable(file.read()).splitlines()
+
+
 class Follower:
-    """Says when a stage begins, and how long all may still take."""
+    """Says when a stage begins, and how long the run may still take."""
 
     def __init__(self, progress: Progress, study: Study, line: Callable[[str, float | None], str], lines: Lines):
         self._progress, self._study, self._line, self._lines = progress, study, line, lines
@@ -238,7 +255,7 @@ class Follower:
 
 
 def told(descriptor: int, every: float = 1.0) -> Iterator[list[dict[str, Any]]]:
-    """Yield what comes as lines of JSON from an open file, until its other end is closed; nothing of a second is []."""
+    """Yield what comes as lines of JSON from an open file until its other end is closed; [] where nothing comes."""
     rest = b""
     with selectors.DefaultSelector() as selector, open(descriptor, "rb", buffering=0) as file:
         selector.register(file, selectors.EVENT_READ)

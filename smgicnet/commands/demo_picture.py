@@ -1,4 +1,4 @@
-"""Two scans of the demo and a picture of their registration, in a program of its own beside the workflow's."""
+"""The demo's first picture: two scans and their registration, by a program of its own that runs beside the workflow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from smgicnet.imaging.images import write_volume
 from smgicnet.publication.figures.overview import SCREEN_DPI
 
 SEED = 1  # that of the default config, whose first two test subjects these are
-FOLLOWED = 20  # of so many voxels of the fixed brain, one is followed
+FOLLOWED = 20  # one of so many voxels of the fixed brain is followed to its true place
 
 
 def draw_pair(folder: Path, *, quality: str = "fast", threads: int | None = None) -> dict[str, float | str]:

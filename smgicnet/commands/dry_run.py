@@ -75,7 +75,7 @@ def planned_jobs(
 
 
 def with_package() -> dict[str, str]:
-    """The environment of a program that finds this package, wherever it runs."""
+    """Return the environment of a program that finds this package in any folder."""
     search_path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": search_path}
 

@@ -1,4 +1,4 @@
-"""Lines for a person: on a terminal the last one is renewed in its place, elsewhere all are plain."""
+"""Lines for a person: on a terminal the last line is renewed in its place; elsewhere all lines are plain."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 from types import TracebackType
 from typing import TextIO
 
-CLEAR = "\r\x1b[K"  # the start of the line, and nothing behind it
+CLEAR = "\r\x1b[K"  # go to the start of the line and erase what follows
 
 
 class Lines:
@@ -35,7 +35,7 @@ class Lines:
         print(line, file=self._stream, flush=True)
 
     def show(self, line: str) -> None:
-        """Write the line that the next one replaces; on a terminal alone."""
+        """Write a line that the next one replaces; elsewhere than on a terminal nothing is written."""
         if self.live:
             width = shutil.get_terminal_size().columns
             self._stream.write(CLEAR + (line if len(line) < width else line[: width - 4] + "..."))

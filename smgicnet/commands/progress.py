@@ -1,4 +1,4 @@
-"""How far a run of the workflow is: its stages in words, and how long it may still take."""
+"""The progress of a run of the workflow: its stages in words, and how long it may still take."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from smgicnet.commands.dry_run import PlannedJob, makespan
 from smgicnet.jobs.study import Study
 
 TRUSTED = 20.0  # seconds of expected work after which what was measured weighs as much as what was expected
-LEAST = 0.05  # of a running job's expected time is left at least, until it has ended
-STAGES = {  # by rule; what ends in "with" is told of each method
+LEAST = 0.05  # this share of a running job's expected time is left at least, until the job has ended
+STAGES = {  # by rule; where one ends in "with", the method's name follows
     "fetch_archive": "fetching the cohort",
     "extract_scan": "taking scans from the archive",
     "extract_labelled_scan": "taking scans from the archive",
@@ -73,8 +73,8 @@ class Progress:
 
     Attributes
     ----------
-    jobs : those that a dry run found; what they take is expected
-    cores, networks : how many of them run at a time, of all and of those that want a GPU
+    jobs : those that a dry run found, with the time that each is expected to take
+    cores, networks : how many jobs run at a time, and how many of those that want a GPU
     """
 
     jobs: Sequence[PlannedJob]
@@ -90,11 +90,11 @@ class Progress:
 
     @property
     def ended(self) -> int:
-        """How many jobs have ended."""
+        """The number of jobs that have ended."""
         return len(self._ended)
 
     def start(self, job: int, rule: str, outputs: Sequence[str], now: float) -> None:
-        """Note that a job starts; one that was not planned takes no time that is known."""
+        """Note that a job starts; a job that was not planned counts with no time."""
         unknown = PlannedJob(rule, 1, 0, 0.0, 0, True, (), tuple(outputs))
         self._running[job] = self._by_outputs.get(tuple(outputs), unknown), now
 

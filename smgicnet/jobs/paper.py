@@ -1,4 +1,4 @@
-"""Which datasets stand beside what the paper prints."""
+"""Decides which datasets stand beside what the paper prints."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _REFERENCE = re.compile(r" \(the paper's [^()]*\)")
 
 
 def beside_paper(study: Study, dataset: str) -> bool:
-    """Whether a dataset's tables have rows of the paper: as the config says, or else by where its people are from."""
+    """Return whether a dataset's tables have rows of the paper: as the config says, or else by its people's source."""
     wanted = study.config["publication"]["paper"]
     source = study.datasets[dataset]["source"]
     return SOURCES[source["kind"]](source).is_shipped() if wanted is None else wanted
 
 
 def without_references(caption: str) -> str:
-    """A caption without what it says, in parentheses, of the paper's own figures."""
+    """Return a caption without its references, in parentheses, to the paper's own figures."""
     return _REFERENCE.sub("", caption)

@@ -59,7 +59,7 @@ class Study:
 
     @cached_property
     def measured(self) -> dict:
-        """Costs that `smgicnet plan` has measured here, or else those given. Raises `InputError` for a damaged file."""
+        """Costs that `smgicnet plan` has measured here, else the given ones. Raises `InputError` for a damaged file."""
         return read_costs(costs_file(self.results)) or read_costs(self._costs)
 
     # Methods and runs

@@ -51,7 +51,7 @@ def write_table(
     outputs : ``md``, ``csv``, ``tex``, and ``record`` for the JSON
     parameters : ``config``, ``code`` (digest of ``sources``, relative to the package), and those of the kind:
         ``labels`` by "method/arm" (ablations: by method), ``reference`` (method, arm), ``paper_rows`` (whether the
-        paper's tables have what it prints; true where it is not said), ...
+        tables have rows of the paper, true by default), ...
 
     In the JSON paths are relative to its folder, that of the paper's numbers and those of sources to the checkout:
     results can be moved.
@@ -139,7 +139,7 @@ def _context(record: Mapping, metrics: DataFrame) -> dict:
 
 
 def _paper(record: Mapping, files: Files) -> Mapping:
-    """What the paper prints; of a table without its rows the order of methods alone."""
+    """Return what the paper prints, or its methods alone for a table without its rows."""
     paper = read_yaml(files["paper"][0])
     return paper if record["parameters"].get("paper_rows", True) else without_numbers(paper)
 

@@ -59,7 +59,7 @@ class Source(ABC):
         return [table.index[table["split"] == "test"].tolist()]
 
     def is_shipped(self) -> bool:
-        """Whether it is a cohort of the paper, or comes with this project: beside it the paper's numbers may stand."""
+        """Return whether the cohort is one of the paper's or comes with this project; only these stand beside it."""
         return False
 
     def to_open(self, table: pd.DataFrame) -> pd.DataFrame:

@@ -17,7 +17,7 @@ ENDING = ".nii.gz"
 
 
 def is_folder_of_anatomies(folder: str) -> bool:
-    """Whether it is the folder that the configs that come with this project name."""
+    """Return whether a folder is the one that this project's own configs name."""
     return Path(folder) == Path(ANATOMIES)
 
 

@@ -46,7 +46,7 @@ def fit(text: str, width_mm: float, size: float = TEXT_PT) -> str:
 
 
 def row_mm(names: Sequence[str]) -> float:
-    """The height of a row of a figure that has a line of text or more of them on its left."""
+    """Return the height of a figure's rows, each with one of ``names`` on its left, in one or more lines."""
     return LINE_MM * (max((name.count("\n") for name in names), default=0) + 1.75)
 
 

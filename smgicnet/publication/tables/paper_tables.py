@@ -21,7 +21,7 @@ BEYOND_HEADING, FURTHER_HEADING = "beyond the paper", "further metrics"
 
 
 def without_numbers(paper: Mapping) -> Mapping:
-    """The paper's methods alone, by which tables are in order that have none of its rows."""
+    """Return what the paper prints without its numbers: its methods alone, which give the order of the columns."""
     return {**paper, **{key: {} for key in ("table1", "table2", "table3", "counts")}}
 
 
