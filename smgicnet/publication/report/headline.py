@@ -129,8 +129,8 @@ def _lead(metric: Metric, scores: Scores) -> str:
     unit, extreme = f" {metric.unit}" * bool(metric.unit), "highest" if metric.better == "higher" else "lowest"
     by = f"{abs(best - following):.{metric.decimals}f}{unit}"
     return (
-        f"{order[0]} has the {extreme} mean {metric.compared_as}, {_text(metric, *scores[order[0]])}: by {by} ahead of "
-        f"{order[1]}, {_text(metric, *scores[order[1]])}."
+        f"{order[0]} has the {extreme} mean {metric.compared_as}, {_text(metric, *scores[order[0]])}. "
+        f"{order[1]} follows with {_text(metric, *scores[order[1]])}, a difference of {by}."
     )
 
 
