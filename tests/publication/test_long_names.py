@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from smgicnet.config.completion import complete
 from smgicnet.config.schemas import schema
+from smgicnet.core.errors import InputError
 from smgicnet.publication.figures.ablation_figures import ablation_figure
 from smgicnet.publication.figures.arena_figure import arena_figure
 from smgicnet.publication.figures.breaking_figure import breaking_figure
@@ -137,12 +139,26 @@ def said(figure):
     return "".join("".join(text.get_text().split()) for text in figure.findobj(Text) if text.get_visible())
 
 
+@pytest.mark.parametrize("label", ["x" * (LONGEST + 1), "", "  ", "two\nlines", "end\n", "a\ttab", "\x1b[31mred"])
+def test_another_name_is_refused(label):
+    def study_with(name):
+        methods = {"smgicnet": {"type": "smgicnet", "label": name}}
+        return complete({"datasets": {"mine": {"source": {"kind": "phantom"}}}, "methods": methods}, "test")
+
+    assert study_with("x" * LONGEST)["methods"]["smgicnet"]["label"] == "x" * LONGEST
+    with pytest.raises(InputError, match=r"methods\.smgicnet\.label"):
+        study_with(label)
+
+
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_figure_holds_the_longest_names(name, labels, tmp_path):
     draw, width = DRAWN[name]
     figure = draw(labels)
     save(figure, tmp_path / name)
     assert_legible(figure, width)
+    shown, tails = said(figure), {"".join(label.split())[:LONGEST] for label in labels.values()}
+    named = {"reciprocal": 0, "registrations": 0, "training": 1, "published": 1, "ranks": 2}
+    assert sum(tail in shown for tail in tails) >= named.get(name, 5)
 
 
 def test_no_figure_is_left_out():
