@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import selectors
+import shutil
 import subprocess
 import sys
 import time
@@ -198,8 +199,11 @@ class Demo:
             if page.is_file():
                 self.lines.say(f"Open this page: {page.resolve()}")
         self.lines.say("\nWhat to do next:")
+        activate = Path(sys.executable).parent / "activate"
+        if activate.is_file() and not shutil.which("smgicnet"):
+            self.lines.say(f"  {'bring the commands below into the shell':46} . {activate}")
         for what, command in NEXT:
-            self.lines.say(f"  {what:44} {command}")
+            self.lines.say(f"  {what:46} {command}")
 
 
 NEXT = (

@@ -29,8 +29,8 @@ def add_demo(commands: Commands) -> None:
         "demo",
         help="run the workflow with a picture at once, a line a stage and the time left",
         description="Run a config from its data to the page. A picture of two registered people comes first, each "
-        "stage of the run gets a line with the time left, and the log goes to a file. What is done stays, so that the "
-        "same command goes on after a stop. Snakemake and a checkout of the project are needed.",
+        "stage of the run gets a line with the time left, and the log goes to a file. After a stop the same command "
+        "continues the run. Snakemake and a checkout of the project are needed.",
     )
     command.add_argument("--picture", action="store_true", help=wording.OF_PICTURE)
     _add_workflow(command)
