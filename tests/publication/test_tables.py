@@ -177,6 +177,15 @@ def test_tables_of_another_cohort_have_nothing_of_the_paper_but_the_order(summar
         assert not any("aper" in text for text in (table.to_markdown(), table.to_csv(), table.to_latex()))
 
 
+def test_in_latex_a_long_heading_is_in_lines():
+    long = "registration_with symmetric velocities & four levels " + "W" * 30
+    cells = ("0.1", "0.2")
+    table = Table("A caption.", (long, "short one"), (("", (Row("DSC", cells),)),), ())
+    lines = [r"registration\_with", r"symmetric velocities \&", "four levels " + "W" * 12, "W" * 18]
+    stack = r"\shortstack[r]{" + r" \\ ".join(lines) + "}"
+    assert f" & {stack} & short one " + r"\\" in table.to_latex().splitlines()
+
+
 def test_an_unknown_dataset_is_an_error(summary, paper):
     with pytest.raises(InputError, match="phantom"):
         table1(summary, paper, "phantom", METHODS, CONTEXT)
