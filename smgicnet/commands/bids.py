@@ -160,7 +160,7 @@ def run_app(
         write_subject_page(out / f"{subject}.html", subject, app.template.space, rows)
     for subject in [] if subjects else subjects_without(root, images):
         log.warning("%s has no T1w image", subject)
-    log.info("A page for each subject is in %s. Its table and group.html come next: smgicnet bids %s %s group", out, root, out)
+    log.info("Each subject has a page in %s. The page of all comes by: smgicnet bids %s %s group", out, root, out)
     return failed
 
 
