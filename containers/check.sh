@@ -20,9 +20,18 @@ smgicnet apply "$moving" --transform pair/displacement.nii.gz --to "$fixed" --ou
 mkdir -p bids/sub-01/anat
 echo '{"Name": "one", "BIDSVersion": "1.9.0"}' >bids/dataset_description.json
 cp "$moving" bids/sub-01/anat/sub-01_T1w.nii.gz
-smgicnet bids bids derivatives participant --quality fast
+smgicnet bids bids derivatives participant --quality fast --skull-strip deepbet
 smgicnet bids bids derivatives group
-python -c 'import deepbet.bet, ants, fsl.wrappers, icon_registration.networks, digital_diffeomorphism'
-snakemake --snakefile /opt/smgicnet/Snakefile --configfile /opt/smgicnet/config/config.yaml --cores 1 --dry-run --quiet
-snakemake --snakefile /opt/smgicnet/Snakefile --configfile /opt/smgicnet/config/miniature.yaml --cores all --quiet all -- table1
+python -c 'import ants, fsl.wrappers, icon_registration.networks, digital_diffeomorphism'
+workflow() {
+	config=/opt/smgicnet/config/$1.yaml
+	shift
+	snakemake --snakefile /opt/smgicnet/Snakefile --configfile "$config" --cores all --quiet all "$@"
+}
+if ! workflow config --dry-run >dry-run.log 2>&1; then
+	cat dry-run.log >&2
+	exit 1
+fi
+echo "The default config has $(awk '$1 == "total" { print $2; exit }' dry-run.log) jobs."
+workflow miniature -- table1
 cat results/miniature/tables/table1.md

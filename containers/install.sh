@@ -15,3 +15,4 @@ pip "$@" "$(grep '^torch==' requirements.lock)"
 pip --constraint requirements.lock --editable '.[workflow,skull-strip]'
 pip --no-deps --requirement requirements-nodeps.lock
 /opt/venv/bin/python -m compileall -q smgicnet
+chmod -R a+rX . # a checkout can be readable to its owner alone

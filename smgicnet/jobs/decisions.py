@@ -66,13 +66,14 @@ def _engine_in_image(engine: str) -> tuple[str, str]:
 def missing_programs(block: Mapping, *, image: bool = False) -> list[str]:
     """Return what a method's block says it needs and there is not: programs on the PATH, variables with a ``$``.
 
-    The ``image`` of the workflow's container has none of them.
+    The ``image`` of the workflow's container has none of them but Python, and makes environments by pip alone.
     """
     needed = list(block.get("requires", ()))
-    if "container" in block.get("environment", {}) and (image or not shutil.which("singularity")):
+    environment = block.get("environment", {})
+    if "container" in environment and (image or not shutil.which("singularity")):
         needed.append("apptainer")
     if image:
-        return needed
+        return [one for one in needed if one != "python"] + ["conda"] * ("conda" in environment)
     return [one for one in needed if not (os.environ.get(one[1:]) if one[0] == "$" else shutil.which(one))]
 
 

@@ -1,5 +1,9 @@
 """With --sdm apptainer jobs run in an image: what it has counts, and what this machine has does not."""
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
 
 from smgicnet.config.completion import complete
@@ -40,9 +44,11 @@ def test_the_engine_is_the_images():
 
 @pytest.mark.usefixtures("everything_here")
 def test_programs_of_this_machine_are_not_in_the_image():
-    block = {"requires": ["greedy"], "environment": {"container": "docker://greedy:1"}}
+    block = {"requires": ["greedy", "python"], "environment": {"container": "docker://greedy:1"}}
     assert missing_programs(block) == []
     assert missing_programs(block, image=True) == ["greedy", "apptainer"]
+    assert missing_programs({"environment": {"conda": "greedy.yaml"}}, image=True) == ["conda"]
+    assert missing_programs({"environment": {"pip": ["picsl-greedy"]}}, image=True) == []
 
 
 @pytest.mark.usefixtures("everything_here")
@@ -67,3 +73,45 @@ def test_snakemake_runs_jobs_in_the_image(tmp_path):
     done = snakemake(tmp_path, "-n", "--sdm", "apptainer", "conda", *config, check=False)
     assert done.returncode != 0
     assert "The image of --sdm apptainer has no conda" in done.stdout
+
+
+STAND_IN = """#!/bin/sh
+# Keeps the arguments, and runs the command at their end on this machine.
+[ "$1" != --version ] || { echo apptainer version 1.4.5; exit; }
+printf '%s\\n' "$@" >>APPTAINER_CALLS
+for command; do :; done
+exec bash -c "$command"
+"""
+
+
+@pytest.fixture
+def apptainer_calls(tmp_path, monkeypatch):
+    """The file of the arguments that a program named apptainer on the PATH was given, a line each."""
+    calls, program = tmp_path / "calls", tmp_path / "bin/apptainer"
+    program.parent.mkdir()
+    program.write_text(STAND_IN.replace("APPTAINER_CALLS", str(calls)))
+    program.chmod(0o755)
+    folders = (program.parent, Path(sys.executable).parent, os.environ["PATH"])
+    monkeypatch.setenv("PATH", os.pathsep.join(map(str, folders)))
+    return calls
+
+
+def test_a_job_is_given_to_apptainer_with_the_image_and_this_package(apptainer_calls, tmp_path):
+    folder, image = tmp_path / "run", tmp_path / "run/images/other.sif"
+    image.parent.mkdir(parents=True)
+    image.touch()
+    config = ("--configfile", str(ROOT / "config/miniature.yaml"), "--config", "image=images/other.sif")
+    target = "results/miniature/cohort/participants.tsv"
+    snakemake(folder, "--sdm", "apptainer", *config, "--", target)
+    assert (folder / target).is_file()
+    given = apptainer_calls.read_text().splitlines()
+    assert given[:3] == ["exec", "--home", str(folder)]
+    assert given[given.index("bash") - 1] == str(image)
+    assert ["--bind", str(ROOT)] in [given[at : at + 2] for at in range(len(given))]
+
+
+@pytest.mark.usefixtures("apptainer_calls")
+def test_the_image_can_have_an_address(tmp_path):
+    config = ("--configfile", str(ROOT / "config/miniature.yaml"), "--config", "image=docker://example.org/smgicnet:0.2.0")
+    done = snakemake(tmp_path, "-n", "--sdm", "apptainer", *config, "--", "table1")
+    assert "image docker://example.org/smgicnet:0.2.0 will be pulled" in done.stdout
