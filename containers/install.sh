@@ -8,7 +8,7 @@ apt-get install --yes -qq --no-install-recommends python3 python3-venv
 rm -rf /var/lib/apt/lists/*
 python3 -m venv /opt/venv
 pip() {
-	/opt/venv/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check "$@"
+	/opt/venv/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check --use-pep517 "$@"
 }
 pip "$@" "$(grep '^torch==' requirements.lock)"
 # what the tests and the documentation need is in the lock file too: it constrains, and the extras choose
