@@ -90,7 +90,7 @@ def the_image():
     image = str(config.get("image", "smgicnet.sif"))
     if "://" in image:
         return image
-    if not Path(image).is_file():
+    if not Path(image).exists():  # a folder, too: apptainer knows images as files and as folders
         raise WorkflowError(
             f"{image}: the image for --sdm apptainer is not there. Build it (docs/containers.md), or name another file "
             "or an address by --config image=..."
