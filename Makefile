@@ -51,7 +51,7 @@ screenshot: env browser  ## the picture of the page in docs/reproduce.md, from t
 
 DOCS_VENV := .venv-docs
 
-.PHONY: docs reference drawings wheel test-wheel test-lowest
+.PHONY: docs reference drawings wheel test-wheel test-lowest container test-container
 
 docs: $(DOCS_VENV)/.ready  ## the documentation's site, site/index.html; warnings are errors (REPOSITORY_URL: see mkdocs.yml)
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet
@@ -76,6 +76,12 @@ wheel:  ## the wheel and the sdist, in dist/
 
 test-wheel: env  ## the wheel in an environment of its own, with the base packages alone
 	$(BIN)/python -m pytest -m long tests/test_wheel.py
+
+container:  ## the image `smgicnet` by docker, podman or buildah; BUILD="..." for them, TORCH_ARGS="..." for pip (docs/containers.md)
+	TORCH_ARGS='$(TORCH_ARGS)' containers/build.sh $(BUILD)
+
+test-container:  ## all that the image is for, in it: without a network and as a user without rights
+	containers/test.sh $(IMAGE)
 
 LOWEST := .venv-lowest
 QUICK := tests/core tests/config tests/imaging tests/registration tests/scoring tests/commands/test_extras.py

@@ -48,7 +48,7 @@ if any(name.endswith("train_level") for name in workflow.resource_settings.overw
 
 keep_waiting_short()
 try:
-    study = open_study(config, origin(), conda=WITH_CONDA, in_job=not workflow.is_main_process)
+    study = open_study(config, origin(), conda=WITH_CONDA, in_job=not workflow.is_main_process, image=WITH_IMAGE)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -114,7 +114,7 @@ wildcard_constraints:
 def begin(*, say):
     """Write down what was decided, and say it."""
     start(study)
-    for sentence in what_was_decided(study) if say else ():
+    for sentence in what_was_decided(study, image=WITH_IMAGE) if say else ():
         logger.info(sentence)
 
 

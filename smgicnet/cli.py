@@ -231,6 +231,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     keep_waiting_short()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of the list of fonts that it makes once
     arguments = make_parser().parse_args(argv)
     try:
         return RUN[arguments.command](arguments) or 0

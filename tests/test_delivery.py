@@ -9,6 +9,7 @@ import yaml
 
 import smgicnet
 from tests.support import ROOT
+from tests.support.markdown import blocks
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 NOTES = ROOT / ".github/release_notes.py"
@@ -50,6 +51,46 @@ def test_what_a_job_makes_is_a_target(path, job):
     called = set().union(*(re.findall(r"\bmake ([a-z][\w-]*)", step.get("run", "")) for step in job["steps"]))
     called |= {*job.get("strategy", {}).get("matrix", {}).get("target", [])}
     assert called - {*TARGET.findall((ROOT / "Makefile").read_text())} == set()
+
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob(".github/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_what_a_page_makes_is_a_target(page):
+    text = page.read_text(encoding="utf-8")
+    code = [*re.findall(r"`([^`\n]+)`", text), *(block.text for block in blocks(text) if block.language == "sh")]
+    called = {name for one in code for name in re.findall(r"^\s*make ([a-z][\w-]*)", one, re.M)}
+    assert called - {*TARGET.findall((ROOT / "Makefile").read_text())} == set()
+
+
+def section(name):
+    """The lines of a section of apptainer.def, without what is empty."""
+    text = (ROOT / "apptainer.def").read_text()
+    found = re.search(rf"^%{name}\n(.*?)(?=^%|\Z)", text, re.M | re.S)
+    return [line.strip() for line in found[1].splitlines() if line.strip()]
+
+
+def test_both_images_have_the_same_files_from_the_same_installation():
+    allowed = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.M)
+    assert section("files") == [f"{name} /opt/smgicnet/" for name in allowed]
+    assert [name for name in allowed if not (ROOT / name).exists()] == []
+    docker = (ROOT / "Dockerfile").read_text()
+    header = (ROOT / "apptainer.def").read_text()
+    assert re.search(r"^FROM (.+)$", docker, re.M)[1] == re.search(r"^From: (.+)$", header, re.M)[1]
+    assert re.search(r"^RUN (\S+)", docker, re.M)[1] == section("post")[0].split()[0]
+    assert f'["{section("runscript")[0].split()[1]}"]' in re.search(r"^ENTRYPOINT (.+)$", docker, re.M)[1]
+    assert re.search(r"^ENV (.+)$", docker, re.M)[1] == section("environment")[0].removeprefix("export ")
+
+
+def test_the_image_has_what_its_installation_and_its_check_name():
+    named = set()
+    for script in ("install", "check", "start"):
+        text = (ROOT / f"containers/{script}.sh").read_text()
+        named |= {*re.findall(r"/opt/smgicnet/([\w./-]*\w)", text), *re.findall(r"[\w-]+\.lock", text)}
+    allowed = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.M)
+    assert named >= {"Snakefile", "requirements.lock"}
+    assert {name.partition("/")[0] for name in named} - {"written", *allowed} == set()
 
 
 def test_the_tests_run_on_every_version_that_the_package_names():
