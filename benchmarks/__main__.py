@@ -9,7 +9,6 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from itertools import product
@@ -19,9 +18,9 @@ from unittest.mock import patch
 import numpy as np
 import torch
 import torch.nn.functional as F
-import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.planning import bench_dag
 from benchmarks.timing import DEVICE, in_turn, report
 from smgicnet.cohort.rendering import to_labels
 from smgicnet.cohort.template import load_template
@@ -238,32 +237,6 @@ def bench_start() -> None:
         print("\nStart-up\n| command | s |\n|---|---|")
         for name, value in in_turn(run, 3).items():
             print(f"| `{name}` | {value:.2f} |", flush=True)
-
-
-def bench_dag() -> None:
-    """``snakemake -n`` of two cohorts of 360 with 60 test subjects, 1,770 pairs each, and ten methods."""
-    methods = {kind: {"type": kind} for kind in METHODS if kind != "command"}  # in the arms where they run
-    methods |= {f"variant-{n}": {"type": "smgicnet", "label": f"variant {n}"} for n in range(10 - len(methods))}
-    splits = ["train"] * 280 + ["val"] * 20 + ["test"] * 60
-    with tempfile.TemporaryDirectory() as folder:
-        rows = ["subject\timage\tlabels\tsplit"]
-        for number, split in enumerate(splits):
-            files = [f"s{number:03d}_{kind}.nii.gz" for kind in ("image", "labels")]
-            for file in files:
-                (Path(folder) / file).touch()
-            rows.append("\t".join([f"s{number:03d}", *files, split]))
-        (Path(folder) / "participants.tsv").write_text("\n".join(rows) + "\n")
-        dataset = {"source": {"kind": "participants", "path": "participants.tsv"}}
-        content = {"datasets": {"first": dataset, "second": dataset}, "methods": methods}
-        (Path(folder) / "config.yaml").write_text(yaml.safe_dump(content))
-        command = [sys.executable, "-m", "snakemake", "-n", "--configfile", "config.yaml"]
-        command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", folder]
-        start = time.perf_counter()
-        plan = subprocess.run(command, check=True, cwd=folder, capture_output=True, text=True)
-        seconds = time.perf_counter() - start
-    jobs = next(line.split()[-1] for line in reversed(plan.stdout.splitlines()) if line.startswith("total"))
-    print("\nDAG by `snakemake -n`\n| | jobs | s |\n|---|---|---|")
-    print(f"| two cohorts of 360, ten methods, 1,770 pairs each | {jobs} | {seconds:.1f} |", flush=True)
 
 
 def main() -> None:

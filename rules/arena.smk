@@ -26,7 +26,6 @@ rule write_arena:
 rule show_arena:
     input:
         record=arena_paths.table(ARENA, "record"),
-        metrics=rules.write_arena.input.metrics,
     output:
         figures=[arena_paths.figure("ranks", form) for form in ("png", "pdf")],
         page=f"{arena_paths.folder}/index.html",

@@ -76,6 +76,7 @@ rule preprocess:
     input:
         unpack(files.source),
         records=files.step_records,
+        truth=files.made_truth,
     output:
         **{kind: paths.prepared("raw", "{subject}", kind) for kind in PREPARED},
     log:

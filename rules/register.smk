@@ -5,12 +5,9 @@
 rule register_shard:
     input:
         # in the affine arm too: an image or label map is resampled once, through affine and deformation
-        images=lambda w: files.prepared(w, files.shard_subjects(w), "image"),
-        labels=lambda w: files.prepared(w, files.shard_subjects(w), "labels"),
-        parcels=lambda w: files.prepared(w, files.shard_subjects(w), "parcels"),
+        prepared=files.shard_records,
         alignments=lambda w: files.alignments(w, "alignments.json"),
-        truth=files.truth,
-        landmarks=files.landmarks,
+        beside=files.given_beside,
         weights=files.final_weights,
         excluded=files.excluded,
         shown=ancient(files.shown_pairs_if_kept),
@@ -32,9 +29,7 @@ rule register_shard:
         **needs.registering(gpu=1),
     params:
         block=lambda w: study.registering_block(w.method),
-        subjects=files.shard_subjects,
-        landmarked=files.landmarked,
-        templates=files.templates,
+        subjects=files.scored_subjects,
         pairs=files.shard_pairs,
         code=files.code,
         scoring=scoring_codes(),

@@ -108,7 +108,7 @@ def _verdict(path: Path, record: Mapping, gathered: dict[Path, list[str]]) -> Ve
     except Exception as error:  # whatever an edited file or JSON leads to
         reason = str(error) if isinstance(error, InputError | OSError) else f"{type(error).__name__}: {error}"
         differences.append(f"the table cannot be made again ({reason})")
-    for key in (*MERGED, "seeds", *["page"] * ("page" in record)) if facts else ():
+    for key in (*MERGED, "seeds", *(key for key in ("page", "ranking") if key in record)) if facts else ():
         claimed, found = (json.dumps(one.get(key)) for one in (record, facts))
         if claimed != found:
             differences.append(_difference(f"{path.name}, {key}", claimed, found))

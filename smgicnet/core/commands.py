@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from smgicnet.core.errors import printable
+from smgicnet.core.interruption import Interrupted, Stop, watch
+from smgicnet.core.supervisor import POLL, STOPPING
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
+ASKED_ONCE = 10  # seconds within which further signals ask for the same
 KEPT = 2**20  # bytes of what a command has printed last that are looked at
 TOLD = 1500  # characters of what a command has printed that are told of it
 PASSED = (  # what a command sees of the environment; whatever else is there, such as passwords, is not its business
@@ -53,9 +57,29 @@ class Outcome:
     memory_mib: float
 
 
+@dataclass(frozen=True)
+class Scratch:
+    """A temporary ``folder``; ``stop`` knows whether the process was asked to end while there is one."""
+
+    folder: Path
+    stop: Stop
+
+    @classmethod
+    @contextlib.contextmanager
+    def made(cls) -> Iterator[Scratch]:
+        """One that is removed at the end. Raises `Interrupted` then, where a signal asked this process to stop."""
+        with watch(ASKED_ONCE) as stop:
+            try:
+                with tempfile.TemporaryDirectory(prefix="smgicnet-") as folder:
+                    yield cls(Path(folder), stop)
+            finally:
+                if stop.asked:
+                    raise Interrupted(f"stopped by {stop.asked}: started again, it goes on from here")
+
+
 def run_command(
     command: Sequence[str],
-    folder: Path,
+    scratch: Scratch,
     limits: Limits,
     *,
     threads: int = 1,
@@ -63,7 +87,9 @@ def run_command(
     paths: Sequence[str] = (),
     gpu: bool = False,
 ) -> Outcome:
-    """Run a command in ``folder``, which becomes its home and holds its temporary files.
+    """Run a command in the folder of ``scratch``, which becomes its home and holds its temporary files.
+
+    Raises `Interrupted`, with the command stopped, where a signal asks for an end.
 
     Parameters
     ----------
@@ -72,32 +98,44 @@ def run_command(
     paths : folders in which programs are looked for first
     gpu : whether it sees the machine's GPUs
     """
+    folder = scratch.folder
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="smgicnet-") as beside:  # where the command does not write
-        log, report = Path(beside) / "output.txt", Path(beside) / "report.json"
-        within = [str(report), str(folder), str(limits.seconds), str(limits.gigabytes * 1e9)]
+    # files without a name, which the command cannot find, and of which nothing is left however this process ends
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as report:
+        within = [f"/dev/fd/{report.fileno()}", str(folder), str(limits.seconds), str(limits.gigabytes * 1e9)]
+        supervisor = [sys.executable, "-I", str(SUPERVISOR), *within, *command]
         environment = _environment(folder, threads, passed, paths, gpu=gpu)
-        with open(log, "wb") as file:
-            code = _supervised([sys.executable, "-I", str(SUPERVISOR), *within, *command], file, environment)
-        with open(log, "rb") as file:
-            file.seek(max(0, log.stat().st_size - KEPT))
-            output = file.read().decode(errors="replace").replace("\r", "\n")
+        code = _supervised(supervisor, log, report, environment, scratch.stop)
+        log.seek(max(0, log.seek(0, os.SEEK_END) - KEPT))
+        output = log.read().decode(errors="replace").replace("\r", "\n")
         if code:
             return Outcome(f"it could not be run: {_told(output)}", output, 0, 0, 0)
-        facts = json.loads(report.read_text())
+        report.seek(0)
+        facts = json.load(report)
     taken = {key: facts[key] for key in ("seconds", "cpu_seconds", "memory_mib")}
     return Outcome(_failure(facts, limits, output), output, **taken)
 
 
-def _supervised(command: Sequence[str], log: BinaryIO, environment: Mapping[str, str]) -> int:
+def _supervised(
+    command: Sequence[str], log: IO[bytes], report: IO[bytes], environment: Mapping[str, str], stop: Stop
+) -> int:
     """Run the supervisor and return its code; whatever interrupts this, it has time to stop what it runs."""
-    running = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+    running = subprocess.Popen(
+        command, stdout=log, stderr=subprocess.STDOUT, env=environment, pass_fds=[report.fileno()]
+    )
+    code = 0
     try:
-        return running.wait()
-    except BaseException:
+        while not stop.asked:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = running.wait(POLL)
+                break
+    finally:
         running.terminate()
         running.wait()
-        raise
+    # a signal to all processes of a job may end the supervisor before this process gets it
+    if stop.asked or code - 128 in STOPPING:
+        raise Interrupted("a command was stopped on request")
+    return code
 
 
 def _told(output: str) -> str:

@@ -195,6 +195,11 @@ class DatasetPaths:
         return f"{self.folder}/logs/{name}.log"
 
 
+def prepared_file(record: str | Path, kind: str) -> Path:
+    """A file of a subject on the common grid, a key of `PREPARED`, beside its record."""
+    return Path(record).with_name(PREPARED[kind])
+
+
 def changed_file(folder: str | Path, variant: str, kind: str) -> Path:
     """Return a file of one changed head, a key of `CHANGED`, in the folder of its subject."""
     return Path(folder) / variant / CHANGED[kind]

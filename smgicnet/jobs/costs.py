@@ -20,6 +20,8 @@ BASE_MB = 1500  # of a job's programs and libraries
 ALIGNMENT = {"pair_seconds": 20.0, "pair_memory": 1500}  # of an affine alignment, as `cost` in a method's schema
 UNKNOWN = {"pair_seconds": 10.0, "pair_memory": 3000, "training_memory": 10000}
 LABELS_MEMORY = 1000  # of training with them besides
+MANY_JOBS = 100  # of a method: each takes milliseconds to plan, and profiles/slurm has as many at a time in all
+LONGER = 4  # times as long as wished are jobs at most where there would be more
 SIDES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # subjects of a side of a job, which reads at most twice as many images
 
 
@@ -44,9 +46,18 @@ def runtime_minutes(seconds: float, attempt: int) -> int:
     return ceil((2 * seconds / 60 + 15) * attempt)
 
 
-def pairs_a_job(pair_seconds: float, minutes: float) -> int:
-    """Return the number of unordered pairs for a job of that length: those between two groups of `SIDES` subjects."""
-    return max((side**2 for side in SIDES if side**2 * pair_seconds <= 60 * minutes), default=1)
+def pairs_a_job(pair_seconds: float, minutes: float, pairs: int = 0) -> int:
+    """Return the number of unordered pairs for a job of that length: those between two groups of `SIDES` subjects.
+
+    Where ``pairs``, all that there are, would be more than `MANY_JOBS` jobs, each is longer, up to `LONGER` times.
+    """
+    sizes = [side**2 for side in SIDES]
+    wished, longest = (
+        max((size for size in sizes if size * pair_seconds <= 60 * limit), default=1)
+        for limit in (minutes, LONGER * minutes)
+    )
+    few = next((size for size in sizes if size * MANY_JOBS >= pairs), sizes[-1])
+    return max(wished, min(few, longest))
 
 
 def read_costs(path: str | Path) -> dict:
@@ -92,12 +103,12 @@ class JobSizes:
             ) from None
         return kept
 
-    def pairs(self, name: str, seconds: float, minutes: float) -> int:
-        """Return the pairs a job of method ``name``, that takes ``seconds`` a pair, for jobs of about ``minutes``."""
+    def pairs(self, name: str, seconds: float, minutes: float, count: int = 0) -> int:
+        """Return the pairs a job of method ``name``, which takes ``seconds`` a pair and has ``count`` pairs in all."""
         if self._size is not None:
             return self._size
         if name not in self._kept:
-            self._new[name] = self._kept[name] = pairs_a_job(seconds, minutes)
+            self._new[name] = self._kept[name] = pairs_a_job(seconds, minutes, count)
         return self._kept[name]
 
     def keep(self) -> None:

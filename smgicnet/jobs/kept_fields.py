@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -29,11 +30,18 @@ def field_file(folder: Path, fixed: str, moving: str) -> Path:
     return pair_file(folder, fixed, moving, ".npz")
 
 
+def _unsettled(folder: Path, fixed: str, moving: str) -> Path:
+    return pair_file(folder, fixed, moving, ".npz.unsettled")
+
+
 class KeptFields:
     """Displacements of ordered pairs in ``folder``, each under the digest of what it was made from.
 
     ``identities`` are the digests of unordered pairs; a file with another one is never taken. Pairs in ``exact`` are
     kept in float32, so that what figures show is as it was registered.
+
+    The kept displacements are rounded. They count from `settle` on, which is called when the pair is scored: a job that
+    ends before registers the pair again, so that its scores are those of the displacements as they were registered.
     """
 
     def __init__(self, folder: Path, identities: Mapping[Pair, str], exact: frozenset[Pair] = frozenset()):
@@ -41,15 +49,24 @@ class KeptFields:
         self._identities = {ordered: one for pair, one in identities.items() for ordered in (pair, pair[::-1])}
 
     def add(self, fixed: str, moving: str, measured: Measured) -> None:
-        """Keep a registration and what was measured beside it. Raises `InputError` where nothing can be written."""
+        """Write a registration and what was measured beside it, for `settle`.
+
+        Raises `InputError` where nothing can be written.
+        """
         shown = (fixed, moving) in self._exact or (moving, fixed) in self._exact
         kind, result = np.float32 if shown else np.float16, measured.registration
         arrays = {"displacement": _stored(result.forward, kind)}
         if result.inverse is not None:
             arrays["inverse"] = _stored(result.inverse, kind)
         facts = {"identity": self._identities[fixed, moving], "seconds": result.seconds, "beside": measured.beside}
-        with atomic_path(field_file(self._folder, fixed, moving)) as part, open(part, "wb") as file:
+        with atomic_path(_unsettled(self._folder, fixed, moving)) as part, open(part, "wb") as file:
             np.savez_compressed(file, facts=json.dumps(facts), **arrays)
+
+    def settle(self, pair: Pair) -> None:
+        """Keep what was added of a pair, in both directions: its scores are kept."""
+        for ordered in (pair, pair[::-1]):
+            if (written := _unsettled(self._folder, *ordered)).is_file():
+                os.replace(written, field_file(self._folder, *ordered))
 
     def get(self, fixed: str, moving: str) -> Measured | None:
         """Return the registration of a pair as it is kept; None where there is none of this identity."""

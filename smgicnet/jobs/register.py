@@ -21,9 +21,8 @@ from smgicnet.imaging.landmarks import corresponding, read_landmarks, require_in
 from smgicnet.jobs.given_fields import GivenFields
 from smgicnet.jobs.kept_fields import KeptFields
 from smgicnet.jobs.kept_pairs import KeptPairs, identity
-from smgicnet.jobs.registering import Measured, MethodFiles, Pair, PairRegistration
+from smgicnet.jobs.registering import Measured, MethodFiles, Pair, PairRegistration, reasons, result_of
 from smgicnet.methods import GIVEN
-from smgicnet.methods.contract import RegistrationFailed
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.scoring.evaluation import score_pair
 from smgicnet.scoring.metrics import METRICS
@@ -119,11 +118,15 @@ class _Shard:
 
     def results(self) -> list[dict]:
         """The result of each pair: its rows, the digest of each metric, and with what it was made."""
-        left = [pair for pair in self._pairs if self._outdated(self._kept.get(pair))]
-        self._require_landmarks(left)
-        for number, pair in enumerate(left, start=1):
-            self._kept.add(pair, self._result(pair))
-            log.info("pair %d/%d: %s, %s", number, len(left), *pair)
+        outdated = [pair for pair in self._pairs if self._outdated(self._kept.get(pair))]
+        self._require_landmarks(outdated)
+        left = {pair: number for number, pair in enumerate(outdated, start=1)}
+        for pair in self._pairs:
+            if pair in left:
+                self._kept.add(pair, self._result(pair))
+                log.info("pair %d/%d: %s, %s", left[pair], len(left), *pair)
+            if self._fields:
+                self._fields.settle(pair)  # of a pair that is not left, too: an earlier start may have ended here
         self._kept.tidy()
         return [self._kept.get(pair) for pair in self._pairs]
 
@@ -149,19 +152,13 @@ class _Shard:
                 rows += self._scored(fixed, moving, forward, back, wanted, measured_too=kept is None)
         made_with = self._made_with if kept is None else {key: kept[key] for key in self._made_with}
         rows.sort(key=lambda row: (row[0] != pair[0], _PLACES[row[2]]))  # as if all had been scored at once
-        without = [{"fixed": fixed, "moving": moving, "reason": why} for (fixed, moving), why in failed.items()]
-        reasons = {"without_result": without} if without else {}
-        return {"rows": rows, "metrics": self._scoring, **made_with, **reasons}
+        without = {"without_result": reasons(failed, ordered)} if failed else {}
+        return {"rows": rows, "metrics": self._scoring, **made_with, **without}
 
     def _registered(self, pair: Pair, failed: dict[Pair, str]) -> Measured | None:
-        """Register an ordered pair and keep its displacement; None where there is no result, and ``failed`` has why."""
-        try:
-            found = self.registration.register(*pair)
-        except RegistrationFailed as error:
-            failed[pair] = str(error)
-            log.warning("%s to %s counts as failed: %s", pair[1], pair[0], error)
-            return None
-        if self._fields and found.registration.labels is None:
+        """Register an ordered pair and keep its displacement, see `smgicnet.jobs.registering.result_of`."""
+        found = result_of(self.registration.register, pair, failed)
+        if self._fields and found and found.registration.labels is None:
             self._fields.add(*pair, found)
         return found
 
@@ -228,13 +225,11 @@ def register_shown(
     folder.mkdir(parents=True, exist_ok=True)
     for fixed, moving in [ordered for pair in pairs for ordered in (pair, pair[::-1])]:
         found = kept.get(fixed, moving) if kept else None
-        try:
-            forward = (found or registration.register(fixed, moving)).registration.forward.cpu()
-        except RegistrationFailed as error:
-            log.warning("%s to %s is shown as it lies: %s", moving, fixed, error)
-            forward = torch.zeros(1, 3, *registration.volume(fixed).data.shape)
+        shown = found or result_of(registration.register, (fixed, moving), {})
+        still = torch.zeros(1, 3, *registration.volume(fixed).data.shape)
+        forward = shown.registration.forward.cpu() if shown else still
         warped_path, field_path = shown_files(folder, fixed, moving)
         affines = registration.volume(fixed).affine, registration.volume(moving).affine
         write_volume(warped_path, registration.warped(moving, forward).numpy(), affines[0])
         write_itk(field_path, to_world(forward[0].numpy(), *affines), affines[0])
-        log.info("%s %s to %s", "kept:" if found else "registered", moving, fixed)
+        log.info("%s %s to %s", "kept:" if found else "registered" if shown else "as it lies:", moving, fixed)

@@ -19,8 +19,8 @@ from smgicnet.imaging.images import read_labels
 from smgicnet.jobs.change import read_change
 from smgicnet.jobs.kept_pairs import KeptPairs, identity
 from smgicnet.jobs.register import ShardOutputs, scored_subject, scoring_digest
-from smgicnet.jobs.registering import Measured, MethodFiles, Pair, PairRegistration
-from smgicnet.methods.contract import Registration, RegistrationFailed
+from smgicnet.jobs.registering import Measured, MethodFiles, Pair, PairRegistration, reasons, result_of
+from smgicnet.methods.contract import Registration
 from smgicnet.preparation.changes import Variant
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.scoring import changed_rows
@@ -59,7 +59,7 @@ def register_changed(
         kept = KeptPairs(outputs.metrics.parent, job.identities(pairs, made_with["versions"], scoring))
         for number, pair in enumerate(pairs, start=1):
             for unit, found in job.results(pair, kept):
-                kept.add(unit, {"rows": found, **made_with, "without_result": job.failed.pop(unit, "")})
+                kept.add(unit, {"rows": found, **made_with, "without_result": reasons(job.failed, [unit])})
             log.info("pair %d/%d: %s, %s", number, len(pairs), *pair)
         kept.tidy()
         results = [kept.get(unit) for pair in pairs for unit in job.units(pair)]
@@ -71,7 +71,7 @@ def register_changed(
     with atomic_path(outputs.metrics) as part:
         frame.to_csv(part, index=False)
     facts = {**method.facts(), **program, "scoring": scoring, "pairs": len(pairs)}
-    facts["without_result"] = [result["without_result"] for result in results if result.get("without_result")]
+    facts["without_result"] = [one for result in results for one in result["without_result"]]
     facts |= {key: distinct(results or [made_with], key) for key in made_with}
     write_record(outputs.record, **outputs.columns, block=block, **facts)
 
@@ -125,26 +125,17 @@ class _Job:
         left = [unit for unit in self.units(pair) if kept.get(unit) is None]
         if not left:
             return
-        as_it_lies = self._registered(pair)
+        as_it_lies = result_of(self.registration.register, pair, self.failed)
         if pair in left:
             rows = self._scored(pair, as_it_lies)
             yield pair, [[*row, change, 0.0] for change in self._kinds for row in rows]
         for unit, variant in zip(self.units(pair)[1:], self._variants, strict=True):
             if unit in left:
-                found = self._registered(unit)
+                found = result_of(self.registration.register, unit, self.failed)
                 rows = self._scored(unit, found)
                 if found and as_it_lies and found.registration.labels is None:
                     rows += self._posed(pair, unit, as_it_lies.registration, found.registration)
                 yield unit, [[*row, variant.change, variant.severity] for row in rows]
-
-    def _registered(self, unit: Pair) -> Measured | None:
-        """Register a unit; None where the method leaves no result."""
-        try:
-            return self.registration.register(*unit)
-        except RegistrationFailed as error:
-            log.warning("%s to %s counts as failed: %s", unit[1], unit[0], error)
-            self.failed[unit] = f"{unit[1]} to {unit[0]}: {error}"
-            return None
 
     def _scored(self, unit: Pair, found: Measured | None) -> list[list]:
         """The rows of a unit by itself, under the moving subject's own name."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +13,14 @@ import torch
 from smgicnet.core.provenance import files_digest
 from smgicnet.imaging.images import Volume, read_image, read_labels
 from smgicnet.jobs.kept_pairs import identity
-from smgicnet.methods.contract import Method, Registration
+from smgicnet.methods.contract import Method, Registration, RegistrationFailed
 from smgicnet.methods.device import image_tensor, peak_memory
 from smgicnet.methods.loading import load_method
 from smgicnet.preparation.alignments import Alignment, read_alignments, voxel_matrix
 from smgicnet.registration.fields import affine_field, compose, compose_affine, warp
 from smgicnet.scoring.rows import NO_RESULT
 
+log = logging.getLogger(__name__)
 Pair = tuple[str, str]
 
 
@@ -48,6 +50,22 @@ class Measured:
 
     registration: Registration
     beside: Mapping[str, float]
+
+
+def result_of(register: Callable[[str, str], Measured], pair: Pair, failed: dict[Pair, str]) -> Measured | None:
+    """Return what ``register`` gives of an ordered pair; None where there is no result, and ``failed`` has why."""
+    try:
+        return register(*pair)
+    except RegistrationFailed as error:
+        log.warning("%s to %s counts as failed: %s", pair[1], pair[0], error)
+        failed[pair] = str(error)
+        return None
+
+
+def reasons(failed: Mapping[Pair, str], pairs: Iterable[Pair]) -> list[dict[str, str]]:
+    """Return those of ordered pairs that have no result, each with the reason, for a record."""
+    found = ((pair, failed[pair]) for pair in pairs if pair in failed)
+    return [{"fixed": fixed, "moving": moving, "reason": why} for (fixed, moving), why in found]
 
 
 class PreparedImages:

@@ -242,8 +242,10 @@ class Study:
     @cache  # noqa: B019
     def shards(self, dataset: str, name: str) -> list[list[Pair]]:
         """Return the test pairs of each job of a method, or of `ALIGNMENTS`."""
-        size = self.job_sizes(dataset).pairs(name, self.pair_seconds(dataset, name), self.job_minutes)
-        return shards_of_groups(self.groups(dataset), size)
+        seconds, groups = self.pair_seconds(dataset, name), self.groups(dataset)
+        pairs = sum(len(group) * (len(group) - 1) // 2 for group in groups)
+        size = self.job_sizes(dataset).pairs(name, seconds, self.job_minutes, pairs)
+        return shards_of_groups(groups, size)
 
     @cache  # noqa: B019
     def aligned_in(self, dataset: str) -> dict[Pair, int]:

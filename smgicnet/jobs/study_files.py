@@ -7,17 +7,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from smgicnet.cohort.participants import ANATOMY, TRUTH_COLUMNS
 from smgicnet.config.blocks import learns_from_labels, stage_block
 from smgicnet.config.programs import helper_scripts, sees_labels
 from smgicnet.config.schemas import schema
 from smgicnet.core.layout import (
     METRICS,
-    PREPARED,
     PROGRAM_RECORD,
     SHARD_RECORD,
     TABLE_FORMS,
@@ -26,91 +24,14 @@ from smgicnet.core.layout import (
     program_environment,
 )
 from smgicnet.core.shipped import find_weights
-from smgicnet.imaging.headers import header_form
 from smgicnet.jobs.code import registering_code
-from smgicnet.jobs.study import ALIGNMENTS, Pair, Run, Study
+from smgicnet.jobs.preparation_files import PreparationFiles
+from smgicnet.jobs.study import ALIGNMENTS, Pair, Run
 from smgicnet.methods import GIVEN
 
-STEP_RECORDS = {  # a step of preprocessing: its value where it is not done, and the record that it writes
-    "skull_strip": ("none", "brain"),
-    "bias_field": ("none", "bias"),
-    "segmentation": ("given", "segmentation"),
-}
-STRIPPING_ENVIRONMENTS = {"auto": "deepbet", "deepbet": "deepbet", "bet": "fsl"}  # FreeSurfer's is the user's own
 
-
-class StudyFiles:
+class StudyFiles(PreparationFiles):
     """The files of each job of ``study``."""
-
-    def __init__(self, study: Study):
-        self.study = study
-
-    # Preparation
-
-    def anatomy(self, w: Any) -> list[str]:
-        """Return the label map of which a subject is generated, unless that is the embedded brain."""
-        table = self.study.cohort(w.dataset)
-        return [table.at[w.subject, "label_map"]] if "label_map" in table else []
-
-    def scan(self, w: Any) -> dict[str, str]:
-        """Return a subject's image as the cohort has it, and its mask where one is asked for."""
-        row = self.study.cohort(w.dataset).loc[w.subject]
-        return {kind: row[kind] for kind in ["image", *["mask"] * (self._steps(w)["skull_strip"] == "mask")]}
-
-    def stripped(self, w: Any) -> dict[str, str]:
-        """Return a subject's skull-stripped image, and its mask if it was made."""
-        if self._steps(w)["skull_strip"] == "none":
-            return self.scan(w)
-        return {"image": self._step(w, "brain.nii.gz"), "mask": self._step(w, "mask.nii.gz")}
-
-    def source(self, w: Any) -> dict[str, str]:
-        """Return the files a subject is prepared from: image after the last step, label map, a histogram to match."""
-        steps = self._steps(w)
-        corrected, segmented = steps["bias_field"] != "none", steps["segmentation"] != "given"
-        files = {
-            "image": self._step(w, "corrected.nii.gz") if corrected else self.stripped(w)["image"],
-            "labels": self._step(w, "labels.nii.gz")
-            if segmented
-            else self.study.cohort(w.dataset).at[w.subject, "labels"],
-            "histogram": steps["histogram_reference"],
-        }
-        return {key: path for key, path in files.items() if path}
-
-    def step_records(self, w: Any) -> list[str]:
-        """Return the record of each step that is done."""
-        steps = self._steps(w)
-        return [self._step(w, f"{record}.json") for key, (off, record) in STEP_RECORDS.items() if steps[key] != off]
-
-    def stripping_environment(self, w: Any) -> str:
-        """Return the conda environment of the tool that strips a dataset's skulls."""
-        return STRIPPING_ENVIRONMENTS.get(self._steps(w)["skull_strip"], "analysis")
-
-    def setting(self, key: str) -> Callable[[Any], Any]:
-        """Return a setting of the preprocessing of the dataset that the wildcards name, as a function of them."""
-        return lambda w: self._steps(w)[key]
-
-    def header_form(self, w: Any) -> str | None:
-        """Return the form of NIfTI headers that decides where images of the dataset lie."""
-        return header_form(self._steps(w))
-
-    def every(self, kind: str) -> Callable[[Any], list[str]]:
-        """Return a file of every subject on the common grid, as a function of the wildcards."""
-        return lambda w: self.prepared(w, self.study.subjects(w.dataset), kind)
-
-    def _steps(self, w: Any) -> dict:
-        return self.study.datasets[w.dataset]["preprocessing"]
-
-    def _step(self, w: Any, name: str) -> str:
-        return self.study.paths(w.dataset).step(w.subject, name)
-
-    def prepared(self, w: Any, subjects: Iterable[str], *kinds: str, arm: str = "raw") -> list[str]:
-        """Return files of subjects on the common grid; ``kinds`` among the keys of `smgicnet.core.layout.PREPARED`."""
-        subjects, paths = list(subjects), self.study.paths(w.dataset)
-        return [paths.prepared(arm, name, kind) for kind in kinds or PREPARED for name in subjects]
-
-    def prepared_in(self, w: Any, split: str, *kinds: str) -> list[str]:
-        """Return files on the common grid of a split, of the arm that the wildcards name or else of ``raw``."""
-        return self.prepared(w, self.study.subjects(w.dataset, split), *kinds, arm=getattr(w, "arm", "raw"))
 
     def excluded(self, w: Any) -> list[str]:
         """Return the list of subjects that are left out, where the config says so."""
@@ -175,35 +96,43 @@ class StudyFiles:
 
     def shard_subjects(self, w: Any) -> list[str]:
         """Return the names of the subjects in a job's pairs."""
-        return sorted({name for pair in self.shard_pairs(w) for name in pair})
+        return self._subjects_of(w.dataset, getattr(w, "method", ALIGNMENTS), int(w.shard))
 
-    def truth(self, w: Any) -> list[str]:
-        """Return the true transforms of a job's subjects, see `truth_of`."""
-        return self.truth_of(w, self.shard_subjects(w))
+    @cache  # noqa: B019 (files live as long as their study; a job is asked for its subjects again and again)
+    def _subjects_of(self, dataset: str, name: str, shard: int) -> list[str]:
+        return sorted({name for pair in self.study.shards(dataset, name)[shard] for name in pair})
 
-    def truth_of(self, w: Any, subjects: Iterable[str]) -> list[str]:
-        """Return the true transforms of subjects, where there are any: of all in one direction, then in the other."""
-        table, names = self.study.cohort(w.dataset), list(subjects)
-        columns = [column for column in TRUTH_COLUMNS if column in table]
-        return [table.at[name, column] for column in columns for name in names]
+    def shard_records(self, w: Any) -> list[str]:
+        """Return the record of each of a job's subjects, which stands for all files that the workflow makes of it.
 
-    def templates(self, w: Any) -> list[str]:
-        """Return the name of the template of each of a job's subjects, see `templates_of`."""
-        return self.templates_of(w, self.shard_subjects(w))
+        It holds their digests, so that it changes with each of them. The time that Snakemake needs to plan grows with
+        the number of inputs, and this is one a subject.
+        """
+        return self.prepared(w, self.shard_subjects(w), "preprocessing")
 
-    def templates_of(self, w: Any, subjects: Iterable[str]) -> list[str]:
-        """Return the name of the template of each subject, to which its true transforms lead; "" for the one."""
-        table = self.study.cohort(w.dataset)
-        return [table.at[name, ANATOMY] if ANATOMY in table else "" for name in subjects]
+    def scored_subjects(self, w: Any) -> list[dict[str, Any]]:
+        """Return what scoring uses of each of a job's subjects beside its prepared files, in the order of records.
 
-    def landmarked(self, w: Any) -> list[str]:
-        """Return the names of the subjects in a job's pairs that have landmarks."""
-        table = self.study.cohort(w.dataset)
-        return [name for name in self.shard_subjects(w) if "landmarks" in table and table.at[name, "landmarks"]]
+        ``name``; ``truth``: the files of its true transforms, or none; ``template``: the name of the one that they lead
+        to; ``landmarks``: their file, or none.
+        """
+        names, landmarks = self.shard_subjects(w), self.column(w.dataset, "landmarks")
+        truth, templates = self.truth_of(w, names), self.templates_of(w, names)
+        return [
+            {
+                "name": name,
+                "truth": truth[number :: len(names)],
+                "template": templates[number],
+                "landmarks": landmarks.get(name, ""),
+            }
+            for number, name in enumerate(names)
+        ]
 
-    def landmarks(self, w: Any) -> list[str]:
-        """Return the landmarks of each of `landmarked`."""
-        return [self.study.cohort(w.dataset).at[name, "landmarks"] for name in self.landmarked(w)]
+    def given_beside(self, w: Any) -> list[str]:
+        """Return the files of `scored_subjects` that the workflow does not make."""
+        names, landmarks = self.shard_subjects(w), self.column(w.dataset, "landmarks")
+        truth = [] if self.makes_truth(w) else self.truth_of(w, names)
+        return truth + [landmarks[name] for name in names if landmarks.get(name)]
 
     def alignments(self, w: Any, name: str) -> list[str]:
         """Return a file of the alignments of a job's pairs, or of all pairs, in the affine arm."""

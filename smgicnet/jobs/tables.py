@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pandas import DataFrame
@@ -93,7 +93,7 @@ def derive(record: Mapping, folder: Path) -> tuple[dict, dict[str, str]]:
     """Derive what follows from the inputs that a table's JSON in ``folder`` names.
 
     Returns the facts (``versions``, ``hardware`` and ``affine`` of the jobs, ``seeds`` by "method/arm", ``page``: what
-    the page shows of it), and the text of each form of the table.
+    the page shows of it, ``ranking`` of the arena), and the text of each form of the table.
     """
     files = {
         role: [path_of(entry, base(role, folder)) for entry in entries] for role, entries in record["inputs"].items()
@@ -101,7 +101,7 @@ def derive(record: Mapping, folder: Path) -> tuple[dict, dict[str, str]]:
     metrics = read_metrics(files["metrics"])
     facts = {**merged_records(files["records"]), "seeds": _seeds(metrics)}
     made = KINDS[record["table"]]({**record, **facts}, metrics, files)
-    facts["page"] = [table.to_data() for table in made.tables]
+    facts |= {"page": [table.to_data() for table in made.tables], **made.facts}
     return facts, made.texts()
 
 
@@ -115,11 +115,12 @@ class Made:
     """A table that was made.
 
     ``tables``: one, or several that stand below each other in its files. ``csv``: its CSV where that is not the first
-    one's own; None by default.
+    one's own; None by default. ``facts``: what its JSON says of it beside; nothing by default.
     """
 
     tables: Sequence[Table]
     csv: str | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
 
     def texts(self) -> dict[str, str]:
         """Return the text of each form."""
@@ -242,7 +243,8 @@ def _arena(record: Mapping, metrics: DataFrame, files: Files) -> Made:
     found = rank(metrics, list(labels), parameters["rank_by"], resamples=resamples, seed=seed)
     datasets = metrics["dataset"].unique()
     tables = [means_table(rows, name, labels, metrics, notes) for name in datasets]
-    return Made([*tables, ranking_table(found, labels, resamples), wins_table(found, labels)], _plain_csv(rows))
+    tables += [ranking_table(found, labels, resamples), wins_table(found, labels)]
+    return Made(tables, _plain_csv(rows), {"ranking": found.to_data()})
 
 
 def _plain_csv(rows: DataFrame) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from torch import Tensor
 from smgicnet.config.blocks import own_settings
 from smgicnet.config.building import build
 from smgicnet.config.programs import PROGRAMS, sees_labels
-from smgicnet.core.commands import Limits, Outcome, run_command
+from smgicnet.core.commands import Limits, Outcome, Scratch, run_command
 from smgicnet.core.errors import InputError, printable
 from smgicnet.core.layout import PROGRAM_FOLDER, PROGRAM_RECORD, environment_digest, program_environment
 from smgicnet.core.provenance import contents_digest
@@ -94,9 +93,9 @@ class Command(Method):
         """The version that the program prints."""
         if self.config.version is None:
             return "not asked for"
-        with TemporaryDirectory(prefix="smgicnet-") as scratch:
+        with Scratch.made() as scratch:
             command = self.config.version.replace("{programs}", shlex.quote(str(PROGRAMS)))
-            outcome = self._run(f"{{ {command}\n}} 2>/dev/null", Path(scratch), VERSION_LIMITS)
+            outcome = self._run(f"{{ {command}\n}} 2>/dev/null", scratch, VERSION_LIMITS)
         printed = printable(outcome.output).strip().splitlines()
         return printed[0] if printed and not outcome.failure else "not known"
 
@@ -105,9 +104,12 @@ class Command(Method):
         return Displacements(found.forward, found.inverse)
 
     def register(self, fixed: Tensor, moving: Tensor, labels: Labels = None) -> Registration:
-        """Register by the program. Raises `RegistrationFailed` where it leaves no result that can be used."""
-        with TemporaryDirectory(prefix="smgicnet-") as scratch:
-            folder = Path(scratch)
+        """Register by the program.
+
+        Raises `RegistrationFailed` where it leaves no result that can be used, and `Interrupted` after a signal.
+        """
+        with Scratch.made() as scratch:
+            folder = scratch.folder
             given = self._write_inputs(folder, (fixed, moving), labels)
             grids = [read_geometry(given[name]) for name in ("fixed", "moving")]  # before the command has the files
             (folder / "out").mkdir()
@@ -117,9 +119,9 @@ class Command(Method):
                 threads=self.config.threads,
                 spacing=f"{self.spacing:g}",
             )
-            outcome = self._run(command, folder, self.config.limits)
+            outcome = self._run(command, scratch, self.config.limits)
             if outcome.failure:
-                raise RegistrationFailed(outcome.failure.replace(scratch, ""))
+                raise RegistrationFailed(outcome.failure.replace(str(folder), ""))
             try:
                 return self._read(grids, folder / "out", outcome, fixed)
             except InputError as error:
@@ -143,12 +145,13 @@ class Command(Method):
                 files[name].chmod(READ_ONLY)
         return files
 
-    def _run(self, command: str, folder: Path, limits: Limits) -> Outcome:
+    def _run(self, command: str, scratch: Scratch, limits: Limits) -> Outcome:
         environment, shell = self.config.environment, ["bash", "-euo", "pipefail", "-c", command]
         paths = []
         if image := environment.get("container"):
             gpu = ["--nv"] if self.config.gpu else []
-            binds = ["--bind", f"{folder},{PROGRAMS}", "--pwd", str(folder), "--home", str(folder)]
+            folder = str(scratch.folder)
+            binds = ["--bind", f"{folder},{PROGRAMS}", "--pwd", folder, "--home", folder]
             image = str(Path(image).absolute()) if Path(image).exists() else image
             runner = "apptainer" if shutil.which("apptainer") else "singularity"
             shell = [runner, "exec", *gpu, "--contain", *binds, image, *shell]
@@ -156,7 +159,7 @@ class Command(Method):
             paths = [str((self._record.parent / PROGRAM_FOLDER / "bin").absolute())]
         config = self.config
         return run_command(
-            shell, folder, limits, threads=config.threads, passed=config.variables, paths=paths, gpu=config.gpu
+            shell, scratch, limits, threads=config.threads, passed=config.variables, paths=paths, gpu=config.gpu
         )
 
     def _read(self, grids: Sequence[Geometry], out: Path, outcome: Outcome, like: Tensor) -> Registration:

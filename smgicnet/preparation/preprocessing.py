@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import atomic_path
+from smgicnet.core.provenance import files_digest
 from smgicnet.imaging.foreground import bounding_box, brain_centre
 from smgicnet.imaging.grids import Grid
 from smgicnet.imaging.images import Scan, Volume, on_grid_of, read_label_scan, read_scan, write_volume
@@ -265,16 +266,25 @@ def _prepare_labels(
     return resampled, fine, said
 
 
-def write_prepared(prepared: Prepared, paths: Mapping[str, str | Path], *, steps: Iterable[str | Path] = ()) -> None:
+def write_prepared(
+    prepared: Prepared,
+    paths: Mapping[str, str | Path],
+    *,
+    steps: Iterable[str | Path] = (),
+    truth: Sequence[str | Path] = (),
+) -> None:
     """Write a subject's image, its labels and parcels (all zero where there are none) and the record of it all.
 
     ``paths`` are by the keys of `smgicnet.core.layout.PREPARED`; ``steps`` are the files (JSON) that record earlier
-    steps.
+    steps. The record has a digest of each file, and of ``truth``, the subject's true transforms where these are made:
+    whoever depends on any of them depends on the record.
     """
     write_volume(paths["image"], prepared.image, prepared.affine, unit=True)
     for kind, regions in (("labels", prepared.labels), ("parcels", prepared.parcels)):
         none = np.zeros(prepared.image.shape, np.uint8)
         write_volume(paths[kind], none if regions is None else regions, prepared.affine)
-    report = {**prepared.report, "steps": [json.loads(Path(path).read_text(encoding="utf-8")) for path in steps]}
+    digests = {kind: files_digest([paths[kind]]) for kind in ("image", "labels", "parcels")}
+    digests |= {"truth": files_digest(truth)} if truth else {}
+    done = [json.loads(Path(path).read_text(encoding="utf-8")) for path in steps]
     with atomic_path(paths["preprocessing"]) as part:
-        part.write_text(json.dumps(report, indent=2) + "\n")
+        part.write_text(json.dumps({**prepared.report, "steps": done, "digests": digests}, indent=2) + "\n")

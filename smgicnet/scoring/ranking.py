@@ -8,7 +8,8 @@ significant if its interval over people excludes 0 (`smgicnet.scoring.comparison
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,17 @@ class Ranking:
     by_means: np.ndarray
     low: np.ndarray
     high: np.ndarray
+
+    def to_data(self) -> dict[str, list[Any]]:
+        """Return all of it as JSON has it."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {key: value.tolist() if isinstance(value, np.ndarray) else list(value) for key, value in values.items()}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Ranking:
+        """Return the ranking of which `to_data` has given ``data``."""
+        runs, cases = (tuple((first, second) for first, second in data[key]) for key in ("runs", "cases"))
+        return cls(runs, cases, **{key: np.array(data[key]) for key in data.keys() - {"runs", "cases"}})
 
 
 def rank(metrics: DataFrame, runs: Sequence[Run], by: Sequence[str], *, resamples: int, seed: int) -> Ranking:

@@ -48,6 +48,16 @@ def test_jobs_have_about_the_wished_length():
     assert pairs_a_job(10_000, 60) == 1
 
 
+def test_many_pairs_make_longer_jobs_and_not_ever_more():
+    """As 142 people have 10,011 pairs: a method has about a hundred jobs, unless these would be far too long."""
+    assert pairs_a_job(26, 20) == pairs_a_job(26, 20, 1770) == 36
+    assert pairs_a_job(26, 20, 10_011) == 144
+    assert pairs_a_job(26, 20, 10**6) == 144  # four times the wished length
+    assert pairs_a_job(700, 20, 10_011) == pairs_a_job(700, 80) == 4
+    assert pairs_a_job(0.5, 20, 10_011) == pairs_a_job(0.5, 20) == 1024
+    assert pairs_a_job(0, 20, 10**7) == 1024
+
+
 def test_the_full_paper_is_no_job_a_pair():
     """1,770 pairs: SyN at twenty minutes a pair in hours, a network at ten seconds in a few jobs."""
     subjects = [f"sub-{k:03}" for k in range(60)]

@@ -34,6 +34,8 @@ def test_a_displacement_comes_back_to_half_precision_and_one_that_is_shown_as_it
     given = measured(inverse=inverse)
     for pair in (("a", "b"), ("b", "a"), ("a", "c")):
         kept.add(*pair, given)
+    kept.settle(("a", "b"))
+    kept.settle(("a", "c"))
     again = KeptFields(tmp_path, identities)
     for pair, atol in ((("b", "a"), 0.01), (("a", "c"), 0)):
         found = again.get(*pair)
@@ -54,6 +56,8 @@ def test_a_displacement_comes_back_to_half_precision_and_one_that_is_shown_as_it
 def test_a_damaged_file_is_no_displacement(tmp_path, caplog):
     kept = KeptFields(tmp_path, {("a", "b"): "1"})
     kept.add("a", "b", measured())
+    assert kept.get("a", "b") is None, "its scores are not kept yet"
+    kept.settle(("b", "a"))
     path = field_file(tmp_path, "a", "b")
     content = path.read_bytes()
     middle = len(content) // 2

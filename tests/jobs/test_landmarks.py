@@ -64,9 +64,11 @@ def test_a_job_waits_for_the_landmarks_of_its_own_subjects(tmp_path):
     config["methods"] = {"initial": {"type": "initial"}}
     w = SimpleNamespace(dataset="mini", method="initial", shard="0")
     table = pd.DataFrame({"subject": list("abcde"), "split": ["train"] * 2 + ["test"] * 3}).set_index("subject")
-    for landmarks, expected in ((["l1", "", "", "l4", "l5"], (["d", "e"], ["l4", "l5"])), ([""] * 5, ([], []))):
+    for landmarks, expected in ((["l1", "", "", "l4", "l5"], ["", "l4", "l5"]), ([""] * 5, [""] * 3)):
         cohorts = {"mini": table.assign(landmarks=landmarks)}
         files = StudyFiles(Study(complete(config, "test"), results=tmp_path, cohorts=cohorts))
-        assert (files.landmarked(w), files.landmarks(w)) == expected
+        assert [one["landmarks"] for one in files.scored_subjects(w)] == expected
+        assert files.given_beside(w) == [path for path in expected if path]
     files = StudyFiles(Study(complete(config, "test"), results=tmp_path, cohorts={"mini": table}))
-    assert files.landmarked(w) == files.landmarks(w) == []
+    assert [one["landmarks"] for one in files.scored_subjects(w)] == [""] * 3
+    assert files.given_beside(w) == []

@@ -15,7 +15,7 @@ from smgicnet.jobs.change import read_change
 from smgicnet.jobs.register import ShardOutputs
 from smgicnet.jobs.register_changed import register_changed
 from smgicnet.jobs.registering import Measured, MethodFiles, PairRegistration
-from smgicnet.methods.contract import Registration
+from smgicnet.methods.contract import Registration, RegistrationFailed
 from smgicnet.preparation.changes import Changes, Variant
 from tests.support.images import SHAPE, blobs
 from tests.support.methods import block
@@ -161,3 +161,19 @@ def test_what_has_changed_is_done_again(tmp_path, subjects, heads, registered, w
 
 def test_without_pairs_there_are_no_rows(tmp_path, subjects, heads):
     assert scores(tmp_path, subjects, heads, pairs=()).empty
+
+
+def test_a_changed_head_without_a_result_costs_itself_and_its_reason_is_kept(tmp_path, subjects, heads, monkeypatch):
+    turned, real = ("s1", "s2/rotation-30"), PairRegistration.register
+
+    def failing(self, fixed, moving):
+        if (fixed, moving) == turned:
+            raise RegistrationFailed("it was turned")
+        return real(self, fixed, moving)
+
+    monkeypatch.setattr(PairRegistration, "register", failing)
+    rows = scores(tmp_path, subjects, heads)
+    assert rows[rows["severity"] == 30]["metric"].tolist() == ["no_result_percent"]
+    assert {"dice", "pose_consistency_mm"} <= set(rows[rows["severity"] == 90]["metric"])
+    record = json.loads((tmp_path / "0/registration.json").read_text())
+    assert record["without_result"] == [{"fixed": "s1", "moving": "s2/rotation-30", "reason": "it was turned"}]

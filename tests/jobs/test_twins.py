@@ -42,9 +42,14 @@ def test_of_twins_no_pair_of_two_people_is_registered(tmp_path):
 def test_a_job_knows_of_which_anatomy_its_subjects_are(tmp_path):
     files = StudyFiles(study(tmp_path))
     w = SimpleNamespace(dataset="d", arm="raw", method="syn", seed="0", shard="0")
-    assert files.templates(w) == [name.split("-")[0] for name in files.shard_subjects(w)]
+    scored = files.scored_subjects(w)
+    assert [one["name"] for one in scored] == files.shard_subjects(w)
+    for one in scored:
+        assert one["template"] == one["name"].split("-")[0]
+        names = [f"{one['name']}/{name}_template.nii" for name in ("to", "from")]
+        assert ["/".join(path.split("/")[-2:]) for path in one["truth"]] == names
     embedded = StudyFiles(study(tmp_path, anatomies=None, subjects={"train": 2, "val": 0, "test": 3}))
-    assert files.templates(w) != embedded.templates(w) == [""] * 3
+    assert [one["template"] for one in embedded.scored_subjects(w)] == [""] * 3
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 10, 100])

@@ -7,9 +7,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 
-from smgicnet.core.commands import SUPERVISOR, Limits, run_command
+from smgicnet.core.commands import SUPERVISOR, Limits, Scratch, run_command
+from smgicnet.core.interruption import REQUEUE, Interrupted, Stop
+from smgicnet.methods.contract import RegistrationFailed
+from tests.support import ROOT
 from tests.support.commands import SHIFT, failure, images, method
 
 
@@ -90,6 +94,50 @@ def test_nothing_is_left_of_a_pair(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+STOPPED = """
+import sys
+from smgicnet.core.logs import job_log
+from tests.support.commands import images, method
+with job_log(sys.argv[1]):
+    method("touch " + sys.argv[2] + "; setsid sleep 7483 & sleep 7484; true {fixed} {moving} {out}").register(*images())
+"""
+
+
+@pytest.mark.parametrize("all_of_them", [False, True], ids=["the job", "all of its processes"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_nothing_is_left_of_a_job_that_is_asked_to_stop(tmp_path, number, all_of_them):
+    places = {"TMPDIR": str(tmp_path / "tmp"), "PYTHONPATH": str(ROOT)}
+    (tmp_path / "tmp").mkdir()
+    command = [sys.executable, "-c", STOPPED, str(tmp_path / "log"), str(tmp_path / "begun")]
+    running = subprocess.Popen(command, env={**os.environ, **places}, start_new_session=True)
+    limit = time.monotonic() + 120
+    while not ((tmp_path / "begun").is_file() and alive("7483")) and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert list((tmp_path / "tmp").iterdir())
+    (os.killpg if all_of_them else os.kill)(running.pid, number)
+    assert running.wait(60) == REQUEUE
+    assert f"stopped by {number.name}" in (tmp_path / "log").read_text()
+    assert not alive("7483")
+    assert not alive("7484")
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_signal_while_files_are_read_stops_after_them(monkeypatch, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+    def reading():
+        with Scratch.made() as scratch:
+            (scratch.folder / "read").touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise RegistrationFailed("not to be taken for the pair's own failure")
+
+    with pytest.raises(Interrupted, match="stopped by SIGTERM"):
+        reading()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_command_is_limited_to_its_threads(tmp_path):
-    outcome = run_command(["bash", "-c", "echo $OMP_NUM_THREADS $TMPDIR"], tmp_path, Limits(10, 1), threads=3)
+    asking = ["bash", "-c", "echo $OMP_NUM_THREADS $TMPDIR"]
+    outcome = run_command(asking, Scratch(tmp_path, Stop()), Limits(10, 1), threads=3)
     assert outcome.output.split() == ["3", str(tmp_path / "tmp")]

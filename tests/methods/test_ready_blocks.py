@@ -1,15 +1,29 @@
-"""The ready blocks of programs that cannot be had here, each with a stand-in of its command line and files."""
+"""The ready blocks: of programs that cannot be had here, each with a stand-in of its command line and files."""
+
+import re
 
 import pytest
 import torch
 
 from smgicnet.config.completion import complete_method
+from smgicnet.config.programs import PROGRAMS
 from smgicnet.jobs.decisions import missing_programs
 from smgicnet.methods.command import Command
 from tests.support.commands import SHAPE, SPACING, images
 from tests.support.stand_ins import LEFT, install_stand_ins
 
 ELSEWHERE = ["synthmorph", "easyreg", "unigradicon", "niftyreg", "brainmorph"]
+
+
+PACKAGES = {  # ready blocks from the package index, and the distribution that registers
+    "greedy": "picsl-greedy",
+    "fireants": "fireants",
+    "convexadam": "convexadam",
+    "elastix": "itk-elastix",
+    "antspyx": "antspyx",
+    "antspyx-quick": "antspyx",
+    "antspyx-default": "antspyx",
+}
 
 
 def block(program):
@@ -36,3 +50,12 @@ def test_without_the_program_its_method_is_left_out(program, tmp_path, monkeypat
     part = block(program)
     assert missing_programs(part) == part["requires"]
     assert part["install"]
+
+
+@pytest.mark.parametrize("program", sorted(path.stem for path in PROGRAMS.glob("*.yaml")))
+def test_a_program_of_the_package_index_has_one_version(program):
+    """Another version may give other fields, under the same digest of the block."""
+    lines = " ".join(block(program).get("environment", {}).get("pip", []))
+    assert bool(lines) == (program in PACKAGES)
+    if lines:
+        assert re.search(rf"\b{PACKAGES[program]}==[\d.]+(\s|$)", lines)

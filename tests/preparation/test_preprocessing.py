@@ -1,6 +1,7 @@
 """Each step from a scan to the common grid."""
 
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -109,7 +110,33 @@ def test_prepare_and_its_record(tmp_path):
     assert nib.load(paths[0]).header.get_data_dtype() == np.uint16
     assert np.array_equal(ImageSet(paths[:1]).batch([0, 0])[1, 0].numpy(), stored)
     np.testing.assert_array_equal(read_labels(paths[1]).data, prepared.labels)
-    assert json.loads(paths[2].read_text()) == {**report, "steps": []}
+    said = json.loads(paths[2].read_text())
+    assert said.pop("digests").keys() == {"image", "labels", "parcels"}
+    assert said == {**report, "steps": []}
+
+
+def test_the_record_changes_with_every_file_of_a_subject(tmp_path):
+    image, labels = head()
+    write_volume(tmp_path / "i.nii.gz", image.data, image.affine)
+    write_volume(tmp_path / "l.nii.gz", labels.data, labels.affine)
+    (tmp_path / "truth").write_text("a true map")
+    prepared = prepare(tmp_path / "i.nii.gz", tmp_path / "l.nii.gz", GRID)
+    named = {kind: tmp_path / "out" / name for kind, name in PREPARED.items()}
+
+    def record(**changes):
+        write_prepared(replace(prepared, **changes), named, truth=[tmp_path / "truth"])
+        return named["preprocessing"].read_bytes()
+
+    def swapped(array):
+        return array[::-1].copy()
+
+    first = record()
+    assert record() == first
+    records = {record(**{kind: swapped(getattr(prepared, kind))}) for kind in ("image", "labels")}
+    records.add(record(parcels=np.ones_like(prepared.parcels)))
+    (tmp_path / "truth").write_text("another")
+    records.add(record())
+    assert len(records | {first}) == 5
 
 
 def test_orientation_of_the_file_does_not_matter(tmp_path):

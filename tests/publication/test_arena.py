@@ -1,16 +1,19 @@
 """All methods on all datasets: the tables, the ranks' figure and the page."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from smgicnet.cli import main
 from smgicnet.core.provenance import write_record
 from smgicnet.jobs.arena import show_arena
 from smgicnet.jobs.tables import write_table
 from smgicnet.publication.figures.arena_figure import arena_figure
-from smgicnet.scoring.ranking import rank
+from smgicnet.scoring.ranking import Ranking, rank
 from smgicnet.scoring.statistics import COLUMNS, read_metrics, write_metrics
 from tests.support.figures import assert_legible
 from tests.support.rankings import RUNS, rows
@@ -78,10 +81,23 @@ def test_the_csv_has_means_and_intervals_over_people(arena):
 
 
 def test_the_table_is_what_its_metrics_give(arena, capsys):
-    from smgicnet.cli import main
-
     assert main(["verify", arena[1]["record"]]) == 0
     assert "1 ok" in capsys.readouterr().out
+
+
+def test_its_json_has_the_ranking_that_is_drawn(arena, capsys):
+    record = Path(arena[1]["record"])
+    content = json.loads(record.read_text())
+    found = Ranking.from_data(content["ranking"])
+    again = rank(
+        read_metrics([arena[0] / "metrics.csv.gz"]), found.runs, ["dice", "endpoint_error_mm"], resamples=200, seed=0
+    )
+    for one in fields(Ranking):
+        np.testing.assert_array_equal(getattr(found, one.name), getattr(again, one.name))
+    content["ranking"]["low"][0] += 1
+    record.write_text(json.dumps(content))
+    assert main(["verify", str(record)]) == 1
+    assert "ranking" in capsys.readouterr().out
 
 
 def test_the_figure_can_be_read(arena):
@@ -96,7 +112,7 @@ def test_the_page_shows_ranks_first_and_leads_to_every_dataset(arena):
     folder, outputs = arena
     figures = [folder / f"arena/figures/ranks.{form}" for form in ("png", "pdf")]
     page = folder / "arena/index.html"
-    show_arena(folder / "arena/tables/arena.json", [folder / "metrics.csv.gz"], figures, page)
+    show_arena(folder / "arena/tables/arena.json", figures, page)
     assert all(one.stat().st_size > 5000 for one in figures)
     text = page.read_text()
     assert text.index("Ranks over all datasets") < text.index("All methods on the people")

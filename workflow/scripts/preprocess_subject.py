@@ -14,4 +14,4 @@ with job_log(snakemake.log[0]):
         reference=read_intensities(histogram) if histogram else None,
         form=snakemake.params.form,
     )
-    write_prepared(prepared, dict(output.items()), steps=given.records)
+    write_prepared(prepared, dict(output.items()), steps=given.records, truth=given.truth)

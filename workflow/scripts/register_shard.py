@@ -2,6 +2,7 @@ from pathlib import Path
 
 from smgicnet.cohort.participants import pairs_without, read_excluded
 from smgicnet.cohort.subjects import SubjectFiles
+from smgicnet.core.layout import prepared_file
 from smgicnet.core.logs import job_log
 from smgicnet.jobs.register import ShardOutputs, register_shard
 from smgicnet.jobs.registering import MethodFiles
@@ -9,12 +10,17 @@ from smgicnet.scoring.shown_pairs import read_shown_pairs
 
 with job_log(snakemake.log[0]):
     given, params, output = snakemake.input, snakemake.params, snakemake.output
-    names, truth = params.subjects, [Path(path) for path in given.truth]
-    points = dict(zip(params.landmarked, map(Path, given.landmarks)))
-    each = zip(*(map(Path, paths) for paths in (given.images, given.labels, given.parcels)), params.templates)
     subjects = {
-        name: SubjectFiles(name, image, labels, tuple(truth[index :: len(names)]), parcels, template, points.get(name))
-        for index, (name, (image, labels, parcels, template)) in enumerate(zip(names, each))
+        one["name"]: SubjectFiles(
+            one["name"],
+            prepared_file(record, "image"),
+            prepared_file(record, "labels"),
+            tuple(map(Path, one["truth"])),
+            prepared_file(record, "parcels"),
+            one["template"],
+            Path(one["landmarks"]) if one["landmarks"] else None,
+        )
+        for one, record in zip(params.subjects, given.prepared)
     }
     weights = Path(given.weights[0]) if given.weights else None
     register_shard(
