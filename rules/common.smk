@@ -1,5 +1,6 @@
 # One study from the config, and what rules say in the same words. No rules.
 from functools import cache
+from time import time
 
 from snakemake.logging import logger
 
@@ -29,9 +30,11 @@ from smgicnet.core.process import keep_waiting_short
 from smgicnet.jobs.changed_heads import ChangedHeads
 from smgicnet.jobs.code import robustness_code, scoring_codes, training_code
 from smgicnet.jobs.needs import PAGE_KB, SCAN_KB, STAGE_KB, StudyNeeds
-from smgicnet.jobs.starting import open_study, start, what_was_decided
+from smgicnet.jobs.starting import open_study, pages_since, start, what_was_decided
 from smgicnet.jobs.study_files import StudyFiles
 from smgicnet.preparation.label_protocols import label_file
+
+STARTED = time()
 
 
 def origin():
@@ -120,6 +123,11 @@ def begin(*, say):
 
 onstart:
     begin(say=True)
+
+
+onsuccess:
+    for page in pages_since(study, STARTED):
+        logger.info(f"Open {page}")
 
 
 def also_as_module(earlier):

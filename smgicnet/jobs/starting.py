@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from smgicnet.config.completion import complete
 from smgicnet.config.origin import Origin
 from smgicnet.core.errors import InputError, InputErrors
+from smgicnet.core.layout import ARENA
 from smgicnet.jobs.decisions import decide, missing_programs, read_decisions, write_decisions
 from smgicnet.jobs.study import Study
 from smgicnet.preparation.tools import TOOLS, UNCHECKED, require_tools
@@ -108,3 +110,9 @@ def what_was_decided(study: Study, *, image: bool = False) -> list[str]:
             place = "in the container's image" if image else f"on the PATH. {study.methods[name]['install']}"
             said.append(f"{name} is left out: no {programs} {place}")
     return said
+
+
+def pages_since(study: Study, start: float) -> list[str]:
+    """Return the pages that were written since ``start``, in seconds of the epoch."""
+    pages = [study.paths(one).page for one in study.datasets] + [f"{study.paths(ARENA).folder}/index.html"]
+    return [page for page in pages if Path(page).is_file() and Path(page).stat().st_mtime >= start]
