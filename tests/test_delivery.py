@@ -1,8 +1,10 @@
 """What delivers the package: workflows of GitHub, the changelog, and the versions of tools."""
 
+import os
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 import yaml
@@ -131,3 +133,17 @@ def test_no_release_without_its_section_or_with_another_version(changelog, tag, 
     done = release_notes(changelog, tag, tmp_path)
     assert done.returncode == 1
     assert said in done.stderr
+
+
+def test_a_release_has_the_addresses_of_its_repository(tmp_path):
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    steps = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]["build"]["steps"]
+    before_wheel = steps[: [step.get("run") for step in steps].index("make wheel")]
+    (command,) = (step["run"] for step in before_wheel if "pyproject.toml" in step.get("run", ""))
+    variables = {**os.environ, "URL": "https://example.org/own/er", "GITHUB_REF_NAME": "v1.2.0"}
+    subprocess.run(["bash", "-ec", command], cwd=tmp_path, env=variables, check=True)
+    assert tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]["urls"] == {
+        "Source": "https://example.org/own/er",
+        "Issues": "https://example.org/own/er/issues",
+        "Changelog": "https://example.org/own/er/blob/v1.2.0/CHANGELOG.md",
+    }
