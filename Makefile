@@ -8,25 +8,8 @@ MUTANTS ?= --number 100
 .PHONY: demo test pytest coverage test-mutants test-long test-cluster test-conda test-reproducible bench lint browser screenshot env lock clean
 .DELETE_ON_ERROR:
 
-# without a GPU two networks at a time, of one thread each: the default profile has one at a time for the GPU's sake
-NETWORKS := $(if $(wildcard /dev/nvidia[0-9]*),,--resources gpu=2)
-
-demo: env  ## the default config from nothing to the tables, the figures and the page
-	$(BIN)/snakemake --cores all $(NETWORKS)
-	$(BIN)/snakemake --report results/report.html >results/report.log 2>&1 || { cat results/report.log; exit 1; }
-	@echo
-	@cat results/embedded/tables/table1.md
-	@echo
-	@cat results/embedded/tables/table2.md
-	@echo
-	@cat results/embedded/tables/table3.md
-	@echo
-	@echo "tables:  results/embedded/tables/{table1,table2,table3,comparisons}.{md,csv,tex}"
-	@echo "figures: results/embedded/figures/*.{png,pdf}"
-	@echo "audit:   results/audit.md"
-	@echo "run:     results/report.html (Snakemake's report: jobs, times, software)"
-	@echo
-	@echo "Open this page first: $(CURDIR)/results/embedded/report/index.html"
+demo: env  ## the default config from nothing to the tables, the figures and the page, with the time left
+	$(BIN)/smgicnet demo
 
 test:  ## every test and check
 	$(MAKE) --no-print-directory --jobs 2 env browser
@@ -68,7 +51,7 @@ screenshot: env browser  ## the picture of the page in docs/reproduce.md, from t
 
 DOCS_VENV := .venv-docs
 
-.PHONY: docs reference drawings wheel test-wheel test-lowest
+.PHONY: docs reference drawings wheel test-wheel test-lowest container test-container
 
 docs: $(DOCS_VENV)/.ready  ## the documentation's site, site/index.html; warnings are errors (REPOSITORY_URL: see mkdocs.yml)
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --quiet
@@ -93,6 +76,12 @@ wheel:  ## the wheel and the sdist, in dist/
 
 test-wheel: env  ## the wheel in an environment of its own, with the base packages alone
 	$(BIN)/python -m pytest -m long tests/test_wheel.py
+
+container:  ## the image `smgicnet` by docker, podman or buildah; BUILD="..." for them, TORCH_ARGS="..." for pip (docs/containers.md)
+	TORCH_ARGS='$(TORCH_ARGS)' containers/build.sh $(BUILD)
+
+test-container:  ## all that the image is for, in it: without a network and as a user without rights
+	containers/test.sh $(IMAGE)
 
 LOWEST := .venv-lowest
 QUICK := tests/core tests/config tests/imaging tests/registration tests/scoring tests/commands/test_extras.py
@@ -122,6 +111,7 @@ env: $(READY)
 # the second file holds what states a range that it does not need: see requirements-nodeps.lock
 $(READY): requirements.lock requirements-nodeps.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, {v} is {sys.executable}: make PYTHON=python3.12 ...")'
+	@echo "The packages of requirements.lock are installed into $(VENV), once. This can take minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-nodeps.lock -e .

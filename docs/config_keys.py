@@ -164,7 +164,9 @@ def _of_type(kind: str, part: Mapping[str, Any]) -> str:
         said += filter(None, [_range(part)])
         if "multipleOf" in part:
             said.append(f"a multiple of {part['multipleOf']}")
-    if kind == "string" and "pattern" in part:
+    if kind == "string" and "maxLength" in part:
+        said.append(f"at most {part['maxLength']} characters")
+    if kind == "string" and r"\x" not in part.get("pattern", r"\x"):  # the description says what codes mean
         said.append(f"matching {code(part['pattern'])}")
     return ", ".join(said)
 

@@ -1,5 +1,6 @@
 # One study from the config, and what rules say in the same words. No rules.
 from functools import cache
+from time import time
 
 from snakemake.logging import logger
 
@@ -29,9 +30,11 @@ from smgicnet.core.process import keep_waiting_short
 from smgicnet.jobs.changed_heads import ChangedHeads
 from smgicnet.jobs.code import robustness_code, scoring_codes, training_code
 from smgicnet.jobs.needs import PAGE_KB, SCAN_KB, STAGE_KB, StudyNeeds
-from smgicnet.jobs.starting import open_study, start, what_was_decided
+from smgicnet.jobs.starting import open_study, pages_since, start, what_was_decided
 from smgicnet.jobs.study_files import StudyFiles
 from smgicnet.preparation.label_protocols import label_file
+
+STARTED = time()
 
 
 def origin():
@@ -48,7 +51,7 @@ if any(name.endswith("train_level") for name in workflow.resource_settings.overw
 
 keep_waiting_short()
 try:
-    study = open_study(config, origin(), conda=WITH_CONDA, in_job=not workflow.is_main_process)
+    study = open_study(config, origin(), conda=WITH_CONDA, in_job=not workflow.is_main_process, image=WITH_IMAGE)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -114,12 +117,17 @@ wildcard_constraints:
 def begin(*, say):
     """Write down what was decided, and say it."""
     start(study)
-    for sentence in what_was_decided(study) if say else ():
+    for sentence in what_was_decided(study, image=WITH_IMAGE) if say else ():
         logger.info(sentence)
 
 
 onstart:
     begin(say=True)
+
+
+onsuccess:
+    for page in pages_since(study, STARTED):
+        logger.info(f"Open {page}")
 
 
 def also_as_module(earlier):

@@ -10,6 +10,7 @@ from snakemake.settings.types import DeploymentMethod
 HERE = workflow.current_basedir  # of this file: as a module, another place than the outer Snakefile's
 CHECKOUT = Path(HERE).parent if isinstance(HERE, os.PathLike) else None  # none, if it is fetched from a repository
 WITH_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+WITH_IMAGE = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 AS_MODULE = not workflow.modifier.is_main_snakefile()
 
 
@@ -80,3 +81,27 @@ else:
     installed = require_installed()
     if WITH_CONDA:
         first_on_the_path(link_for_conda(installed))
+
+
+def the_image():
+    """The container's image, as Snakemake takes it: an address, or a file, which has to be there."""
+    if WITH_CONDA:
+        raise WorkflowError("The image of --sdm apptainer has no conda. Name one of the two alone")
+    image = str(config.get("image", "smgicnet.sif"))
+    if "://" in image:
+        return image
+    if not Path(image).exists():  # a folder, too: apptainer knows images as files and as folders
+        raise WorkflowError(
+            f"{image}: the image for --sdm apptainer is not there. Build it (docs/containers.md), or name another file "
+            "or an address by --config image=..."
+        )
+    return str(Path(image).absolute())
+
+
+if WITH_IMAGE:
+
+    container: the_image()
+
+    outside = CHECKOUT and not CHECKOUT.is_relative_to(Path.cwd())  # apptainer binds the working folder by itself
+    if outside and (bound := f"--bind {CHECKOUT}") not in workflow.deployment_settings.apptainer_args:
+        workflow.deployment_settings.apptainer_args += f" {bound}"

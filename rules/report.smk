@@ -25,8 +25,8 @@ rule write_page:
     input:
         tables=lambda w: [forms[form] for forms in files.tables(w.dataset).values() for form in ("csv", "record")],
         figures=lambda w: [study.paths(w.dataset).figure(name, "png") for name in drawn.on_page(w.dataset)],
-        audit=AUDIT["md"],
-        audit_record=AUDIT["record"],
+        audit=lambda w: [AUDIT["md"]] if has_paper_rows(w) else [],
+        audit_record=lambda w: [AUDIT["record"]] if has_paper_rows(w) else [],
         pairs=paths.shown_pairs,
         images=lambda w: files.prepared(w, study.subjects(w.dataset, "test"), "image"),
         initial=lambda w: files.first_seed(w.dataset, study.initial),

@@ -1,10 +1,16 @@
 # Tables: derived from the metrics and from nothing else.
 
+from smgicnet.jobs.paper import beside_paper
+
 TABLE_CODE = {
     # what makes a table stands in the JSON beside it, by paths relative to the package
     "sources": [os.path.relpath(path, PACKAGE) for path in source_files("smgicnet.jobs.tables")],
     "code": code("write_table"),
 }
+
+
+def has_paper_rows(w):
+    return beside_paper(study, w.dataset)
 
 
 rule write_table1:
@@ -21,6 +27,7 @@ rule write_table1:
         environment("analysis")
     params:
         **TABLE_CODE,
+        paper_rows=has_paper_rows,
         labels=study.labels(study.runs),
         config=lambda w: study.recorded_config(w.dataset),
     script:
@@ -41,6 +48,7 @@ rule write_table2:
         environment("analysis")
     params:
         **TABLE_CODE,
+        paper_rows=has_paper_rows,
         labels=study.labels(study.runs),
         reference=study.reference,
         config=lambda w: study.recorded_config(w.dataset),
@@ -62,6 +70,7 @@ rule write_table3:
         environment("analysis")
     params:
         **TABLE_CODE,
+        paper_rows=has_paper_rows,
         labels=study.labels(study.table3_rows),
         absent=[run for run in study.published_runs if run[0] in study.absent],
         published=study.published,

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from smgicnet.commands.options import make_parser
 from smgicnet.core.errors import InputError, printable
@@ -170,16 +171,30 @@ def _check(arguments: argparse.Namespace) -> int:
     return check(arguments.cohort, arguments.jobs, arguments.header)
 
 
+def _cores(arguments: argparse.Namespace) -> int:
+    return (os.cpu_count() or 1) if arguments.cores is None else arguments.cores
+
+
 def _plan(arguments: argparse.Namespace) -> None:
     from smgicnet.commands.plan import plan
 
     plan(
         arguments.configfile,
         snakefile=arguments.snakefile,
-        cores=(os.cpu_count() or 1) if arguments.cores is None else arguments.cores,
+        cores=_cores(arguments),
         targets=arguments.targets,
         job_minutes=arguments.job_minutes,
     )
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from smgicnet.commands.demo import draw_first, run_demo
+    from smgicnet.core.layout import DEMO
+
+    if arguments.picture:
+        draw_first(Path(DEMO))
+        return 0
+    return run_demo(arguments.configfile, arguments.snakefile, _cores(arguments))
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -201,6 +216,7 @@ RUN: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "export-weights": _export,
     "check": _check,
     "plan": _plan,
+    "demo": _demo,
     "verify": _verify,
 }
 
@@ -210,11 +226,12 @@ def main(argv: list[str] | None = None) -> int:
 
     It is 1 for problems that `check` or `verify` found and for images that `bids` could not register, 2 for a problem
     that the user can mend and that is told in one line, `NOT_GOOD` for a pair whose registration is not known to be
-    good, where `register` is strict, and 75 (`REQUEUE`) for a training that was asked to stop and
-    goes on when it is started again.
+    good, where `register` is strict, 75 (`REQUEUE`) for a training that was asked to stop and
+    goes on when it is started again, and 130 for a `demo` that was.
     """
     keep_waiting_short()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells of the list of fonts that it makes once
     arguments = make_parser().parse_args(argv)
     try:
         return RUN[arguments.command](arguments) or 0

@@ -1,14 +1,17 @@
 """What delivers the package: workflows of GitHub, the changelog, and the versions of tools."""
 
+import os
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 import yaml
 
 import smgicnet
 from tests.support import ROOT
+from tests.support.markdown import blocks
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 NOTES = ROOT / ".github/release_notes.py"
@@ -52,6 +55,46 @@ def test_what_a_job_makes_is_a_target(path, job):
     assert called - {*TARGET.findall((ROOT / "Makefile").read_text())} == set()
 
 
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob(".github/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_what_a_page_makes_is_a_target(page):
+    text = page.read_text(encoding="utf-8")
+    code = [*re.findall(r"`([^`\n]+)`", text), *(block.text for block in blocks(text) if block.language == "sh")]
+    called = {name for one in code for name in re.findall(r"^\s*make ([a-z][\w-]*)", one, re.M)}
+    assert called - {*TARGET.findall((ROOT / "Makefile").read_text())} == set()
+
+
+def section(name):
+    """The lines of a section of apptainer.def, without what is empty."""
+    text = (ROOT / "apptainer.def").read_text()
+    found = re.search(rf"^%{name}\n(.*?)(?=^%|\Z)", text, re.M | re.S)
+    return [line.strip() for line in found[1].splitlines() if line.strip()]
+
+
+def test_both_images_have_the_same_files_from_the_same_installation():
+    allowed = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.M)
+    assert section("files") == [f"{name} /opt/smgicnet/" for name in allowed]
+    assert [name for name in allowed if not (ROOT / name).exists()] == []
+    docker = (ROOT / "Dockerfile").read_text()
+    header = (ROOT / "apptainer.def").read_text()
+    assert re.search(r"^FROM (.+)$", docker, re.M)[1] == re.search(r"^From: (.+)$", header, re.M)[1]
+    assert re.search(r"^RUN (\S+)", docker, re.M)[1] == section("post")[0].split()[0]
+    assert f'["{section("runscript")[0].split()[1]}"]' in re.search(r"^ENTRYPOINT (.+)$", docker, re.M)[1]
+    assert re.search(r"^ENV (.+)$", docker, re.M)[1] == section("environment")[0].removeprefix("export ")
+
+
+def test_the_image_has_what_its_installation_and_its_check_name():
+    named = set()
+    for script in ("install", "check", "start"):
+        text = (ROOT / f"containers/{script}.sh").read_text()
+        named |= {*re.findall(r"/opt/smgicnet/([\w./-]*\w)", text), *re.findall(r"[\w-]+\.lock", text)}
+    allowed = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.M)
+    assert named >= {"Snakefile", "requirements.lock"}
+    assert {name.partition("/")[0] for name in named} - {"written", *allowed} == set()
+
+
 def test_the_tests_run_on_every_version_that_the_package_names():
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     versions = workflow["jobs"]["tests"]["strategy"]["matrix"]["python"]
@@ -90,3 +133,17 @@ def test_no_release_without_its_section_or_with_another_version(changelog, tag, 
     done = release_notes(changelog, tag, tmp_path)
     assert done.returncode == 1
     assert said in done.stderr
+
+
+def test_a_release_has_the_addresses_of_its_repository(tmp_path):
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
+    steps = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]["build"]["steps"]
+    before_wheel = steps[: [step.get("run") for step in steps].index("make wheel")]
+    (command,) = (step["run"] for step in before_wheel if "pyproject.toml" in step.get("run", ""))
+    variables = {**os.environ, "URL": "https://example.org/own/er", "GITHUB_REF_NAME": "v1.2.0"}
+    subprocess.run(["bash", "-ec", command], cwd=tmp_path, env=variables, check=True)
+    assert tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]["urls"] == {
+        "Source": "https://example.org/own/er",
+        "Issues": "https://example.org/own/er/issues",
+        "Changelog": "https://example.org/own/er/blob/v1.2.0/CHANGELOG.md",
+    }

@@ -128,7 +128,8 @@ scoring.comparisons scoring.statistics
 publication.audit publication.examples
 publication.report publication.report.quality_page publication.report.screenshot
 publication.figures.overview publication.figures.pair_figures publication.figures.plotting
-publication.figures.run_figures publication.figures.score_figures publication.figures.training_figures
+publication.figures.run_figures publication.figures.score_figures publication.figures.time_figure
+publication.figures.training_figures
 publication.tables.ablations publication.tables.paper_tables publication.tables.published_table
 jobs.gather jobs.tables
 commands.check commands.verify

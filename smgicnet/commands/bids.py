@@ -160,6 +160,7 @@ def run_app(
         write_subject_page(out / f"{subject}.html", subject, app.template.space, rows)
     for subject in [] if subjects else subjects_without(root, images):
         log.warning("%s has no T1w image", subject)
+    log.info("Each subject has a page in %s. The page of all comes by: smgicnet bids %s %s group", out, root, out)
     return failed
 
 
@@ -286,5 +287,5 @@ def _group(app: App, images: Sequence[BidsImage]) -> int:
     without = subjects_without(app.root, images)
     table, page = app.out / "group_registrations.tsv", app.out / "group.html"
     write_group_page(page, table, app.template.space, rows, without)
-    log.info("%s, %s", page, table)
+    log.info("the page of all images: %s\ntheir table: %s", page, table)
     return sum(row.status != DONE for row in rows)

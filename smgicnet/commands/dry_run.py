@@ -39,16 +39,24 @@ class PlannedJob:
 
 
 def planned_jobs(
-    configfile: Path, snakefile: Path, cores: int, targets: Sequence[str], job_minutes: float, *, otherwise: float
+    configfile: Path,
+    snakefile: Path,
+    cores: int,
+    targets: Sequence[str],
+    job_minutes: float,
+    *,
+    otherwise: float,
+    costs: Path | None = None,
 ) -> list[PlannedJob]:
     """Return the jobs that Snakemake would run now, without those that only name targets.
 
-    ``otherwise``: seconds of a job whose rule says none. Snakemake runs in a process of its own, since it changes the
-    one that it is in. Raises `InputError` with what it says when it cannot plan them.
+    ``otherwise``: seconds of a job whose rule says none. ``costs``: a file of costs for what was not measured here.
+    Snakemake runs in a process of its own, since it changes the one that it is in. Raises `InputError` with what it
+    says when it cannot plan them.
     """
+    machine = {"job_minutes": job_minutes} | ({"costs": str(costs)} if costs else {})
     request = {"configfile": str(configfile), "snakefile": str(snakefile), "cores": cores, "targets": list(targets)}
-    request |= {"job_minutes": job_minutes, "otherwise": otherwise}
-    search_path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
+    request |= {"machine": machine, "otherwise": otherwise}
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "jobs.json"
         command = [sys.executable, "-m", "smgicnet.commands.dry_run", json.dumps(request), str(out)]
@@ -57,13 +65,19 @@ def planned_jobs(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "PYTHONPATH": search_path},
+            env=with_package(),
         )
         if done.returncode:
             tail = "\n".join(done.stdout.splitlines()[-LINES_SHOWN:])
             raise InputError(configfile, f"Snakemake cannot plan it:\n{tail}\n", "Correct what it says")
         jobs = json.loads(out.read_text())
     return [PlannedJob(**{**job, "inputs": tuple(job["inputs"]), "outputs": tuple(job["outputs"])}) for job in jobs]
+
+
+def with_package() -> dict[str, str]:
+    """Return the environment of a program that finds this package in any folder."""
+    search_path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": search_path}
 
 
 class _Jobs(logging.Handler):
@@ -108,25 +122,25 @@ def _ask_snakemake(request: Mapping) -> list[PlannedJob]:
     with SnakemakeApi(OutputSettings(dryrun=True)) as api:
         try:
             logger.addHandler(jobs)
-            config = ConfigSettings(
-                configfiles=[Path(request["configfile"])], config={"job_minutes": request["job_minutes"]}
-            )
+            config = ConfigSettings(configfiles=[Path(request["configfile"])], config=request["machine"])
             workflow = api.workflow(
                 resource_settings=ResourceSettings(cores=request["cores"]),
                 config_settings=config,
                 snakefile=Path(request["snakefile"]),
             )
-            workflow.dag(dag_settings=DAGSettings(targets=set(request["targets"]))).execute_workflow(executor="dryrun")
+            # files of a run that was killed count as work to do, as with the profile's rerun-incomplete
+            dag = workflow.dag(dag_settings=DAGSettings(targets=set(request["targets"]), force_incomplete=True))
+            dag.execute_workflow(executor="dryrun")
         except Exception as error:
             api.print_exception(error)
             raise SystemExit(1) from None
     return jobs.found
 
 
-def makespan(jobs: Sequence[PlannedJob], cores: int) -> float:
-    """Return the seconds until all are done: each starts when its inputs are there; ``cores`` and a GPU are shared.
+def makespan(jobs: Sequence[PlannedJob], cores: int, networks: int = 1) -> float:
+    """Return the seconds until all are done: each starts when its inputs are there; ``cores`` are shared.
 
-    As Snakemake does it here, one job at a time that wants a GPU. Those that most depends on go first.
+    As Snakemake does it here, ``networks`` jobs at a time that want a GPU. Those that most depends on go first.
     """
     lengths = [job.seconds for job in jobs]
     maker = {path: number for number, job in enumerate(jobs) for path in job.outputs}
@@ -138,19 +152,19 @@ def makespan(jobs: Sequence[PlannedJob], cores: int) -> float:
     rest = _longest_paths(lengths, before, after)
     waiting = [len(needed) for needed in before]
     ready = sorted((n for n in range(len(jobs)) if not waiting[n]), key=lambda n: -rest[n])
-    now, free, gpu_free = 0.0, cores, True
+    now, free, gpus_free = 0.0, cores, networks
     running: list[tuple[float, int]] = []
     while ready or running:
         for number in list(ready):
             threads = min(jobs[number].threads, cores)
-            if threads <= free and (gpu_free or not jobs[number].gpus):
+            if threads <= free and min(jobs[number].gpus, networks) <= gpus_free:
                 ready.remove(number)
                 free -= threads
-                gpu_free = gpu_free and not jobs[number].gpus
+                gpus_free -= min(jobs[number].gpus, networks)
                 heapq.heappush(running, (now + lengths[number], number))
         now, done = heapq.heappop(running)
         free += min(jobs[done].threads, cores)
-        gpu_free = gpu_free or bool(jobs[done].gpus)
+        gpus_free += min(jobs[done].gpus, networks)
         for number in after[done]:
             waiting[number] -= 1
             if not waiting[number]:

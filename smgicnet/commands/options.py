@@ -9,6 +9,7 @@ from typing import Any
 from smgicnet import __version__
 from smgicnet.commands import wording
 from smgicnet.commands.choices import CONTRASTS, DEFORMABLE, ROUNDS, STRIPPING, TRANSFORMS
+from smgicnet.commands.workflow_options import add_demo, add_plan
 from smgicnet.core.shipped import DEFAULT
 from smgicnet.imaging.headers import MEANINGS
 from smgicnet.imaging.placement import FORMS
@@ -237,23 +238,6 @@ def _add_check(commands: Commands) -> None:
     _add_header(command)
 
 
-def _add_plan(commands: Commands) -> None:
-    command = commands.add_parser(
-        "plan",
-        help="estimate the cost of a run of the workflow: jobs, hours, disk",
-        description="Print what a run of the workflow has still to do and what that costs on this machine: jobs, hours "
-        "and disk. Nothing of the run itself is done, but costs that are not known yet are measured first, which can "
-        "take minutes. Snakemake has to be installed.",
-    )
-    command.add_argument("targets", nargs="*", metavar="TARGET", help=wording.OF_TARGETS)
-    command.add_argument(
-        "--configfile", type=Path, default=Path("config/config.yaml"), metavar="FILE", help=wording.OF_CONFIG
-    )
-    command.add_argument("--snakefile", type=Path, default=Path("Snakefile"), metavar="FILE", help=wording.OF_SNAKEFILE)
-    command.add_argument("--cores", type=int, metavar="N", help=wording.OF_CORES)
-    command.add_argument("--job-minutes", type=float, default=20, metavar="M", help=wording.OF_JOB_MINUTES)
-
-
 def _add_verify(commands: Commands) -> None:
     command = commands.add_parser(
         "verify",
@@ -281,5 +265,5 @@ _COMMANDS = (
         _add_import,
         _add_export,
     ),
-    *(_add_check, _add_plan, _add_verify),
+    *(_add_check, add_plan, add_demo, _add_verify),
 )

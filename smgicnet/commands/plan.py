@@ -9,6 +9,7 @@ from pathlib import Path
 from smgicnet.commands.dry_run import PlannedJob, makespan, planned_jobs
 from smgicnet.commands.measured_costs import MeasuredCosts
 from smgicnet.config.completion import load
+from smgicnet.core.errors import InputError
 from smgicnet.core.layout import costs_file
 from smgicnet.core.provenance import hardware
 from smgicnet.jobs.decisions import decide
@@ -49,8 +50,10 @@ def plan(
 
     Keys: ``jobs``, ``seconds`` (wall clock on this machine with so many cores), ``cpu_hours``, ``gpu_hours`` (of jobs
     that ask for a GPU, on the processor where there is none), ``gigabytes``. Raises `InputError` for a config that
-    cannot be planned.
+    cannot be planned, or no workflow.
     """
+    if not snakefile.is_file():
+        raise InputError(snakefile, "no such file", "Start it in a checkout, or name its Snakefile by --snakefile")
     config = load(configfile)
     costs = MeasuredCosts(Study(config, decide(config, conda=False)))
     costs.measure()

@@ -97,6 +97,7 @@ def register_images(
     others = [read_scan(path, settings.form) for path in also]
     _require_formats(formats, [header_geometry(scan.header) for scan in scans])
     require_room(out, 0)
+    log.info("Registering %s to %s: results will be in %s", moving_path, fixed_path, out)
     found = register_scans([known(scans[0], space), scans[1]], trained, weights, settings)
     for name in {*_ALWAYS_NAMED} - files.keys():
         _result_files(out, [name], space)[name].unlink(missing_ok=True)  # of an earlier registration

@@ -24,6 +24,7 @@ from smgicnet.preparation.parcels import map_parcels
 from smgicnet.scoring.evaluation import score_pair
 from smgicnet.scoring.metrics import SCORED
 from smgicnet.scoring.pair import ScoredSubject
+from smgicnet.scoring.pair_metrics import require_ndv
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +66,18 @@ def score_transforms(
     read = read_transforms(transforms, grid, source, meaning)
     displacement = to_voxels(displacement_of(read, grid), fixed.affine, moving.affine)
     registration = Registration(torch.from_numpy(displacement)[None], None, float("nan"))
-    rows = pd.DataFrame(score_pair(fixed, moving, registration, None, roi_names()))
+    rows = pd.DataFrame(score_pair(fixed, moving, registration, None, roi_names(), _computable()))
     return rows[rows["metric"] != "seconds"].reset_index(drop=True)
+
+
+def _computable() -> set[str]:
+    """Return the names of all metrics, less NDV where its package is not installed, which is told."""
+    try:
+        require_ndv()
+    except InputError as error:
+        log.warning("NDV is left out. %s", error)
+        return SCORED.keys() - {"ndv_percent"}
+    return set(SCORED)
 
 
 def _scored(path: Path, mapping: str, form: str | None, landmarks: Path | None) -> tuple[ScoredSubject, Geometry]:

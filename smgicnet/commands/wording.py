@@ -129,6 +129,7 @@ OF_JOB_MINUTES = (
     "The wished length in minutes of a job that registers pairs, as a profile's job_minutes gives it to the run. The "
     "default is 20."
 )
+OF_PICTURE = "Draw the first picture alone. Neither Snakemake nor a checkout is needed for it."
 OF_TABLES = "A table, the JSON file beside it, or a folder of results, in which all tables are found."
 OF_PREPARED = "The folder of the prepared subjects and of the results."
 OF_TRAINING = "The label maps of the people who train."

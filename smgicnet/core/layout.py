@@ -14,6 +14,7 @@ from pathlib import Path
 RESULTS = "results"
 AUDIT = {"md": f"{RESULTS}/audit.md", "record": f"{RESULTS}/audit.json", "log": f"{RESULTS}/audit.log"}
 LEARN2REG = "learn2reg"  # a layout of given fields
+DEMO = f"{RESULTS}/demo"  # the folder of the first picture and the log of `smgicnet demo`
 ARENA = "arena"  # the folder, beside those of datasets, of what is made over all of them
 PREPARED = {  # of a subject on the common grid; a map without parcels compresses to nothing
     "image": "image.nii",
@@ -36,6 +37,11 @@ CHANGED = {**PREPARED, "preprocessing": "change.json"}  # of one change of a hea
 def costs_file(results: str | Path = RESULTS) -> str:
     """Return the file in which `smgicnet plan` keeps what it has measured."""
     return f"{results}/costs.json"
+
+
+def shipped_costs(configfile: str | Path) -> Path:
+    """Return the file of a config's costs on another machine: ``config.costs.json`` beside ``config.yaml``."""
+    return Path(configfile).with_suffix(".costs.json")
 
 
 def environment_digest(environment: Mapping[str, object]) -> str:

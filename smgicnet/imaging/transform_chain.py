@@ -180,7 +180,7 @@ def field_transform(path: str | Path, field: Volume) -> Transform:
             raise InputError(
                 path,
                 "it covers nothing of the fixed image, or of the points",
-                "Give the field of this pair, and their order",
+                "Give this pair's field, and the transforms in order; points are RAS mm unless their file says LPS",
             )
         if covered < len(moved):
             log.info("%s covers %.1f %% of the points; the others do not move by it", path, 100 * covered / len(moved))

@@ -37,26 +37,43 @@ class Decisions:
     absent: tuple[str, ...]
 
 
-def decide(config: Mapping, *, conda: bool) -> Decisions:
+def decide(config: Mapping, *, conda: bool, image: bool = False) -> Decisions:
     """Choose, by what this machine has and, with ``conda``, what the environments bring.
 
+    With ``image`` jobs run in the image of the workflow's container, and what this machine has does not count.
     Raises `InputError` where the config asks for an engine that is not there.
     """
     published = {name: block["published"] for name, block in config["methods"].items() if "published" in block}
     lacking = {name for name, weights in published.items() if not Path(weights["file"]).is_file()}
-    lacking |= {name for name, block in config["methods"].items() if missing_programs(block)}
+    lacking |= {name for name, block in config["methods"].items() if missing_programs(block, image=image)}
     absent = tuple(name for name in config["methods"] if name in lacking)
     running = [block for name, block in config["methods"].items() if name not in absent]
     if not any("affine" in block["arms"] for block in running):
         return Decisions("", "", absent)
-    return Decisions(*choose_engine(config["affine"]["engine"], conda=conda), absent)
+    engine = config["affine"]["engine"]
+    chosen = _engine_in_image(engine) if image and engine in ("auto", "flirt") else choose_engine(engine, conda=conda)
+    return Decisions(*chosen, absent)
 
 
-def missing_programs(block: Mapping) -> list[str]:
-    """Return what a method's block says it needs and there is not: programs on the PATH, variables with a ``$``."""
+def _engine_in_image(engine: str) -> tuple[str, str]:
+    """Return the engine that the image has, with the reason. Raises `InputError` where FLIRT is asked for."""
+    if engine == "flirt":
+        problem = "it is flirt, which the image of the workflow's container does not have"
+        raise InputError("affine.engine", problem, "Set it to ants or pose, or run without --sdm apptainer")
+    return "ants", "ANTs, as the image of the workflow's container has it."
+
+
+def missing_programs(block: Mapping, *, image: bool = False) -> list[str]:
+    """Return what a method's block says it needs and there is not: programs on the PATH, variables with a ``$``.
+
+    The ``image`` of the workflow's container has none of them but Python, and makes environments by pip alone.
+    """
     needed = list(block.get("requires", ()))
-    if "container" in block.get("environment", {}) and not shutil.which("singularity"):
+    environment = block.get("environment", {})
+    if "container" in environment and (image or not shutil.which("singularity")):
         needed.append("apptainer")
+    if image:
+        return [one for one in needed if one != "python"] + ["conda"] * ("conda" in environment)
     return [one for one in needed if not (os.environ.get(one[1:]) if one[0] == "$" else shutil.which(one))]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from smgicnet.core.code import code_digest, function_digest
 from smgicnet.core.layout import METRICS, ROBUSTNESS
+from smgicnet.jobs.paper import beside_paper, without_references
 from smgicnet.jobs.study import Run
 from smgicnet.jobs.study_files import StudyFiles
 from smgicnet.publication.figures.registry import FIGURES, FigureEntry
@@ -68,7 +69,8 @@ class FigureInputs:
 
     def caption(self, figure: str, dataset: str) -> str:
         """Return the caption of a figure, in plain text."""
-        return self.entry(figure).caption.format(dataset=dataset)
+        caption = self.entry(figure).caption.format(dataset=dataset)
+        return caption if beside_paper(self.study, dataset) else without_references(caption)
 
     def labels(self, w: Any) -> dict[str, str]:
         """Return the labels by which Snakemake's report tells a figure from the others."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from smgicnet.config.completion import complete
 from smgicnet.config.origin import Origin
 from smgicnet.core.errors import InputError, InputErrors
+from smgicnet.core.layout import ARENA
 from smgicnet.jobs.decisions import decide, missing_programs, read_decisions, write_decisions
 from smgicnet.jobs.study import Study
-from smgicnet.preparation.tools import require_tools
+from smgicnet.preparation.tools import TOOLS, UNCHECKED, require_tools
 
-MACHINE_KEYS = ("job_minutes", "unchecked_tools")  # what a profile says beside the config of a study
+MACHINE_KEYS = ("image", "job_minutes", "unchecked_tools", "costs")  # what a profile says beside the config of a study
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,12 @@ class Machine:
 
     ``job_minutes``: wished length of a job that registers pairs, in minutes; 20 by default.
     ``unchecked_tools``: whether the programs of preprocessing are looked for where jobs run alone; false by default.
+    ``costs``: a file as `smgicnet plan` writes it, for what it has not measured here; none by default.
     """
 
     job_minutes: float = 20
     unchecked_tools: bool = False
+    costs: str | None = None
 
     @classmethod
     def of(cls, config: Mapping, origin: Origin) -> Machine:
@@ -41,19 +45,20 @@ class Machine:
         if str(unchecked).lower() not in ("true", "false"):
             where = origin.of([("unchecked_tools",)])
             raise InputError(where, f"unchecked_tools is {unchecked!r}", "Give true or false")
-        return cls(minutes, str(unchecked).lower() == "true")
+        return cls(minutes, str(unchecked).lower() == "true", config.get("costs"))
 
 
-def open_study(config: Mapping, origin: Origin, *, conda: bool, in_job: bool) -> Study:
+def open_study(config: Mapping, origin: Origin, *, conda: bool, in_job: bool, image: bool = False) -> Study:
     """Return the study of a config as Snakemake gives it, checked as far as it can be before anything runs.
 
-    ``conda``: environments are made for the jobs. ``in_job``: this is a job of a run that has started: what was decided
-    then is read, and no program is looked for. Raises `InputError` for what cannot be used.
+    ``conda``: environments are made for the jobs. ``image``: jobs run in the image of the workflow's container.
+    ``in_job``: this is a job of a run that has started: what was decided then is read, and no program is looked for.
+    Raises `InputError` for what cannot be used.
     """
     machine = Machine.of(config, origin)
     # nothing is taken out of what is given: a module is read once a `use rule`, each time with the same config
     full = complete({key: value for key, value in config.items() if key not in MACHINE_KEYS}, origin)
-    study = Study(full, job_minutes=machine.job_minutes)
+    study = Study(full, job_minutes=machine.job_minutes, costs=machine.costs)
     study.require_usable()
     if in_job:
         study.decisions = read_decisions(full)
@@ -67,12 +72,23 @@ def open_study(config: Mapping, origin: Origin, *, conda: bool, in_job: bool) ->
             problems.append(error)
             return None
 
-    study.decisions = tried(decide, full, conda=conda)
+    study.decisions = tried(decide, full, conda=conda, image=image)
     if not machine.unchecked_tools:
-        tried(require_tools, study.tools(to_come=True), conda=conda)
+        wanted = study.tools(to_come=True)
+        tried(_require_in_image, wanted) if image else tried(require_tools, wanted, conda=conda)
     if problems:
         raise InputErrors(problems)
     return study
+
+
+def _require_in_image(wanted: Mapping[str, Sequence[str]]) -> None:
+    """Raise `InputError` for tools of preprocessing that the image of the workflow's container does not have."""
+    lacking = [name for name in wanted if not TOOLS[name].package]
+    if lacking:
+        there = ", ".join(name for name, tool in TOOLS.items() if tool.package)
+        problem = f"the image of the workflow's container has no {', '.join(lacking)}"
+        remedy = f"Name {there} or none, run without --sdm apptainer, or say {UNCHECKED} where you bind them into it"
+        raise InputError("missing tools", problem, remedy)
 
 
 def start(study: Study) -> None:
@@ -82,14 +98,21 @@ def start(study: Study) -> None:
         study.job_sizes(dataset).keep()
 
 
-def what_was_decided(study: Study) -> list[str]:
-    """Say which engine aligns, and which methods are left out, as sentences."""
+def what_was_decided(study: Study, *, image: bool = False) -> list[str]:
+    """Say which engine aligns, and which methods are left out, as sentences; ``image`` as in `open_study`."""
     said = [f"Affine pre-registration: {study.decisions.reason}"] if study.decisions.reason else []
     for name in study.absent:
         if name in study.published:
             file = study.published[name]["file"]
             said.append(f"{name} is left out: no file {file}; `snakemake --cores 1 weights` fetches it")
         else:
-            programs = ", ".join(missing_programs(study.methods[name]))
-            said.append(f"{name} is left out: no {programs} on the PATH. {study.methods[name]['install']}")
+            programs = ", ".join(missing_programs(study.methods[name], image=image))
+            place = "in the container's image" if image else f"on the PATH. {study.methods[name]['install']}"
+            said.append(f"{name} is left out: no {programs} {place}")
     return said
+
+
+def pages_since(study: Study, start: float) -> list[str]:
+    """Return the pages that were written since ``start``, in seconds of the epoch."""
+    pages = [study.paths(one).page for one in study.datasets] + [f"{study.paths(ARENA).folder}/index.html"]
+    return [page for page in pages if Path(page).is_file() and Path(page).stat().st_mtime >= start]

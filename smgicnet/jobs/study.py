@@ -39,6 +39,7 @@ class Study:
     job_minutes : the wished length of a job that registers pairs
     results : the folder of all results
     cohorts : tables of participants by dataset, where they are known; others are planned when they are asked for
+    costs : a file of costs that were measured elsewhere, for what `smgicnet plan` has not measured here
     """
 
     def __init__(
@@ -49,16 +50,17 @@ class Study:
         job_minutes: float = 20,
         results: str | Path = RESULTS,
         cohorts: Mapping[str, pd.DataFrame] | None = None,
+        costs: str | Path | None = None,
     ):
         self.config, self.decisions, self.job_minutes, self.results = config, decisions, job_minutes, results
         self.datasets: Mapping[str, Mapping] = config["datasets"]
-        self._cohorts = dict(cohorts or {})
+        self._cohorts, self._costs = dict(cohorts or {}), costs or costs_file(results)
         self._sizes: dict[str, JobSizes] = {}
 
     @cached_property
     def measured(self) -> dict:
-        """Costs that `smgicnet plan` has measured here. Raises `InputError` for a damaged file."""
-        return read_costs(costs_file(self.results))
+        """Costs that `smgicnet plan` has measured here, else the given ones. Raises `InputError` for a damaged file."""
+        return read_costs(costs_file(self.results)) or read_costs(self._costs)
 
     # Methods and runs
 

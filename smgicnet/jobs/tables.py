@@ -18,7 +18,7 @@ from smgicnet.core.provenance import listed, merged_records, read_yaml, sha256, 
 from smgicnet.publication.tables.ablations import ablation_rows, ablation_table
 from smgicnet.publication.tables.arena_tables import arena_rows, means_table, ranking_table, wins_table
 from smgicnet.publication.tables.comparison_tables import comparison_table, roi_tables
-from smgicnet.publication.tables.paper_tables import affine_note, table1, table2
+from smgicnet.publication.tables.paper_tables import affine_note, table1, table2, without_numbers
 from smgicnet.publication.tables.published_table import table3
 from smgicnet.publication.tables.table import Table
 from smgicnet.publication.tables.weights_note import programs_note, weights_note
@@ -50,7 +50,8 @@ def write_table(
         ``trainings`` (training.json of all stages) for ablations
     outputs : ``md``, ``csv``, ``tex``, and ``record`` for the JSON
     parameters : ``config``, ``code`` (digest of ``sources``, relative to the package), and those of the kind:
-        ``labels`` by "method/arm" (ablations: by method), ``reference`` (method, arm), ...
+        ``labels`` by "method/arm" (ablations: by method), ``reference`` (method, arm), ``paper_rows`` (whether the
+        tables have rows of the paper, true by default), ...
 
     In the JSON paths are relative to its folder, that of the paper's numbers and those of sources to the checkout:
     results can be moved.
@@ -138,6 +139,12 @@ def _context(record: Mapping, metrics: DataFrame) -> dict:
     return {**cohort_size(metrics), "affine": record.get("affine", [])}
 
 
+def _paper(record: Mapping, files: Files) -> Mapping:
+    """Return what the paper prints, or its methods alone for a table without its rows."""
+    paper = read_yaml(files["paper"][0])
+    return paper if record["parameters"].get("paper_rows", True) else without_numbers(paper)
+
+
 def _table1(record: Mapping, metrics: DataFrame, files: Files) -> Made:
     threads = [method["threads"] for method in record["config"]["methods"].values() if method["type"] == "syn"]
     context = {"hardware": "; ".join(record["hardware"]), "threads": max(threads, default=0)}
@@ -149,7 +156,7 @@ def _table1(record: Mapping, metrics: DataFrame, files: Files) -> Made:
         [
             table1(
                 summarise(metrics),
-                read_yaml(files["paper"][0]),
+                _paper(record, files),
                 record["dataset"],
                 _labelled(metrics, record["parameters"]["labels"]),
                 {**_context(record, metrics), **context},
@@ -163,7 +170,7 @@ def _table2(record: Mapping, metrics: DataFrame, files: Files) -> Made:
         [
             table2(
                 summarise(metrics),
-                read_yaml(files["paper"][0]),
+                _paper(record, files),
                 record["dataset"],
                 tuple(record["parameters"]["reference"]),
                 _labelled(metrics, record["parameters"]["labels"]),
@@ -183,7 +190,7 @@ def _table3(record: Mapping, metrics: DataFrame, files: Files) -> Made:
         [
             table3(
                 summarise(metrics),
-                read_yaml(files["paper"][0]),
+                _paper(record, files),
                 record["dataset"],
                 [(*run.split("/"), label) for run, label in parameters["labels"].items()],
                 [tuple(run) for run in parameters["absent"]],

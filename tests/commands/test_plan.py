@@ -10,7 +10,7 @@ import pytest
 from smgicnet.commands import calibration
 from smgicnet.commands.dry_run import PlannedJob, makespan, planned_jobs
 from smgicnet.commands.measured_costs import MeasuredCosts
-from smgicnet.commands.plan import duration
+from smgicnet.commands.plan import duration, plan
 from smgicnet.config.blocks import with_defaults
 from smgicnet.config.completion import complete
 from smgicnet.core.errors import InputError
@@ -87,6 +87,13 @@ def test_snakemake_is_asked_for_jobs_and_rules_say_what_they_take(tmp_path, monk
     assert planned_jobs(*paths, 2, ["a"], 7, otherwise=1.5) == [first]
     with pytest.raises(InputError, match="nowhere"):
         planned_jobs(*paths, 2, ["nowhere"], 7, otherwise=1.5)
+
+
+def test_nothing_is_measured_without_a_workflow(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("{}")
+    with pytest.raises(InputError, match=r"Snakefile: no such file\. .* name its Snakefile by --snakefile\.$"):
+        plan(config, snakefile=tmp_path / "Snakefile", cores=1)
 
 
 def test_a_job_is_its_parts(config):

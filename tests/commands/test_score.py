@@ -21,6 +21,7 @@ from smgicnet.jobs.registering import MethodFiles
 from smgicnet.methods.contract import Registration
 from smgicnet.methods.weights import Weights, write_weights
 from smgicnet.preparation.label_protocols import label_table, roi_names
+from smgicnet.scoring import pair_metrics
 from smgicnet.scoring.evaluation import score_pair
 from smgicnet.scoring.metrics import SCORED
 from smgicnet.scoring.overlap import warp_labels
@@ -87,6 +88,15 @@ def test_the_workflows_own_fields_have_the_workflows_scores(case):
     for metric in ("dice", "hd95_mm", "folds_percent", "folds_percent_grid"):
         pd.testing.assert_series_equal(found[metric], expected[metric], check_exact=True)
     pd.testing.assert_series_equal(found, expected, rtol=1e-4)
+
+
+def test_only_ndv_is_missing_without_its_package(case, monkeypatch, caplog):
+    with_all = scored(case[2])
+    monkeypatch.setattr(pair_metrics, "find_spec", lambda name: None)
+    found = scored(case[2])
+    assert set(with_all.index) - set(found.index) == {("ndv_percent", "")}
+    assert found.equals(with_all[found.index])
+    assert "NDV is left out" in caplog.text
 
 
 def test_a_run_of_the_workflow_and_its_files_have_the_same_scores(tmp_path):

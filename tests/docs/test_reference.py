@@ -64,7 +64,7 @@ def test_every_key_says_what_it_means(pages):
         "| `grid.spacing` | number, 0.2 to 16 | `4.0` | Isotropic voxel size in mm. |",
         "| `seeds` | list of 1 or more: whole number, at least 0 | `[1]` | Each learned method is trained ",
         "| `figure_pairs` | list of 1 or more: one of `best`, `median`, `worst` | `[median, worst, best]` | ",
-        "| `variants.NAME.label` | text | required | The name in tables and figures. |",
+        "| `variants.NAME.label` | text, at most 60 characters | required | The name in tables and figures",
         "| `training.decay_after` | whole number, at least 1, or `null` | `60000` | ",
     ],
 )

@@ -188,7 +188,7 @@ print(json.dumps({name: found.code(SimpleNamespace(figure=name)) for name in FIG
         return {name for name in FIGURES if before[name] != after[name]}
 
     drawing = tmp_path / "smgicnet/publication/figures"
-    assert changed_by(drawing / "run_figures.py", "NEAR_MM = 1.6", "NEAR_MM = 1.7") == {"time"}
+    assert changed_by(drawing / "time_figure.py", "NEAR_MM = 1.6", "NEAR_MM = 1.7") == {"time"}
     assert changed_by(drawing / "score_figures.py", "GROUP = 0.86", "GROUP = 0.85") == {"dice"}
     assert changed_by(drawing / "change_figures.py", "SMALLEST_MM = 0.01", "SMALLEST_MM = 0.1") == {"angles", "changes"}
     assert changed_by(drawing / "slices.py", "BRAIN = 0.05", "BRAIN = 0.06") == {

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from smgicnet.core.provenance import read_yaml
+from smgicnet.publication.tables.paper_tables import without_numbers
 from smgicnet.publication.tables.published_table import ABSENT, table3
 
 PAPER = read_yaml("config/paper.yaml")
@@ -48,6 +49,16 @@ def test_numbers_stand_in_their_columns(table):
     assert [cell.strip() for cell in header.replace(r"\|", "!").split("|")[2:-1]] == [
         "DSC", "!J! ≤ 0 (%)", "Time (s)", "HD95 (mm)", "DSC, paper, IXI", "DSC, paper, OASIS",
     ]  # fmt: skip
+
+
+def test_without_the_papers_rows_it_has_what_was_measured_alone(table):
+    rows = pd.DataFrame(
+        [{"dataset": "a", "arm": "raw", "method": "gradicon", "metric": "dice", "mean": 0.4, "sd": 0.05}]
+    )
+    alone = table3(rows.assign(n=12), without_numbers(PAPER), "a", METHODS, [], CONTEXT)
+    assert alone.columns == table.columns[:4]
+    assert set(pd.read_csv(StringIO(alone.to_csv()))["source"]) == {"measured"}
+    assert "aper" not in alone.to_markdown()
 
 
 def test_nothing_is_said_of_absent_weights_where_all_are_there(table):

@@ -16,6 +16,7 @@ import torch
 from matplotlib.figure import Figure as Plot
 from scipy import ndimage
 
+from smgicnet.config.schemas import schema
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import PACKAGE
 from smgicnet.core.layout import shown_files
@@ -356,6 +357,20 @@ def test_figures_enlarge_by_keyboard(tab):
     assert tab.locator("#enlarged").is_visible()
     tab.keyboard.press("Escape")
     assert tab.locator("#enlarged").is_hidden()
+
+
+@pytest.mark.parametrize("start", ["registration with symmetric velocities on four levels in words", "W" * 60])
+def test_the_longest_names_make_nothing_wider_than_the_window(chromium, tmp_path, start):
+    longest = schema("methods/smgicnet")["properties"]["label"]["maxLength"]
+    names = {run: f"{start[: longest - 1]}{number} w.affine" for number, run in enumerate(RUNS)}
+    page = Page(**write_demo(tmp_path, names))
+    write_page(tmp_path / "index.html", page)
+    tab = opened(chromium, tmp_path / "index.html")
+    for width in (390, 768, 1280):
+        tab.set_viewport_size({"width": width, "height": 800})
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    first = tab.locator("#table1 tbody th").first  # the numbers beside a name can be seen
+    assert first.bounding_box()["width"] < 400
 
 
 def test_screenshot_shows_headline_and_viewer(chromium, page):

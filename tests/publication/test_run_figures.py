@@ -9,7 +9,8 @@ from matplotlib.colors import same_color
 
 from smgicnet.publication.figures.ablation_figures import ablation_figure
 from smgicnet.publication.figures.canvas import save
-from smgicnet.publication.figures.run_figures import initial_scatter, time_figure
+from smgicnet.publication.figures.run_figures import initial_scatter
+from smgicnet.publication.figures.time_figure import time_figure
 from smgicnet.publication.figures.training_figures import POINTS, training_figure
 from smgicnet.scoring.statistics import COLUMNS
 from tests.support.figures import assert_legible

@@ -9,7 +9,7 @@ import yaml
 
 from smgicnet.core.errors import InputError
 from smgicnet.publication.tables.comparison_tables import comparison_table, roi_tables
-from smgicnet.publication.tables.paper_tables import table1, table2
+from smgicnet.publication.tables.paper_tables import table1, table2, without_numbers
 from smgicnet.publication.tables.table import Cell, Row, Table, cell_text
 from tests.support import ROOT
 
@@ -160,6 +160,30 @@ def test_pose_consistency_says_what_it_is_and_of_how_many_pairs(summary, paper):
 def test_without_the_papers_methods_nothing_is_said_of_the_paper(summary, paper):
     table = table1(summary, paper, "IXI", METHODS[:1], CONTEXT)
     assert "aper" not in table.to_markdown().replace("**beyond the paper**", "")
+
+
+def test_tables_of_another_cohort_have_nothing_of_the_paper_but_the_order(summary, dice_summary, paper):
+    alone = without_numbers(paper)
+    first = table1(summary, alone, "IXI", METHODS, CONTEXT)
+    assert first.columns == table1(summary, paper, "IXI", METHODS, CONTEXT).columns
+    assert [heading for heading, _ in first.blocks] == ["", "further metrics"]
+    methods = [(*run, "-".join(run)) for run in zip(dice_summary["method"], dice_summary["arm"])]
+    second, beside = (table2(dice_summary, one, "IXI", ("smgicnet", "raw"), methods, CONTEXT) for one in (alone, paper))
+    assert second.columns == ("Cohen's d",)
+    assert {(row.label, row.cells) for row in second.blocks[0][1]} == {
+        (row.label, row.cells[:1]) for row in beside.blocks[0][1]
+    }
+    for table in (first, second):
+        assert not any("aper" in text for text in (table.to_markdown(), table.to_csv(), table.to_latex()))
+
+
+def test_in_latex_a_long_heading_is_in_lines():
+    long = "registration_with symmetric velocities & four levels " + "W" * 30
+    cells = ("0.1", "0.2")
+    table = Table("A caption.", (long, "short one"), (("", (Row("DSC", cells),)),), ())
+    lines = [r"registration\_with", r"symmetric velocities \&", "four levels " + "W" * 12, "W" * 18]
+    stack = r"\shortstack[r]{" + r" \\ ".join(lines) + "}"
+    assert f" & {stack} & short one " + r"\\" in table.to_latex().splitlines()
 
 
 def test_an_unknown_dataset_is_an_error(summary, paper):

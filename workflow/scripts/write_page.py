@@ -27,8 +27,8 @@ with job_log(snakemake.log[0]):
         tables=tables,
         figures=[Figure(*entry) for entry in zip(given.figures, params.titles, params.captions)],
         viewer=viewer,
-        audit=given.audit,
-        records={"audit": given.audit_record, **{name: files["json"] for name, files in tables.items()}},
+        audit=next(iter(given.audit), None),
+        records=dict(zip(["audit"], given.audit_record)) | {name: files["json"] for name, files in tables.items()},
         quality="quality.html",
     )
     write_page(snakemake.output[0], page)

@@ -12,6 +12,8 @@ from smgicnet.cohort.archive import require_license
 from smgicnet.cohort.kinds.contract import Source, numbered, with_files
 from smgicnet.core.errors import InputError
 
+OF_THE_PAPER = ("IXI-T1.tar", "neurite-oasis.v1.0.tar")
+
 
 class Archive(Source):
     """Numbers for names: the index of the archive will say which of its subjects each is."""
@@ -22,6 +24,9 @@ class Archive(Source):
     @property
     def place(self) -> str:
         return self.block["file"]
+
+    def is_shipped(self) -> bool:
+        return Path(self.place).name in OF_THE_PAPER
 
     def plan(self, folder: str | Path, *, segmented: bool) -> pd.DataFrame:
         require_license(self.block)

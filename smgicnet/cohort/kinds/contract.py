@@ -58,6 +58,10 @@ class Source(ABC):
         """Return the test subjects in groups, within which all pairs are registered: by default one group."""
         return [table.index[table["split"] == "test"].tolist()]
 
+    def is_shipped(self) -> bool:
+        """Return whether the cohort is one of the paper's or comes with this project; only these stand beside it."""
+        return False
+
     def to_open(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of ``table`` whose files are there before the workflow runs."""
         if self.made:

@@ -8,7 +8,14 @@ from typing import ClassVar
 import pandas as pd
 
 from smgicnet.cohort.kinds.contract import Source, with_files
-from smgicnet.cohort.kinds.map_folder import FIRST_ID_OUTSIDE, divided, maps_in, name_of, opened_once
+from smgicnet.cohort.kinds.map_folder import (
+    FIRST_ID_OUTSIDE,
+    divided,
+    is_folder_of_anatomies,
+    maps_in,
+    name_of,
+    opened_once,
+)
 from smgicnet.cohort.participants import check_sizes
 
 RENDERING = "-rendering-"  # and a number: in the names of a person's second image and on
@@ -34,6 +41,9 @@ class LabelMaps(Source):
         numbers = range(2, self.block["renderings"] + 1)
         more = [training.assign(subject=training["subject"] + f"{RENDERING}{number}") for number in numbers]
         return with_files(pd.concat([table[table["split"] != ""], *more], ignore_index=True), folder, self.files)
+
+    def is_shipped(self) -> bool:
+        return is_folder_of_anatomies(self.place)
 
     def to_open(self, table: pd.DataFrame) -> pd.DataFrame:
         return opened_once(table)

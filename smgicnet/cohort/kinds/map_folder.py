@@ -11,8 +11,14 @@ import pandas as pd
 from smgicnet.cohort.participants import draw_splits
 from smgicnet.core.errors import InputError
 
+ANATOMIES = "resources/anatomies"  # where the configs that come with this project expect label maps
 FIRST_ID_OUTSIDE = 500  # the brain, in the maps of whole heads that sources are made for
 ENDING = ".nii.gz"
+
+
+def is_folder_of_anatomies(folder: str) -> bool:
+    """Return whether a folder is the one that this project's own configs name."""
+    return Path(folder) == Path(ANATOMIES)
 
 
 def maps_in(folder: str, count: int | None, block: str) -> list[Path]:

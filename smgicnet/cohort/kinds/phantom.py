@@ -10,7 +10,14 @@ from zlib import crc32
 import pandas as pd
 
 from smgicnet.cohort.kinds.contract import Source, numbered, with_files
-from smgicnet.cohort.kinds.map_folder import FIRST_ID_OUTSIDE, divided, maps_in, name_of, opened_once
+from smgicnet.cohort.kinds.map_folder import (
+    FIRST_ID_OUTSIDE,
+    divided,
+    is_folder_of_anatomies,
+    maps_in,
+    name_of,
+    opened_once,
+)
 from smgicnet.cohort.participants import ANATOMY, SPLITS, TRUTH_COLUMNS
 from smgicnet.core.errors import InputError
 
@@ -71,6 +78,9 @@ class Phantom(Source):
             each = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
             problem = f"{there} label maps in this folder, and the splits take at least {needed} anatomies ({each})"
             raise InputError(self.place, problem, "Put more there, or lower source.anatomies.splits in the config")
+
+    def is_shipped(self) -> bool:
+        return not self._anatomies or is_folder_of_anatomies(self.place)
 
     def to_open(self, table: pd.DataFrame) -> pd.DataFrame:
         return opened_once(table) if self._anatomies else super().to_open(table)

@@ -8,11 +8,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from smgicnet.publication.figures.page import DOUBLE_COLUMN_MM, LINE_MM, MM
+from smgicnet.publication.figures.page import DOUBLE_COLUMN_MM, MM, fit, row_mm
 from smgicnet.publication.figures.plotting import COLOUR, INK, RULE, style
 from smgicnet.scoring.ranking import Ranking
 
-ROW_MM = 1.7 * LINE_MM
 NAMES_MM, GAP_MM, BELOW_MM, ABOVE_MM = 44.0, 8.0, 10.0, 8.0
 
 
@@ -20,9 +19,11 @@ def arena_figure(found: Ranking, labels: Sequence[str]) -> Figure:
     """Return the figure; ``labels`` name the runs of a ranking, in its order."""
     order = sorted(range(len(labels)), key=lambda k: (found.by_means[k], found.places[k]))
     count = len(order)
-    body = count * ROW_MM
-    tall, half = body + BELOW_MM + ABOVE_MM, (DOUBLE_COLUMN_MM - NAMES_MM - GAP_MM) / 2
+    half = (DOUBLE_COLUMN_MM - NAMES_MM - GAP_MM) / 2
     with style():
+        names = [fit(labels[k], NAMES_MM - 2) for k in order]
+        body = count * row_mm(names)
+        tall = body + BELOW_MM + ABOVE_MM
         figure = Figure(figsize=(DOUBLE_COLUMN_MM * MM, tall * MM))
         FigureCanvasAgg(figure)
 
@@ -34,7 +35,7 @@ def arena_figure(found: Ranking, labels: Sequence[str]) -> Figure:
         places.hlines(rows, found.low[order], found.high[order], color=COLOUR, linewidth=2.5, alpha=0.45)
         places.plot(found.by_means[order], rows, "o", color=COLOUR, markersize=4)
         places.set(xlim=(0.5, count + 0.5), ylim=(count - 0.5, -0.5), xticks=rows + 1)
-        places.set_yticks(rows, [labels[k] for k in order])
+        places.set_yticks(rows, names)
         places.set_xlabel("place by means, and places of 95 % of draws of people")
         places.grid(axis="x", color=RULE, linewidth=0.5)
         places.tick_params(axis="y", length=0)

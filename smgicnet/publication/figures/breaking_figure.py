@@ -12,13 +12,13 @@ from pandas import DataFrame, Series
 
 from smgicnet.preparation.changes import CHANGES
 from smgicnet.publication.figures.material import Material
-from smgicnet.publication.figures.page import DOUBLE_COLUMN_MM, LINE_MM, MM
+from smgicnet.publication.figures.page import DOUBLE_COLUMN_MM, MM, fit, row_mm
 from smgicnet.publication.figures.plotting import INK, style
 from smgicnet.scoring.rows import NO_RESULT
 from smgicnet.scoring.statistics import of_pairs, read_metrics
 
 KEPT = 0.9  # of a method's own Dice with heads as they lie
-NAMES_MM, BELOW_MM, ABOVE_MM, ROW_MM = 44.0, 2.0, 20.0, 1.8 * LINE_MM
+NAMES_MM, BELOW_MM, ABOVE_MM = 44.0, 2.0, 20.0
 
 
 def breaking(given: Material) -> Figure:
@@ -54,8 +54,9 @@ def breaking_figure(changed: DataFrame, runs: Sequence[tuple[str, str]], labels:
     kinds = [kind for kind in CHANGES if kind in means.index.unique("change")]
     known = {(method, arm) for method, arm in means.index.droplevel(["change", "severity"])}
     drawn = [run for run in runs if run in known]
-    tall = max(1, len(drawn)) * ROW_MM + BELOW_MM + ABOVE_MM
     with style():
+        names = [fit(labels["/".join(run)], NAMES_MM - 2) for run in drawn]
+        tall = max(1, len(drawn)) * row_mm(names) + BELOW_MM + ABOVE_MM
         figure = Figure(figsize=(DOUBLE_COLUMN_MM * MM, tall * MM))
         FigureCanvasAgg(figure)
         place = (NAMES_MM / DOUBLE_COLUMN_MM, BELOW_MM / tall, 1 - NAMES_MM / DOUBLE_COLUMN_MM - 0.01)
@@ -71,7 +72,7 @@ def breaking_figure(changed: DataFrame, runs: Sequence[tuple[str, str]], labels:
                 text = f"{point:.3g}" if falls else f"> {point:.3g}"
                 axis.text(column, row, text, ha="center", va="center", color=INK, alpha=1 if falls else 0.6)
         axis.imshow(shades, cmap="RdYlBu", vmin=-0.6, vmax=1.6, aspect="auto")
-        axis.set_yticks(np.arange(len(drawn)), [labels["/".join(run)] for run in drawn])
+        axis.set_yticks(np.arange(len(drawn)), names)
         axis.set_xticks(np.arange(len(kinds)), [CHANGES[kind].name for kind in kinds], rotation=90)
         axis.xaxis.tick_top()
         axis.tick_params(length=0)

@@ -24,3 +24,8 @@ class Material:
     def label(self, run: Run) -> str:
         """Return the name of a run."""
         return self.labels["/".join(run)]
+
+    @property
+    def registering(self) -> Sequence[Run]:
+        """The runs of the figure but for the one that leaves images as they lie, unless there is no other."""
+        return [run for run in self.runs if run != self.initial] or list(self.runs)

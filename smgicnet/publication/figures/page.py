@@ -45,6 +45,11 @@ def fit(text: str, width_mm: float, size: float = TEXT_PT) -> str:
     return "\n".join(min((wrap(text, characters) for characters in range(1, len(text) + 1)), key=badness))
 
 
+def row_mm(names: Sequence[str]) -> float:
+    """Return the height of a figure's rows, each with one of ``names`` on its left, in one or more lines."""
+    return LINE_MM * (max((name.count("\n") for name in names), default=0) + 1.75)
+
+
 def new_page(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width * MM, height * MM))
     FigureCanvasAgg(figure)

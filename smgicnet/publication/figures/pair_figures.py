@@ -39,6 +39,7 @@ from smgicnet.publication.figures.slices import (
 )
 
 MIN_PANEL_MM, MAX_PANEL_MM = 12.0, 32.0
+LONGEST_WORD_MM = 20.0  # a word that is wider is broken
 
 
 def methods(given: Material) -> Figure:
@@ -57,7 +58,7 @@ def methods_figure(examples: Sequence[Sequence[Mapping]], labels: Sequence[str],
         and one shape ``(D, H, W)``; fixed and moving image and ``dice_before`` are the first run's
     labels : the runs' names, in order
     width_mm : of the page; panels wrap into as many bands as it takes to keep each at least 12 mm wide and each
-        word above it whole; as far as that allows, the figure is narrower rather than higher than 240 mm
+        word above it whole, up to 20 mm; as far as that allows, the figure is narrower rather than higher than 240 mm
 
     Shown is the axial slice through the middle of the fixed brain, the subject's left on the left. Below the moving
     image stands the mean Dice before registration, below each warped one that after; nothing for NaN. One scale of
@@ -70,7 +71,7 @@ def methods_figure(examples: Sequence[Sequence[Mapping]], labels: Sequence[str],
     scale = _difference_scale(shown)
     with style():
         entries = ("Fixed", "Moving", *labels)
-        narrowest = max(MIN_PANEL_MM, *(text_mm(word) for entry in entries for word in entry.split()))
+        narrowest = max(MIN_PANEL_MM, min(LONGEST_WORD_MM, max(text_mm(word) for word in " ".join(entries).split())))
         columns = evenly(len(entries), int((width_mm - 2 * EDGE_MM + GAP_MM) // (narrowest + GAP_MM)))
         titles = [fit(entry, narrowest) for entry in entries]
         bands = [range(first, min(first + columns, len(titles))) for first in range(0, len(titles), columns)]

@@ -123,7 +123,7 @@ FIGURES = {
         title="Time and accuracy",
         caption="Time of a registration against mean Dice on {dataset}, both measured. Times of the affine arm include "
         "the affine registration.",
-        function="smgicnet.publication.figures.run_figures:time",
+        function="smgicnet.publication.figures.time_figure:time",
         inputs=("metrics",),
     ),
     "comparisons": FigureEntry(

@@ -21,6 +21,7 @@ from smgicnet.publication.figures.page import (
     TITLE_PT,
     add_axes,
     evenly,
+    fit,
     new_page,
     plain,
     short_number,
@@ -65,7 +66,8 @@ def training_figure(levels: Sequence[DataFrame], title: str | None = None, width
         left, right, gap, tall, above, below = 9.0, 3.5, 10.5, 16.0, 6.2, 4.0
         columns = evenly(len(names), int((width_mm - right) // 38))
         wide = (width_mm - left - right - (columns - 1) * gap) / columns
-        head = 4.0 if title else 0.0
+        title = fit(title, width_mm - 4, 7) if title else None
+        head = 1.0 + 3.0 * (title.count("\n") + 1) if title else 0.0
         rows = math.ceil(len(names) / columns)
         figure = new_page(width_mm, head + rows * (above + tall + below) + 3.5)
         for index, name in enumerate(names):

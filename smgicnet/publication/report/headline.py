@@ -113,6 +113,27 @@ def headline(
     return Headline(tuple(sentences), tuple(panels))
 
 
+def leads(table1: str | Path, labels: Mapping[str, str]) -> tuple[str, ...]:
+    """Return who is best, and by how much, as a sentence for each metric by which methods are compared.
+
+    ``table1`` is the CSV file of Table 1. The next best one stands beside the best.
+    """
+    values = read_values(table1)
+    found = ((COMPARED[name], _scores(values, name, labels)) for name in COMPARED)
+    return tuple(_lead(metric, scores) for metric, scores in found if len(scores) > 1)
+
+
+def _lead(metric: Metric, scores: Scores) -> str:
+    order = sorted(scores, key=lambda label: scores[label][0], reverse=metric.better == "higher")
+    best, following = (scores[label][0] for label in order[:2])
+    unit, extreme = f" {metric.unit}" * bool(metric.unit), "highest" if metric.better == "higher" else "lowest"
+    by = f"{abs(best - following):.{metric.decimals}f}{unit}"
+    return (
+        f"{order[0]} has the {extreme} mean {metric.compared_as}, {_text(metric, *scores[order[0]])}. "
+        f"{order[1]} follows with {_text(metric, *scores[order[1]])}, a difference of {by}."
+    )
+
+
 def _scores(values: pd.DataFrame, metric: str, labels: Mapping[str, str]) -> Scores:
     """What was measured of a metric."""
     rows = values[(values["source"] == "measured") & (values["metric"] == metric)].dropna(subset="mean")

@@ -17,7 +17,12 @@ from smgicnet.publication.tables.table import Cell, Row, Table, cell_text
 from smgicnet.publication.tables.table_rows import FURTHER_METRICS, NOTES, PAPER_METRICS, TableRow, worst_pairs
 from smgicnet.scoring.comparisons import cohens_d
 
-BEYOND_HEADING = "beyond the paper"
+BEYOND_HEADING, FURTHER_HEADING = "beyond the paper", "further metrics"
+
+
+def without_numbers(paper: Mapping) -> Mapping:
+    """Return what the paper prints without its numbers: its methods alone, which give the order of the columns."""
+    return {**paper, **{key: {} for key in ("table1", "table2", "table3", "counts")}}
 
 
 def _measured_row(metric: TableRow, values: DataFrame, columns: Sequence[tuple[str, str]]) -> Row:
@@ -132,7 +137,7 @@ def table1(
     Parameters
     ----------
     summary : as `smgicnet.scoring.statistics.summarise` returns it
-    paper : config/paper.yaml
+    paper : config/paper.yaml, or `without_numbers` of it for a table without the paper's rows
     methods : (method, arm, label) of each column; the paper's come first and in its order, the others follow as given
     context : ``subjects`` (in the test set), ``pairs`` (unordered), ``hardware`` (of the times, as text);
         optional: ``affine`` (of the engines that aligned the arm "affine"), ``threads`` (SyN's), ``rotation`` (degrees)
@@ -148,7 +153,7 @@ def table1(
     values = pd.concat([values, *worst_pairs(values)])
     blocks = [
         ("", _rows(PAPER_METRICS, values, paper, columns)),
-        (BEYOND_HEADING, _rows(FURTHER_METRICS, values, paper, columns)),
+        (BEYOND_HEADING if paper["table1"] else FURTHER_HEADING, _rows(FURTHER_METRICS, values, paper, columns)),
     ]
     return Table(
         caption=f"Registration of the {dataset} test pairs: mean (±SD).",

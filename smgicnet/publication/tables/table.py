@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import pandas as pd
 from tabulate import tabulate
 
 MISSING = "–"
+HEADING = 24  # characters in a line of a column's heading in LaTeX
 _TEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -97,7 +99,7 @@ class Table:
 
     def to_latex(self) -> str:
         """Return a ``table`` environment; needs the package booktabs."""
-        lines = [r"\toprule", _tex_line([self.corner, *self.columns])]
+        lines = [r"\toprule", " & ".join([_tex(self.corner), *map(_tex_heading, self.columns)]) + r" \\"]
         for heading, rows in self.blocks:
             lines.append(r"\midrule")
             if heading:
@@ -122,6 +124,13 @@ class Table:
 
 def _tex(text: str) -> str:
     return "".join(_TEX.get(character, character) for character in text)
+
+
+def _tex_heading(text: str) -> str:
+    """Return the heading of a column, in several lines where it is long."""
+    lines = textwrap.wrap(text, HEADING, break_on_hyphens=False)
+    stack = r" \\ ".join(map(_tex, lines))
+    return rf"\shortstack[r]{{{stack}}}" if len(lines) > 1 else stack
 
 
 def _tex_line(texts: Sequence[str]) -> str:
