@@ -30,6 +30,7 @@ from smgicnet.core.process import keep_waiting_short
 from smgicnet.jobs.changed_heads import ChangedHeads
 from smgicnet.jobs.code import robustness_code, scoring_codes, training_code
 from smgicnet.jobs.needs import PAGE_KB, SCAN_KB, STAGE_KB, StudyNeeds
+from smgicnet.jobs.paper import beside_paper
 from smgicnet.jobs.starting import open_study, pages_since, start, what_was_decided
 from smgicnet.jobs.study_files import StudyFiles
 from smgicnet.preparation.label_protocols import label_file
@@ -96,6 +97,11 @@ def table(name):
     labels = {"dataset": "{dataset}", "what": name}
     said = report(forms["md"], caption=f"../workflow/report/{name}.rst", category="Tables", labels=labels)
     return {**forms, "md": said}
+
+
+def has_paper_rows(w):
+    """Return whether the tables of a job's dataset have rows of what the paper prints."""
+    return beside_paper(study, w.dataset)
 
 
 def for_datasets(pattern, wanted=True, **wildcards):

@@ -1,16 +1,10 @@
 # Tables: derived from the metrics and from nothing else.
 
-from smgicnet.jobs.paper import beside_paper
-
 TABLE_CODE = {
     # what makes a table stands in the JSON beside it, by paths relative to the package
     "sources": [os.path.relpath(path, PACKAGE) for path in source_files("smgicnet.jobs.tables")],
     "code": code("write_table"),
 }
-
-
-def has_paper_rows(w):
-    return beside_paper(study, w.dataset)
 
 
 rule write_table1:
