@@ -78,6 +78,14 @@ def test_a_method_has_one_hue_and_the_affine_arm_is_paler_and_dashed():
     assert np.abs(colours[2] - colours[0]).max() > 0.3
 
 
+def test_many_methods_can_be_told_apart():
+    runs = [(f"method-{number}", "raw") for number in range(14)]
+    labels = {"/".join(run): run[0] for run in runs}
+    lines = changes_figure(changed(runs, seeds=(1,)), runs, labels, ["rotation"]).axes[0].get_lines()
+    looks = {(to_rgb(line.get_color()), line.get_marker(), line.get_linestyle()) for line in lines}
+    assert len(looks) == len(lines) == 14
+
+
 @pytest.mark.parametrize(
     ("runs", "metrics", "panels"),
     [

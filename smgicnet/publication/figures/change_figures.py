@@ -25,7 +25,7 @@ from smgicnet.publication.figures.page import (
     plain,
     short_number,
 )
-from smgicnet.publication.figures.plotting import RULE, run_looks, style
+from smgicnet.publication.figures.plotting import HUES, RULE, run_looks, style
 from smgicnet.scoring.changed_rows import TURNED
 from smgicnet.scoring.comparisons import bootstrap_interval, pair_matrix
 from smgicnet.scoring.rows import NO_RESULT
@@ -39,6 +39,7 @@ PANELS = {  # by metric: its label, and whether its axis is logarithmic
     NO_RESULT: ("Without a result (%)", False),
 }
 SMALLEST_MM = 0.01  # on a logarithmic axis, which has no zero
+MARKERS = "osv^D"  # of as many methods each as there are colours
 RESAMPLES = 2000  # of people, for the bands
 KEYS = ["method", "arm", "change", "metric", "severity", "fixed", "moving"]
 
@@ -120,12 +121,15 @@ def _empty(width_mm: float) -> Figure:
 
 
 def _lines(runs: Sequence[tuple[str, str]]) -> list[dict]:
-    """Colour and dashes of the line of each run."""
+    """Colour, dashes and marker of the line of each run; methods that share a colour have other markers."""
     hues = [look["facecolor"] for look in run_looks([(method, "raw") for method, _ in runs])]
-    return [
+    place = {method: number for number, method in enumerate(dict.fromkeys(method for method, _ in runs))}
+    looks = [
         {"color": hue, "linestyle": "-"} if arm == "raw" else {"color": _paler(hue), "linestyle": (0, (3, 1.5))}
         for hue, (_, arm) in zip(hues, runs)
     ]
+    markers = [MARKERS[place[method] // len(HUES) % len(MARKERS)] for method, _ in runs]
+    return [{**look, "marker": marker, "markersize": 2.2} for look, marker in zip(looks, markers)]
 
 
 def _paler(hue: Sequence[float]) -> tuple[float, ...]:
@@ -137,7 +141,7 @@ def _draw(axis: Axes, values: DataFrame, line: Mapping, metric: str) -> None:
     lowest, highest = (SMALLEST_MM, None) if PANELS[metric][1] else (0, _largest(metric))
     mean, low, high = (values[name].clip(lowest, highest) for name in ("mean", "low", "high"))
     axis.fill_between(values.index, low, high, color=line["color"], alpha=0.1, linewidth=0)
-    axis.plot(values.index, mean, marker="o", markersize=2.2, **line)
+    axis.plot(values.index, mean, **line)
 
 
 def _largest(metric: str) -> float:
