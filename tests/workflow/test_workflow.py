@@ -343,9 +343,8 @@ def test_changing_one_thing_reruns_only_what_depends_on_it(own_run):
     assert "stage=4" in said
     assert not any(f"stage={stage}," in said or f"stage={stage}\n" in said for stage in (1, 2, 3))
     jobs = said.split("Job stats")[1]
-    assert "preprocess" not in jobs
-    assert "align" not in jobs
-    assert re.search(r"register_shard +1\n", jobs)
+    assert not re.search(r"^(preprocess|align\w*) +\d", jobs, re.MULTILINE)
+    assert re.search(r"^register_shard +1$", jobs, re.MULTILINE)
     assert re.search(r"train_stage +1\n", jobs)
 
 
