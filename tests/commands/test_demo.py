@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,8 @@ def folder(tmp_path):
 def start(folder, **options):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True} | options
-    return subprocess.Popen(DEMO, cwd=folder, env=environment, **options)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # where the tests ignore it, as after `&` in a script
+    return subprocess.Popen(DEMO, cwd=folder, env=environment, preexec_fn=heard, **options)
 
 
 def wait_for(path, process):

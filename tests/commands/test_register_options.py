@@ -30,7 +30,12 @@ def run(folder, out, fixed, moving, *more, status=0):
 @with_deepbet
 @pytest.mark.filterwarnings("ignore")  # of torch, at deepbet's weights of an older version
 @pytest.mark.parametrize(
-    ("fixed", "moving"), [("head", "moved-head"), ("brain", "moved-head"), ("head", "moved-brain")]
+    ("fixed", "moving"),
+    [
+        ("head", "moved-head"),
+        pytest.param("brain", "moved-head", marks=pytest.mark.long),
+        pytest.param("head", "moved-brain", marks=pytest.mark.long),
+    ],
 )
 def test_heads_are_stripped_and_warped_as_they_came(scans, tmp_path, fixed, moving):
     record = run(scans, tmp_path, fixed, moving, "--quality", "fast")

@@ -45,7 +45,7 @@ def names(kind, count):
     return [name.ljust(LONGEST, "x") for name in found]
 
 
-@pytest.fixture(params=["words", "solid"])
+@pytest.fixture(params=["words", pytest.param("solid", marks=pytest.mark.long)])
 def labels(request):
     """The names of all runs, as long as they can be, with the suffix of the affine arm."""
     named = dict(zip(METHODS, names(request.param, len(METHODS))))

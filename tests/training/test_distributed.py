@@ -50,7 +50,9 @@ def largest_difference(one, other):
     return max((pair[0][name] - pair[1][name]).abs().max().item() for name in pair[0])
 
 
-@pytest.mark.parametrize("kind", [*LEARNED, "labels"])
+@pytest.mark.parametrize(
+    "kind", ["smgicnet", "labels", *(pytest.param(one, marks=pytest.mark.long) for one in LEARNED if one != "smgicnet")]
+)
 def test_two_processes_do_what_one_does_with_the_same_batch(images, tmp_path, kind):
     one, two = tmp_path / "one", tmp_path / "two"
     finish(start(one, images, 1, kind))

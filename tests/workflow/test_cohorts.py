@@ -241,6 +241,7 @@ def test_landmarks_of_ones_own_cohort_are_scored(tmp_path):
     assert errors.to_dict() == pytest.approx({("s3", "s5"): expected, ("s5", "s3"): expected}, rel=1e-4)
 
 
+@pytest.mark.long
 def test_twins_of_several_anatomies_are_generated_registered_and_scored(tmp_path):
     """Three anatomies far apart in the world; all test pairs, of which those of twins have a truth."""
     for number, one in enumerate(subjects(3)):

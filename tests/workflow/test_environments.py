@@ -5,7 +5,7 @@ import re
 import pytest
 
 from smgicnet.config.schemas import schema
-from smgicnet.jobs.study_files import STRIPPING_ENVIRONMENTS
+from smgicnet.jobs.preparation_files import STRIPPING_ENVIRONMENTS
 from smgicnet.methods import METHODS
 from tests.support import ROOT
 from tests.support.environments import (

@@ -248,6 +248,7 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_cores_and_jobs(fi
         assert filecmp.cmp(finished / "results/mini" / name, results / "mini" / name, shallow=False), name
 
 
+@pytest.mark.long  # tests/training/test_interruption.py kills trainings in less time
 def test_sigkill_in_level_3_and_again(finished, own_run):
     """Killed without warning between two checkpoints; the second start goes on and ends in the same bytes."""
     tmp_path, config = own_run, str(own_run / "config.yaml")
@@ -295,7 +296,7 @@ def test_a_generated_cohort_is_read_as_ones_own(finished, tmp_path):
             assert filecmp.cmp(tmp_path / path, finished / path, shallow=False), path
 
 
-@pytest.mark.parametrize("row", [0, 7], ids=["train", "test"])
+@pytest.mark.parametrize("row", [pytest.param(0, marks=pytest.mark.long, id="train"), pytest.param(7, id="test")])
 def test_a_bad_image_stops_before_any_training(finished, tmp_path, row):
     cohort = finished / "results/mini/cohort"
     lines = (cohort / "participants.tsv").read_text().splitlines()
@@ -390,6 +391,7 @@ def test_flagged_subjects_are_left_out_where_the_config_says_so(own_run):
     assert not left_out & {name for pair in shown.values() for name in pair}
 
 
+@pytest.mark.long  # tests/training/test_distributed.py has its processes in less time
 def test_a_job_with_two_gpus_trains_with_two_processes(own_run):
     """There is no GPU here: two processes on processors. A batch of one pair cannot be shared."""
     target = f"{RUN}/level-1/training.json"
