@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from smgicnet.core.errors import InputError
+
 RESULTS = "results"
 AUDIT = {"md": f"{RESULTS}/audit.md", "record": f"{RESULTS}/audit.json", "log": f"{RESULTS}/audit.log"}
 LEARN2REG = "learn2reg"  # a layout of given fields
@@ -196,8 +198,15 @@ class DatasetPaths:
 
 
 def prepared_file(record: str | Path, kind: str) -> Path:
-    """A file of a subject on the common grid, a key of `PREPARED`, beside its record."""
-    return Path(record).with_name(PREPARED[kind])
+    """Return a file of a subject on the common grid, a key of `PREPARED`, beside its record.
+
+    Raises `InputError` where it is missing, which Snakemake, for which the record stands for all, does not notice.
+    """
+    path = Path(record).with_name(PREPARED[kind])
+    if not path.is_file():
+        remedy = f"Delete {record} and start the same command again, which makes both again"
+        raise InputError(path, "it is missing, and the record beside it is there", remedy)
+    return path
 
 
 def changed_file(folder: str | Path, variant: str, kind: str) -> Path:

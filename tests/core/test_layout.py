@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from smgicnet.core import layout
-from smgicnet.core.layout import DatasetPaths, changed_file, shown_files
+from smgicnet.core.errors import InputError
+from smgicnet.core.layout import DatasetPaths, changed_file, prepared_file, shown_files
 
 DATASET = DatasetPaths.of("oasis")
 RUN = DATASET.run("raw", "smgicnet", 1)
@@ -44,3 +47,11 @@ def test_files_of_changed_heads():
     assert DATASET.changed_alignment(0, "record.json") == "results/oasis/robustness/alignments/0/record.json"
     assert RUN.changed_shard(2, layout.SHARD_METRICS) == "results/oasis/raw/smgicnet/seed-1/robustness/2/metrics.csv"
     assert RUN.file(layout.ROBUSTNESS) == "results/oasis/raw/smgicnet/seed-1/robustness.csv.gz"
+
+
+def test_a_prepared_file_lies_beside_its_record_or_is_missed(tmp_path):
+    record = tmp_path / "preprocessing.json"
+    with pytest.raises(InputError, match=rf"image\.nii: it is missing.*Delete {record}"):
+        prepared_file(record, "image")
+    (tmp_path / "image.nii").touch()
+    assert prepared_file(record, "image") == tmp_path / "image.nii"
