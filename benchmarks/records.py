@@ -88,7 +88,7 @@ def _line(content: object) -> str:
 
 def pages() -> list[Path]:
     """The pages whose numbers are those of records."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs" / "results").glob("*.md"))]
+    return [ROOT / "README.md", ROOT / "docs" / "arena.md", *sorted((ROOT / "docs" / "results").glob("*.md"))]
 
 
 def differences(page: Path, records: Records) -> list[str]:

