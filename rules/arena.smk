@@ -28,7 +28,7 @@ rule show_arena:
         record=arena_paths.table(ARENA, "record"),
     output:
         figures=[arena_paths.figure("ranks", form) for form in ("png", "pdf")],
-        page=f"{arena_paths.folder}/index.html",
+        page=arena_page(),
     log:
         arena_paths.log("page"),
     localrule: True

@@ -24,6 +24,7 @@ from smgicnet.core.layout import (
     TEMPLATE,
     TEMPLATE_RECORD,
     DatasetPaths,
+    arena_page,
     program_environment,
 )
 from smgicnet.core.process import keep_waiting_short

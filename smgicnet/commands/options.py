@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from smgicnet import __version__
 from smgicnet.commands import wording
 from smgicnet.commands.choices import CONTRASTS, DEFORMABLE, ROUNDS, STRIPPING, TRANSFORMS
-from smgicnet.commands.workflow_options import add_demo, add_plan
+from smgicnet.commands.workflow_options import Commands, add_demo, add_plan
 from smgicnet.core.shipped import DEFAULT
 from smgicnet.imaging.headers import MEANINGS
 from smgicnet.imaging.placement import FORMS
 
 INTERPOLATIONS = ("linear", "cubic", "lanczos", "nearest", "label")
 QUALITIES = ("fast", "default", "best")
-
-
-Commands = Any  # argparse's own type of subparsers is private
 
 
 def make_parser() -> argparse.ArgumentParser:

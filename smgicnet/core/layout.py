@@ -41,6 +41,11 @@ def costs_file(results: str | Path = RESULTS) -> str:
     return f"{results}/costs.json"
 
 
+def arena_page(results: str | Path = RESULTS) -> str:
+    """Return the page over all datasets."""
+    return f"{results}/{ARENA}/index.html"
+
+
 def shipped_costs(configfile: str | Path) -> Path:
     """Return the file of a config's costs on another machine: ``config.costs.json`` beside ``config.yaml``."""
     return Path(configfile).with_suffix(".costs.json")

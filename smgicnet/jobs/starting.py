@@ -10,7 +10,7 @@ from typing import Any
 from smgicnet.config.completion import complete
 from smgicnet.config.origin import Origin
 from smgicnet.core.errors import InputError, InputErrors
-from smgicnet.core.layout import ARENA
+from smgicnet.core.layout import arena_page
 from smgicnet.jobs.decisions import decide, missing_programs, read_decisions, write_decisions
 from smgicnet.jobs.study import Study
 from smgicnet.preparation.tools import TOOLS, UNCHECKED, require_tools
@@ -114,5 +114,5 @@ def what_was_decided(study: Study, *, image: bool = False) -> list[str]:
 
 def pages_since(study: Study, start: float) -> list[str]:
     """Return the pages that were written since ``start``, in seconds of the epoch."""
-    pages = [study.paths(one).page for one in study.datasets] + [f"{study.paths(ARENA).folder}/index.html"]
+    pages = [*(study.paths(one).page for one in study.datasets), arena_page(study.results)]
     return [page for page in pages if Path(page).is_file() and Path(page).stat().st_mtime >= start]

@@ -54,13 +54,13 @@ class Study:
     ):
         self.config, self.decisions, self.job_minutes, self.results = config, decisions, job_minutes, results
         self.datasets: Mapping[str, Mapping] = config["datasets"]
-        self._cohorts, self._costs = dict(cohorts or {}), costs or costs_file(results)
+        self._cohorts, self._costs = dict(cohorts or {}), costs
         self._sizes: dict[str, JobSizes] = {}
 
     @cached_property
     def measured(self) -> dict:
         """Costs that `smgicnet plan` has measured here, else the given ones. Raises `InputError` for a damaged file."""
-        return read_costs(costs_file(self.results)) or read_costs(self._costs)
+        return read_costs(costs_file(self.results)) or (read_costs(self._costs) if self._costs else {})
 
     # Methods and runs
 
@@ -242,10 +242,9 @@ class Study:
     @cache  # noqa: B019
     def shards(self, dataset: str, name: str) -> list[list[Pair]]:
         """Return the test pairs of each job of a method, or of `ALIGNMENTS`."""
-        seconds, groups = self.pair_seconds(dataset, name), self.groups(dataset)
-        pairs = sum(len(group) * (len(group) - 1) // 2 for group in groups)
+        seconds, pairs = self.pair_seconds(dataset, name), len(self.pairs(dataset))
         size = self.job_sizes(dataset).pairs(name, seconds, self.job_minutes, pairs)
-        return shards_of_groups(groups, size)
+        return shards_of_groups(self.groups(dataset), size)
 
     @cache  # noqa: B019
     def aligned_in(self, dataset: str) -> dict[Pair, int]:
