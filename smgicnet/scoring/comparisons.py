@@ -3,7 +3,8 @@
 The pairs are not independent: each of n subjects is in n - 1 of the n(n - 1)/2 pairs (29 of 435 for n = 30), and a
 subject that suits one method moves all of them. With ``d_ij = mu + a_i + a_j + e_ij`` the mean of all pairs varies as
 ``4 var(a) / n``, with the number of subjects (Hoeffding 1948). What resamples, flips or counts pairs as independent
-finds differences where there are none. Interval and test here resample and flip whole subjects.
+finds differences where there are none. Interval and test here resample and flip whole subjects; where pairs are those
+within several groups, such as twins, whole groups (`smgicnet.scoring.statistics.pair_groups`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from scipy import stats
 from smgicnet.core.errors import InputError
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.scoring.rows import OVER_ROIS
-from smgicnet.scoring.statistics import COLUMNS, runs
+from smgicnet.scoring.statistics import COLUMNS, pair_groups, runs
 
 SIDE = "^(Left|Right)-"
 TAIL = 0.025  # of the 95 % interval, on either side
@@ -50,14 +51,24 @@ def merge_sides(metrics: DataFrame) -> DataFrame:
 
 
 @lru_cache(maxsize=4)
-def _draws(n: int, resamples: int, seed: int) -> np.ndarray:
-    """``(resamples, n)``: how often each subject is drawn in each resample."""
+def _draws(n: int, resamples: int, seed: int | tuple[int, ...]) -> np.ndarray:
+    """``(resamples, n)``: how often each group is drawn in each resample."""
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
+
+
+def pair_draws(known: np.ndarray, *, resamples: int, seed: int | tuple[int, ...]) -> np.ndarray:
+    """Return ``w (resamples, n)`` of a bootstrap over groups: pair (i, j) of the ``known (n, n)`` counts ``w_i w_j``
+    times.
+    """
+    groups = pair_groups(known)
+    n = len(np.unique(groups))
+    draws = _draws(n, resamples, seed)
+    return draws if n == len(known) else np.sqrt(draws[:, groups])  # a pair counts as often as its group
 
 
 @lru_cache(maxsize=4)
 def _signs(n: int, resamples: int, seed: int) -> tuple[np.ndarray, int]:
-    """Flips of n subjects, ``(flips, n)`` of +-1, and how many to count besides them.
+    """Flips of n groups, ``(flips, n)`` of +-1, and how many to count besides them.
 
     All ``2^n`` where those are no more than ``resamples``; else random ones, to which the observed one is added.
     """
@@ -67,7 +78,7 @@ def _signs(n: int, resamples: int, seed: int) -> tuple[np.ndarray, int]:
 
 
 def smallest_p(n: int, resamples: int) -> float:
-    """Return the smallest p that `permutation_p` can give for n subjects."""
+    """Return the smallest p that `permutation_p` can give for n groups."""
     return 2 / 2**n if 2**n <= resamples else 1 / (1 + resamples)
 
 
@@ -92,18 +103,21 @@ def bootstrap_interval(differences: np.ndarray, *, resamples: int, seed: int) ->
     resamples of three to five subjects do not reach far enough.
 
     Coverage is 95 % where subjects differ; where only the pairs' own noise is left it is higher, as no bootstrap is
-    exact for both (McCullagh 2000). NaN for n < 3.
+    exact for both (McCullagh 2000). Where n subjects make several groups, groups are drawn, and the last factor, which
+    they do not need, is 1. NaN for fewer than three.
     """
-    n = len(differences)
+    known = ~np.isnan(differences)
+    n = len(np.unique(pair_groups(known)))
     if n < 3:
         return math.nan, math.nan
-    known, draws = ~np.isnan(differences), _draws(n, resamples, seed)
+    draws = pair_draws(known, resamples=resamples, seed=seed)
     weights = np.einsum("ri,ri->r", draws @ known, draws)
     totals = np.einsum("ri,ri->r", draws @ np.where(known, differences, 0), draws)
     usable = weights > 0  # the same subject n times makes no pair
     ends = np.quantile(totals[usable] / weights[usable], [TAIL, 1 - TAIL])
     mean = pair_values(differences).mean()
-    expansion = math.sqrt(n * (n - 1)) / (n - 2) * stats.t.ppf(TAIL, n - 1) / stats.norm.ppf(TAIL)
+    of_subjects = (n - 1) / (n - 2) if n == len(differences) else 1
+    expansion = math.sqrt(n / (n - 1)) * of_subjects * stats.t.ppf(TAIL, n - 1) / stats.norm.ppf(TAIL)
     low, high = mean + expansion * (ends - mean)
     return float(low), float(high)
 
@@ -126,12 +140,15 @@ def permutation_p(differences: np.ndarray, *, resamples: int, seed: int) -> floa
     With no difference, the names of the two methods can be swapped for any subject: that flips its h_i in
     `subject_effects`. The statistic is ``sum_i n_i h_i``, the sum over pairs. Exact where all ``2^n`` flips are no more
     than ``resamples``, else ``(1 + count) / (1 + resamples)`` of random ones. To flip pairs independently would be
-    anti-conservative, since pairs share subjects. NaN for n < 3.
+    anti-conservative, since pairs share subjects. Where the subjects make several groups, groups are flipped, each with
+    the sum over its pairs. NaN for fewer than three.
     """
-    n = len(differences)
+    known = ~np.isnan(differences)
+    groups = pair_groups(known)
+    n = len(np.unique(groups))
     if n < 3:
         return math.nan
-    shares = (~np.isnan(differences)).sum(axis=1) * subject_effects(differences)
+    shares = np.bincount(groups, known.sum(axis=1) * subject_effects(differences))
     signs, observed = _signs(n, resamples, seed)
     as_extreme = np.abs(signs @ shares) >= abs(shares.sum()) * (1 - 1e-9)  # rounding must not undo a tie
     return float((observed + as_extreme.sum()) / (observed + len(signs)))
@@ -162,7 +179,7 @@ def compare(
     ----------
     metrics : of one dataset, with the columns of `statistics.COLUMNS`. Used are the pairs that both methods
         have; a pair's value is the mean of its seeds, then of its two directions.
-    resamples, seed : of `bootstrap_interval` and `permutation_p`. All rows with the same number of subjects share
+    resamples, seed : of `bootstrap_interval` and `permutation_p`. All rows with the same number of groups share
         their draws: a row's numbers do not depend on which other rows there are.
     metric : its name in the rows
     rois : also a row for each ROI, where the metric has them, not for their mean alone

@@ -16,7 +16,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from smgicnet.core.errors import InputError
-from smgicnet.scoring.comparisons import bootstrap_interval, both_directions
+from smgicnet.scoring.comparisons import bootstrap_interval, both_directions, pair_draws
 from smgicnet.scoring.metrics import METRICS
 from smgicnet.scoring.rows import NO_RESULT, OVER_ROIS
 
@@ -154,11 +154,13 @@ def _beats(matrices: np.ndarray, failed: Sequence[bool], resamples: int, seed: i
 
 
 def _drawn(values: Mapping[Case, np.ndarray], resamples: int, seed: int) -> dict[str, np.ndarray]:
-    """Return how often each of a dataset's people is drawn in each resample, ``(resamples, people)``."""
-    people = {dataset: matrices.shape[1] for (dataset, _), matrices in values.items()}
+    """Return the `pair_draws` of each dataset's people, ``(resamples, people)``, the same for all its cases."""
+    known: dict[str, np.ndarray] = {}
+    for (dataset, _), matrices in values.items():
+        known[dataset] = known.get(dataset, False) | ~np.isnan(matrices).all(axis=0)
     return {
-        dataset: np.random.default_rng([seed, number]).multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
-        for number, (dataset, n) in enumerate(people.items())
+        dataset: pair_draws(pairs, resamples=resamples, seed=(seed, number))
+        for number, (dataset, pairs) in enumerate(known.items())
     }
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import atomic_path
@@ -38,11 +41,28 @@ def runs(metrics: DataFrame) -> list[tuple[str, str]]:
 
 
 def cohort_size(metrics: DataFrame) -> dict[str, int]:
-    """Return the number of test ``subjects`` and of unordered ``pairs`` in the rows."""
-    return {
-        "subjects": metrics["fixed"].nunique(),
-        "pairs": len(metrics[["fixed", "moving"]].drop_duplicates()) // 2,
-    }
+    """Return the number of test ``subjects``, of their ``groups`` (`pair_groups`) and of unordered ``pairs`` in the
+    rows.
+    """
+    pairs = metrics[["fixed", "moving"]].drop_duplicates()
+    codes, names = pd.factorize(pairs.to_numpy().T.ravel())
+    known = np.zeros((len(names), len(names)), dtype=bool)
+    known[tuple(codes.reshape(2, -1))] = True
+    groups = np.unique(pair_groups(known | known.T))
+    return {"subjects": len(names), "groups": len(groups), "pairs": len(pairs) // 2}
+
+
+def pair_groups(known: np.ndarray) -> np.ndarray:
+    """Return the number of each subject's group, ``(n,)``, by which pairs are known, symmetric ``(n, n)``.
+
+    Twins of several anatomies, or scans of several people, are paired within a group and not between two. Then the
+    groups are independent, and they are what a bootstrap draws and a test flips. Wherever pairs are not just all those
+    within each of several groups, every subject is a group.
+    """
+    _, groups = connected_components(csr_array(known), directed=False)
+    sizes = np.bincount(groups)
+    complete = known.sum() == (sizes * (sizes - 1)).sum()
+    return groups if complete and (sizes > 1).sum() > 1 else np.arange(len(known))
 
 
 def summarise(metrics: DataFrame) -> DataFrame:

@@ -13,6 +13,7 @@ from smgicnet.core.provenance import write_record
 from smgicnet.jobs.arena import show_arena
 from smgicnet.jobs.tables import write_table
 from smgicnet.publication.figures.arena_figure import arena_figure
+from smgicnet.publication.tables.arena_tables import arena_rows, means_table
 from smgicnet.scoring.ranking import Ranking, rank
 from smgicnet.scoring.statistics import COLUMNS, read_metrics, write_metrics
 from tests.support.figures import assert_legible
@@ -70,6 +71,21 @@ def test_notes_say_what_the_numbers_do_not(arena):
     assert "Bad uses the weights brain-t1-4mm" in text
     assert "Pairs of which a program left no result" in text
     assert "8.3" in text  # one of twelve pairs
+
+
+def test_twins_are_drawn_as_groups():
+    every = rows(dict(zip(RUNS, (0.9, 0.8, 0.7), strict=True)), 8, dataset="twins")
+    twins = every[every["fixed"].str[1:].astype(int) // 2 == every["moving"].str[1:].astype(int) // 2]
+    for metrics, said in (
+        (every, "draws people and not pairs."),
+        (twins, "draws the 4 groups of subjects within which pairs are, such as twins."),
+        (twins[twins["fixed"].isin(["s0", "s1", "s2", "s3"])], "(too few people for an interval)."),
+    ):
+        numbers = arena_rows(metrics, resamples=200, seed=0)
+        assert means_table(numbers, "twins", LABELS, metrics, []).notes[0].endswith(said)
+    found = rank(twins, RUNS, ["dice"], resamples=200, seed=0)
+    assert found.wins.tolist() == [[0, 1, 1], [0, 0, 1], [0, 0, 0]]
+    assert found.low.tolist() == found.high.tolist() == [1, 2, 3]
 
 
 def test_the_csv_has_means_and_intervals_over_people(arena):

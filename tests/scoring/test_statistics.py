@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from smgicnet.core.errors import InputError
-from smgicnet.scoring.statistics import pair_mean, pair_means, summarise
+from smgicnet.scoring.statistics import cohort_size, pair_mean, pair_means, summarise
 
 
 def metric_rows(values, *, seed=0, metric="dice", roi="mean", method="syn"):
@@ -72,3 +72,11 @@ def test_one_metric_of_one_run_by_pairs():
 def test_a_missing_column_is_named():
     with pytest.raises(InputError, match="seed"):
         summarise(pd.DataFrame(metric_rows({("a", "b"): 1.0})).drop(columns="seed"))
+
+
+def test_cohort_size_counts_the_groups_within_which_pairs_are():
+    ordered = [("a", "b"), ("b", "a"), ("c", "d"), ("d", "c")]
+    twins = pd.DataFrame(ordered, columns=["fixed", "moving"])
+    assert cohort_size(twins) == {"subjects": 4, "groups": 2, "pairs": 2}
+    people = pd.DataFrame([*ordered, ("a", "c"), ("c", "a")], columns=["fixed", "moving"])
+    assert cohort_size(people) == {"subjects": 4, "groups": 4, "pairs": 3}

@@ -72,7 +72,7 @@ def _moments(summary: DataFrame, method: str, metric: str, mean: str, sd: str) -
 def ablation_table(rows: DataFrame, dataset: str, context: Mapping) -> Table:
     """Return the table of `ablation_rows`.
 
-    ``context``: ``subjects``, ``pairs`` (unordered), ``resamples``, ``hardware``.
+    ``context``: ``subjects``, ``groups``, ``pairs`` (unordered), ``resamples``, ``hardware``.
     """
     blocks = []
     for study, members in rows.groupby("study", sort=False):
@@ -84,7 +84,7 @@ def ablation_table(rows: DataFrame, dataset: str, context: Mapping) -> Table:
         f"{seeds} training{'s' if seeds > 1 else ''} of each model, with the same seed{'s' if seeds > 1 else ''}.",
         f"Difference: Dice of the variant minus that of {full}, and its 95 % interval from the same bootstrap over "
         f"subjects as in the table of comparisons ({context['resamples']:,} resamples)"
-        + (": too few subjects for one." if context["subjects"] < 3 else "."),
+        + (": too few subjects for one." if context["groups"] < 3 else "."),
         f"Training: time and peak memory on {context['hardware']}, summed over the levels that a model is made of. A "
         "level that it shares with another model is trained once and counted in full here.",
     ]

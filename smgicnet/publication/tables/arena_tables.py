@@ -75,12 +75,21 @@ def means_table(
     size = cohort_size(metrics[metrics["dataset"] == dataset])
     said = [
         f"{size['subjects']} test subjects, {size['pairs']:,} unordered pairs, each registered in both directions. In "
-        "brackets: the 95 % interval of the mean over people"
-        + (f" ({NO_INTERVAL})." if size["subjects"] < 3 else ", from a bootstrap that draws people and not pairs.")
+        f"brackets: the 95 % interval of the mean over people{_how_drawn(size)}."
     ]
     said += [note for name, note in NOTES.items() if name in shown]
     body = tuple(Row(labels[run], tuple(cells)) for run, cells in lines.items())
     return Table(f"All methods on the {dataset} test pairs: means.", tuple(headings), (("", body),), (*said, *notes))
+
+
+def _how_drawn(size: Mapping[str, int]) -> str:
+    if size["groups"] < 3:
+        return f" ({NO_INTERVAL})"
+    if size["groups"] == size["subjects"]:
+        return ", from a bootstrap that draws people and not pairs"
+    return (
+        f", from a bootstrap that draws the {size['groups']} groups of subjects within which pairs are, such as twins"
+    )
 
 
 def _cell(name: str, run: Run, dataset: str, one: pd.Series) -> Cell:

@@ -20,8 +20,8 @@ ROI_COLUMNS = 4  # comparisons side by side: what fits a page
 def comparison_table(comparisons: DataFrame, labels: Mapping[str, str], context: Mapping) -> Table:
     """Return a table with a block a metric and a row a comparison; ``comparisons`` are those of `compare_by_each`.
 
-    ``labels`` name each "method/arm"; ``context``: ``dataset``, ``reference`` (its label), ``subjects``, ``pairs``
-    (unordered), ``resamples``; optional ``affine`` as in `table1`.
+    ``labels`` name each "method/arm"; ``context``: ``dataset``, ``reference`` (its label), ``subjects``,
+    ``groups``, ``pairs`` (unordered), ``resamples``; optional ``affine`` as in `table1`.
     """
     overall = comparisons[comparisons["roi"] == OVER_ROIS]
     by_metric = [(METRICS[name], found) for name, found in overall.groupby("metric", sort=False)]
@@ -86,18 +86,27 @@ def roi_tables(comparisons: DataFrame, labels: Mapping[str, str], context: Mappi
 
 def _comparison_notes(context: Mapping, several: bool) -> list[str]:
     subjects, resamples, pairs = context["subjects"], context["resamples"], context["pairs"]
-    exact = 2**subjects <= resamples
-    swaps = f"all {2**subjects:,} swaps" if exact else f"{resamples:,} random swaps"
+    groups = context["groups"]
+    swaps = f"all {2**groups:,} swaps" if 2**groups <= resamples else f"{resamples:,} random swaps"
+    drawn = _drawn(context)
+    if drawn == "subjects":
+        why = f"A subject is in {2 * pairs / subjects:.3g} pairs, so that the pairs are not independent."
+    else:
+        why = f"The pairs are those within {groups} groups of subjects, such as twins, and groups are independent."
     return [
         f"Difference: the mean over {pairs:,} unordered pairs of {subjects} subjects; a pair's value is the "
         "mean of its seeds and of its two directions.",
-        f"A subject is in {2 * pairs / subjects:.3g} pairs, so that the pairs are not independent. The interval is "
-        f"from a bootstrap of {resamples:,} resamples of subjects, not of pairs, expanded for the small number of "
-        "subjects (Owen 2007; Hesterberg 2015).",
-        f"p: two-sided permutation test that swaps the two methods for whole subjects, {swaps}; Holm's correction is "
+        f"{why} The interval is from a bootstrap of {resamples:,} resamples of {drawn}, not of pairs, expanded for the "
+        f"small number of {drawn} (Owen 2007; Hesterberg 2015).",
+        f"p: two-sided permutation test that swaps the two methods for whole {drawn}, {swaps}; Holm's correction is "
         f"over the rows of {'one metric' if several else 'this table'}.",
         "d_z: mean over SD of the pairs' differences, an effect size and not a test.",
     ]
+
+
+def _drawn(context: Mapping) -> str:
+    """Return what is drawn and swapped as a whole."""
+    return "subjects" if context["groups"] == context["subjects"] else "groups"
 
 
 def _partial_notes(rows: DataFrame, labels: Mapping[str, str], context: Mapping, by: str) -> list[str]:
@@ -111,11 +120,12 @@ def _partial_notes(rows: DataFrame, labels: Mapping[str, str], context: Mapping,
 
 def _floor_note(rows: DataFrame, context: Mapping) -> list[str]:
     """Says so where no difference, however large, can be significant."""
-    smallest, family = smallest_p(context["subjects"], context["resamples"]), rows["p"].count()
+    groups, resamples = context["groups"], context["resamples"]
+    smallest, family = smallest_p(groups, resamples), rows["p"].count()
     if family * smallest <= ALPHA:
         return []
     return [
-        f"{context['subjects']} subjects and {context['resamples']:,} resamples allow no p below {smallest:.3g}, "
+        f"{groups} {_drawn(context)} and {resamples:,} resamples allow no p below {smallest:.3g}, "
         f"{min(family * smallest, 1):.3g} after the correction for {family}: no row can reach {ALPHA}, however large "
         "its difference."
     ]
