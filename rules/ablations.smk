@@ -20,6 +20,7 @@ rule write_ablations:
         studies={name: variant["study"] for name, variant in study.variants.items()},
         trainings=[(name, len(study.methods[name]["stages"]) * len(study.seeds(name))) for name, _ in study.ablated],
         resamples=study.config["evaluation"]["resamples"],
+        people=lambda w: study.people(w.dataset),
         config=lambda w: study.recorded_config(w.dataset),
     script:
         "../workflow/scripts/write_table.py"

@@ -18,6 +18,7 @@ rule write_arena:
         rank_by=study.config["evaluation"]["rank_by"],
         resamples=study.config["evaluation"]["resamples"],
         seed=0,
+        people={name: study.people(name) for name in study.datasets},
         config=study.config,
     script:
         "../workflow/scripts/write_table.py"

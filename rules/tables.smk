@@ -91,6 +91,7 @@ rule compare_methods:
         resamples=study.config["evaluation"]["resamples"],
         seed=0,
         merge_sides=study.config["evaluation"]["merge_sides"],
+        people=lambda w: study.people(w.dataset),
         config=lambda w: study.recorded_config(w.dataset),
     script:
         "../workflow/scripts/write_table.py"

@@ -152,6 +152,14 @@ def unordered_pairs(subjects: Sequence[str]) -> list[tuple[str, str]]:
     return list(combinations(subjects, 2))
 
 
+def people_of(table: pd.DataFrame) -> dict[str, str]:
+    """Return the person of each test subject that shares one with others, as twins of an anatomy do; often none."""
+    if ANATOMY not in table:
+        return {}
+    anatomies = table.loc[table["split"] == "test", ANATOMY]
+    return {str(name): str(person) for name, person in anatomies[anatomies.duplicated(keep=False)].items() if person}
+
+
 def some_pairs(groups: Sequence[Sequence[str]], count: int, seed: int) -> list[tuple[str, str]]:
     """Return ``count`` ordered pairs within groups, (fixed, moving), drawn by ``seed``, or all where there are fewer.
 

@@ -23,7 +23,7 @@ FACTS = {  # by kind of input: what the study says beside it, as fields of `Mate
     "ablations": ("full_model",),
     "shown_pairs": ("spacing",),
     "histories": (),
-    "changes": (),
+    "changes": ("people",),
 }
 
 
@@ -88,6 +88,7 @@ class FigureInputs:
             "reference": study.reference,
             "merge_sides": study.config["evaluation"]["merge_sides"],
             "spacing": study.datasets[w.dataset]["grid"]["spacing"],
+            "people": study.people(w.dataset),
             "full_model": study.methods[study.config["ablations"]["method"]]["label"] if study.variants else "",
         }
         wanted = [fact for kind in self.entry(w.figure).inputs for fact in FACTS[kind]]

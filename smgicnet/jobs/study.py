@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from smgicnet.cohort.participants import SPLITS, shards_of_groups, unordered_pairs
+from smgicnet.cohort.participants import SPLITS, people_of, shards_of_groups, unordered_pairs
 from smgicnet.cohort.sources import groups_of, plan_cohort, require_training_labels
 from smgicnet.config.blocks import learns_from_labels, registering_block, row_name, stage_block
 from smgicnet.core.layout import RESULTS, DatasetPaths, costs_file
@@ -220,6 +220,10 @@ class Study:
     def groups(self, dataset: str) -> list[list[str]]:
         """Return the test subjects of a dataset in groups, within which all pairs are registered."""
         return groups_of(self.datasets[dataset], self.cohort(dataset))
+
+    def people(self, dataset: str) -> dict[str, str]:
+        """Return the person of each test subject that is one of several of a person, as twins are."""
+        return people_of(self.cohort(dataset))
 
     # Jobs of pairs
 

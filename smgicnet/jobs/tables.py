@@ -136,7 +136,12 @@ def _labelled(metrics: DataFrame, labels: Mapping[str, str]) -> list[tuple[str, 
 
 
 def _context(record: Mapping, metrics: DataFrame) -> dict:
-    return {**cohort_size(metrics), "affine": record.get("affine", [])}
+    return {**cohort_size(metrics, _people(record)), "affine": record.get("affine", [])}
+
+
+def _people(record: Mapping) -> Mapping:
+    """Return the person of each subject that is not one by itself; of the arena, by dataset."""
+    return record["parameters"].get("people", {})  # records of earlier versions have none
 
 
 def _paper(record: Mapping, files: Files) -> Mapping:
@@ -210,6 +215,7 @@ def _comparisons(record: Mapping, metrics: DataFrame, files: Files) -> Made:
         [run for run in runs(metrics) if run != reference],
         resamples=resamples,
         seed=parameters["seed"],
+        people=_people(record),
     )
     context = {"dataset": record["dataset"], "reference": labels["/".join(reference)], "resamples": resamples}
     context |= _context(record, metrics)
@@ -227,9 +233,10 @@ def _ablations(record: Mapping, metrics: DataFrame, files: Files) -> Made:
         parameters["studies"],
         {method: [next(records) for _ in range(count)] for method, count in parameters["trainings"]},
         resamples=parameters["resamples"],
+        people=_people(record),
     )
     context = {"hardware": "; ".join(record["hardware"]), "resamples": parameters["resamples"]}
-    table = ablation_table(rows, record["dataset"], {**cohort_size(metrics), **context})
+    table = ablation_table(rows, record["dataset"], {**_context(record, metrics), **context})
     return Made([table], _plain_csv(rows))
 
 
@@ -237,12 +244,13 @@ def _arena(record: Mapping, metrics: DataFrame, files: Files) -> Made:
     parameters, methods = record["parameters"], record["config"]["methods"]
     resamples, seed, names = parameters["resamples"], parameters["seed"], metrics["method"].unique()
     labels = {run: parameters["labels"]["/".join(run)] for run in runs(metrics)}
-    rows = arena_rows(metrics, resamples=resamples, seed=seed)
+    people = _people(record)
+    rows = arena_rows(metrics, people, resamples=resamples, seed=seed)
     notes = [*weights_note(methods, names), *programs_note(methods, names), *affine_note(record)]
     notes.append(f"Times were measured on {'; '.join(record['hardware'])}.")
-    found = rank(metrics, list(labels), parameters["rank_by"], resamples=resamples, seed=seed)
+    found = rank(metrics, list(labels), parameters["rank_by"], people=people, resamples=resamples, seed=seed)
     datasets = metrics["dataset"].unique()
-    tables = [means_table(rows, name, labels, metrics, notes) for name in datasets]
+    tables = [means_table(rows, name, labels, metrics, notes, people.get(name, {})) for name in datasets]
     tables += [ranking_table(found, labels, resamples), wins_table(found, labels)]
     return Made(tables, _plain_csv(rows), {"ranking": found.to_data()})
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,16 @@ import pandas as pd
 from pandas import DataFrame
 
 from smgicnet.core.errors import InputError
-from smgicnet.scoring.comparisons import bootstrap_interval, both_directions, pair_draws
+from smgicnet.scoring.comparisons import (
+    EACH,
+    bootstrap_interval,
+    both_directions,
+    by_people,
+    draws,
+    expansion,
+    person_numbers,
+    resampled,
+)
 from smgicnet.scoring.metrics import METRICS
 from smgicnet.scoring.rows import NO_RESULT, OVER_ROIS
 
@@ -34,7 +44,7 @@ class Ranking:
     ``cases``: (dataset, metric). ``wins (runs, runs)``: in how many cases the one of a row is significantly better than
     that of a column. ``scores``: geometric means over cases. ``places``: by scores, of which alike ones share the
     better. ``by_means``: places by the mean over cases of the rank of each mean. ``low``, ``high``: the 95 % interval
-    of ``by_means``, from a bootstrap over people.
+    of ``by_means``, from a bootstrap over people; all places where a dataset has fewer than three people.
     """
 
     runs: tuple[Run, ...]
@@ -58,12 +68,21 @@ class Ranking:
         return cls(runs, cases, **{key: np.array(data[key]) for key in data.keys() - {"runs", "cases"}})
 
 
-def rank(metrics: DataFrame, runs: Sequence[Run], by: Sequence[str], *, resamples: int, seed: int) -> Ranking:
+def rank(
+    metrics: DataFrame,
+    runs: Sequence[Run],
+    by: Sequence[str],
+    *,
+    people: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    resamples: int,
+    seed: int,
+) -> Ranking:
     """Rank ``runs`` by the metrics ``by``, in each dataset that has them.
 
     Parameters
     ----------
     metrics : of any number of datasets, with the columns of `smgicnet.scoring.statistics.COLUMNS`
+    people : by dataset, the person of each subject that is not a person by itself, as a twin is not
     resamples, seed : of the bootstraps over people
 
     A pair's value is the mean of its seeds and directions. A pair that a run has not, since it left no result there,
@@ -71,11 +90,13 @@ def rank(metrics: DataFrame, runs: Sequence[Run], by: Sequence[str], *, resample
     A run that has results and not this metric is not ranked in that case.
     """
     failed = {name: _without_any_result(rows) for name, rows in metrics.groupby("dataset")}
-    values = _values(metrics, runs, by, failed)
+    subjects = {name: sorted({*rows["fixed"], *rows["moving"]}) for name, rows in metrics.groupby("dataset")}
+    persons = {name: person_numbers(found, people.get(name, EACH)) for name, found in subjects.items()}
+    values = _values(metrics, runs, by, subjects, failed)
     wins = np.zeros((len(runs), len(runs)), dtype=int)
     logs = []
     for (dataset, _), matrices in values.items():
-        beats = _beats(matrices, [run in failed[dataset] for run in runs], resamples, seed)
+        beats = _beats(matrices, persons[dataset], [run in failed[dataset] for run in runs], resamples, seed)
         wins += beats
         present = ~np.isnan(matrices).all(axis=(1, 2))
         others = max(present.sum() - 1, 1)
@@ -85,24 +106,25 @@ def rank(metrics: DataFrame, runs: Sequence[Run], by: Sequence[str], *, resample
     scores = np.where(
         known.any(axis=0), np.exp(np.where(known, logs, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)), LOWEST
     )
-    places = _places_by_means(values, _drawn(values, resamples, seed))
-    low, high = np.quantile(places, [TAIL, 1 - TAIL], axis=0, method="inverted_cdf")
-    by_means = _places_by_means(values, {dataset: np.ones((1, m.shape[1])) for (dataset, _), m in values.items()})[0]
+    by_means, low, high = _places_by_means(values, persons, resamples, seed)
     return Ranking(tuple(runs), tuple(values), wins, scores, _places(-scores), by_means, low, high)
 
 
 def _values(
-    metrics: DataFrame, runs: Sequence[Run], by: Sequence[str], failed: Mapping[str, set[Run]]
+    metrics: DataFrame,
+    runs: Sequence[Run],
+    by: Sequence[str],
+    subjects: Mapping[str, Sequence[str]],
+    failed: Mapping[str, set[Run]],
 ) -> dict[Case, np.ndarray]:
-    """Return ``(runs, people, people)`` of each case, larger is better; what is missing is the worst of its pair.
+    """Return ``(runs, subjects, subjects)`` of each case, larger is better; what is missing is the worst of its pair.
 
-    People are those of the dataset, of whom some may have no pair in a case. Raises `InputError` without any case.
+    Subjects are those of the dataset, of whom some may have no pair in a case. Raises `InputError` without any case.
     """
     chosen = metrics[metrics["metric"].isin(by) & metrics["roi"].isin([OVER_ROIS, ""])]
-    people = {name: sorted({*rows["fixed"], *rows["moving"]}) for name, rows in metrics.groupby("dataset")}
     found = {}
     for (dataset, metric), rows in chosen.groupby(["dataset", "metric"], sort=False):
-        ordered = _ordered(rows, runs, people[dataset])
+        ordered = _ordered(rows, runs, subjects[dataset])
         ordered = ordered if METRICS[metric].better == "higher" else -ordered
         present = ~np.isnan(ordered).all(axis=(1, 2)) | np.array([run in failed[dataset] for run in runs])
         if present.sum() > 1:
@@ -115,11 +137,11 @@ def _values(
     return found
 
 
-def _ordered(rows: DataFrame, runs: Sequence[Run], people: Sequence[str]) -> np.ndarray:
-    """Return a metric by run, fixed and moving, ``(runs, people, people)``, the mean over seeds, or NaN."""
-    places = {name: place for place, name in enumerate(people)}
+def _ordered(rows: DataFrame, runs: Sequence[Run], subjects: Sequence[str]) -> np.ndarray:
+    """Return a metric by run, fixed and moving, ``(runs, subjects, subjects)``, the mean over seeds, or NaN."""
+    places = {name: place for place, name in enumerate(subjects)}
     numbers = {run: number for number, run in enumerate(runs)}
-    found = np.full((len(runs), len(people), len(people)), np.nan)
+    found = np.full((len(runs), len(subjects), len(subjects)), np.nan)
     for (method, arm, fixed, moving), value in (
         rows.groupby(["method", "arm", "fixed", "moving"])["value"].mean().items()
     ):
@@ -134,7 +156,7 @@ def _without_any_result(metrics: DataFrame) -> set[Run]:
     return {run for run, found in kinds.items() if found == {NO_RESULT}}
 
 
-def _beats(matrices: np.ndarray, failed: Sequence[bool], resamples: int, seed: int) -> np.ndarray:
+def _beats(matrices: np.ndarray, people: np.ndarray, failed: Sequence[bool], resamples: int, seed: int) -> np.ndarray:
     """Return ``(runs, runs)``: 1 where the run of a row is significantly better than that of a column.
 
     Whoever has a result is better than one of ``failed``, which has none at all.
@@ -147,39 +169,57 @@ def _beats(matrices: np.ndarray, failed: Sequence[bool], resamples: int, seed: i
                 beats[one, other], beats[other, one] = not failed[one], not failed[other]
                 continue
             difference = matrices[one] - matrices[other]
-            paired = ~np.isnan(difference).all(axis=1)  # people who have a pair
-            low, high = bootstrap_interval(difference[np.ix_(paired, paired)], resamples=resamples, seed=seed)
+            paired = ~np.isnan(difference).all(axis=1)  # subjects that have a pair
+            members = person_numbers(people[paired], EACH)
+            low, high = bootstrap_interval(difference[np.ix_(paired, paired)], members, resamples=resamples, seed=seed)
             beats[one, other], beats[other, one] = low > 0, high < 0
     return beats
 
 
-def _drawn(values: Mapping[Case, np.ndarray], resamples: int, seed: int) -> dict[str, np.ndarray]:
-    """Return the `pair_draws` of each dataset's people, ``(resamples, people)``, the same for all its cases."""
-    known: dict[str, np.ndarray] = {}
+def _places_by_means(
+    values: Mapping[Case, np.ndarray], people: Mapping[str, np.ndarray], resamples: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return places by the mean over cases of the rank of each mean, and the ends of their 95 % intervals.
+
+    A resample draws people, the same in all cases of a dataset. Its means are moved away from the observed ones as the
+    ends of `bootstrap_interval` are, so that the places of a few people are as uncertain as their means.
+    """
+    streams = {dataset: (seed, number) for number, dataset in enumerate(dict.fromkeys(name for name, _ in values))}
+    observed, ranks, widest = [], [], 0.0
     for (dataset, _), matrices in values.items():
-        known[dataset] = known.get(dataset, False) | ~np.isnan(matrices).all(axis=0)
-    return {
-        dataset: pair_draws(pairs, resamples=resamples, seed=(seed, number))
-        for number, (dataset, pairs) in enumerate(known.items())
-    }
+        sums, counts = by_people(matrices, people[dataset])
+        means = _ratio(sums.sum(axis=(1, 2)), counts.sum(axis=(1, 2)))
+        observed.append(_ranks(means[None]))
+        wider = expansion(counts.max(axis=0))
+        widest = max(widest, wider)
+        drawn = draws(counts.shape[-1], resamples, streams[dataset])
+        drawn_means = _ratio(resampled(sums, drawn), resampled(counts, drawn))
+        ranks.append(_ranks(means + wider * (drawn_means - means) if np.isfinite(wider) else drawn_means))
+    by_means = _places_of(observed)[0]
+    if np.isinf(widest):
+        return by_means, np.ones_like(by_means), np.full_like(by_means, len(by_means))
+    low, high = np.quantile(_places_of(ranks), [TAIL, 1 - TAIL], axis=0, method="inverted_cdf")
+    return by_means, low, high
 
 
-def _places_by_means(values: Mapping[Case, np.ndarray], drawn: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return places ``(resamples, runs)`` by the mean over cases of the rank of each mean, of people drawn so often.
+def _ratio(totals: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return np.divide(totals, counts, out=np.full(totals.shape, np.nan), where=counts > 0)
+
+
+def _ranks(means: np.ndarray) -> np.ndarray:
+    """Return ranks of ``(resamples, runs)``, 1 for the largest; alike ones share their mean."""
+    return DataFrame(np.round(means, 12)).rank(axis=1, ascending=False).to_numpy()
+
+
+def _places_of(ranks: Sequence[np.ndarray]) -> np.ndarray:
+    """Return places ``(resamples, runs)`` by the mean over cases of the ``ranks`` in each.
 
     A resample without any pair, of one person alone, is left out.
     """
-    ranks = []
-    for (dataset, _), matrices in values.items():
-        known, times = ~np.isnan(matrices), drawn[dataset]
-        totals = np.einsum("ri,mij,rj->rm", times, np.where(known, matrices, 0), times, optimize=True)
-        counts = np.einsum("ri,mij,rj->rm", times, known.astype(float), times, optimize=True)
-        means = np.divide(totals, counts, out=np.full_like(totals, np.nan), where=counts > 0)
-        ranks.append(DataFrame(means).rank(axis=1, ascending=False).to_numpy())  # alike ones share their mean
     cases = ~np.isnan(ranks)
     counts = cases.sum(axis=0)
-    sums = np.where(cases, ranks, 0).sum(axis=0)
-    mean_ranks = np.divide(sums, counts, out=np.full_like(sums, np.inf), where=counts > 0)  # without a case, the last
+    mean_ranks = _ratio(np.where(cases, ranks, 0).sum(axis=0), counts)
+    mean_ranks[np.isnan(mean_ranks)] = np.inf  # without a case, the last
     return np.stack([_places(one) for one in mean_ranks[(counts > 0).any(axis=1)]])
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
-import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import atomic_path
@@ -40,29 +38,17 @@ def runs(metrics: DataFrame) -> list[tuple[str, str]]:
     return list(metrics[["method", "arm"]].drop_duplicates().itertuples(index=False, name=None))
 
 
-def cohort_size(metrics: DataFrame) -> dict[str, int]:
-    """Return the number of test ``subjects``, of their ``groups`` (`pair_groups`) and of unordered ``pairs`` in the
-    rows.
+def cohort_size(metrics: DataFrame, people: Mapping[str, str] = MappingProxyType({})) -> dict[str, int]:
+    """Return the number of test ``subjects``, of ``people``, and of unordered ``pairs`` in the rows.
+
+    ``people``: the person of each subject that is not a person by itself, as a twin is not.
     """
-    pairs = metrics[["fixed", "moving"]].drop_duplicates()
-    codes, names = pd.factorize(pairs.to_numpy().T.ravel())
-    known = np.zeros((len(names), len(names)), dtype=bool)
-    known[tuple(codes.reshape(2, -1))] = True
-    groups = np.unique(pair_groups(known | known.T))
-    return {"subjects": len(names), "groups": len(groups), "pairs": len(pairs) // 2}
-
-
-def pair_groups(known: np.ndarray) -> np.ndarray:
-    """Return the number of each subject's group, ``(n,)``, by which pairs are known, symmetric ``(n, n)``.
-
-    Twins of several anatomies, or scans of several people, are paired within a group and not between two. Then the
-    groups are independent, and they are what a bootstrap draws and a test flips. Wherever pairs are not just all those
-    within each of several groups, every subject is a group.
-    """
-    _, groups = connected_components(csr_array(known), directed=False)
-    sizes = np.bincount(groups)
-    complete = known.sum() == (sizes * (sizes - 1)).sum()
-    return groups if complete and (sizes > 1).sum() > 1 else np.arange(len(known))
+    subjects = metrics["fixed"].unique()
+    return {
+        "subjects": len(subjects),
+        "people": len({people.get(name, name) for name in subjects}),
+        "pairs": len(metrics[["fixed", "moving"]].drop_duplicates()) // 2,
+    }
 
 
 def summarise(metrics: DataFrame) -> DataFrame:

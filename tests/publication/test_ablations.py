@@ -182,14 +182,14 @@ def test_seeds_are_averaged_and_the_cost_is_of_one():
     one, two = rows_of((1,)), rows_of((1, 2))
     assert set(two["seeds"]) == {2}
     pd.testing.assert_frame_equal(one.drop(columns="seeds"), two.drop(columns="seeds"))
-    context = {"subjects": 5, "groups": 5, "pairs": 10, "resamples": 1000, "hardware": "2 cores"}
+    context = {"subjects": 5, "people": 5, "pairs": 10, "resamples": 1000, "hardware": "2 cores"}
     text = ablation_table(two, "a", context).to_markdown()
     assert "2 trainings of each model, with the same seeds" in text
     assert "One seed" not in text
 
 
 def test_table(rows):
-    context = {"subjects": 5, "groups": 5, "pairs": 10, "resamples": 1000, "hardware": "2 cores"}
+    context = {"subjects": 5, "people": 5, "pairs": 10, "resamples": 1000, "hardware": "2 cores"}
     text = ablation_table(rows, "a", context).to_markdown()
     assert text.count("| Full") == 2
     assert "**Channels**" in text

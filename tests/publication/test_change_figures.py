@@ -55,7 +55,7 @@ def test_lines_are_means_over_pairs_and_bands_their_intervals_over_people():
             points = band.get_paths()[0].vertices
             at_sixty = points[points[:, 0] == 60, 1]
             values = of[of["severity"] == 60].groupby(["fixed", "moving"])["value"].mean()
-            low, high = bootstrap_interval(pair_matrix(values), resamples=2000, seed=0)
+            low, high = bootstrap_interval(*pair_matrix(values), resamples=2000, seed=0)
             assert at_sixty.min() == pytest.approx(max(low, 0 if metric == "dice" else 0.01))
             assert at_sixty.max() == pytest.approx(min(high, 1) if metric == "dice" else high)
 
@@ -132,6 +132,9 @@ def test_each_kind_of_change_has_a_row_of_panels():
         ({0: 0.8, 10: 0.8, 20: 0.64, 30: 0.1}, (15.0, True)),  # 0.72 is halfway between 10 and 20
         ({20: 0.1, 0: 0.8}, (0.08 / 0.7 * 20, True)),
         ({0: 0.8, 10: 0.79, 20: 0.75}, (20.0, False)),
+        ({0: 0.5, 10: 0.8, 20: 0.1}, (0.0, True)),  # heads as they lie have more than a tenth less than the best
+        ({0: 0.75, 10: 0.8, 20: 0.64, 30: 0.1}, (15.0, True)),
+        ({0: 0.0, 10: 0.0}, (0.0, True)),
     ],
 )
 def test_a_method_breaks_where_it_loses_a_tenth_of_its_own_best(means, point):

@@ -290,7 +290,7 @@ def test_table_2_of_another_reference_has_nothing_of_the_paper(dice_summary, pap
         table2(dice_summary, paper, "IXI", ("lapirn", "raw"), methods, CONTEXT)
 
 
-COMPARED = {"dataset": "ixi", "reference": "Ours", "subjects": 30, "groups": 30, "pairs": 435, "resamples": 10000}
+COMPARED = {"dataset": "ixi", "reference": "Ours", "subjects": 30, "people": 30, "pairs": 435, "resamples": 10000}
 
 
 def comparison_rows(entries, metric="dice"):
@@ -355,20 +355,20 @@ def test_endpoint_errors_are_compared_in_a_block_that_says_which_way_is_better()
 
 def test_with_few_subjects_the_table_says_that_nothing_can_be_significant():
     rows = comparison_rows([("raw", "icnet", "mean", 4, 6, 0.5, 0.4, 0.6, 2.0, 0.125, 0.125)])
-    few = COMPARED | {"subjects": 4, "groups": 4, "pairs": 6}
+    few = COMPARED | {"subjects": 4, "people": 4, "pairs": 6}
     notes = " ".join(comparison_table(rows, {"icnet/raw": "ICNet"}, few).notes)
     assert "all 16 swaps" in notes
     assert "no p below 0.125" in notes
 
 
-def test_the_notes_say_that_twins_are_drawn_as_groups():
+def test_the_notes_say_that_twins_are_one_person():
     rows = comparison_rows([("raw", "icnet", "mean", 8, 4, 0.5, 0.4, 0.6, 2.0, 0.125, 0.125)])
-    twins = COMPARED | {"subjects": 8, "groups": 4, "pairs": 4}
+    twins = COMPARED | {"subjects": 8, "people": 4, "pairs": 4}
     notes = " ".join(comparison_table(rows, {"icnet/raw": "ICNet"}, twins).notes)
-    assert "pairs are those within 4 groups of subjects, such as twins" in notes
-    assert "resamples of groups" in notes
-    assert "whole groups, all 16 swaps" in notes
-    assert "4 groups and 10,000 resamples allow no p below 0.125" in notes
+    assert "4 unordered pairs of 8 subjects of 4 people;" in notes
+    assert "resamples of people" in notes
+    assert "whole people, all 16 swaps" in notes
+    assert "4 people and 10,000 resamples allow no p below 0.125" in notes
 
 
 def test_rois_stand_below_each_other_and_a_few_comparisons_side_by_side():

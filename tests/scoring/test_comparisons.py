@@ -13,18 +13,18 @@ from smgicnet.core.errors import InputError
 from smgicnet.scoring.comparisons import (
     RESULT,
     bootstrap_interval,
+    by_people,
     cohens_d,
     compare,
     compare_by_each,
     holm,
     merge_sides,
-    pair_draws,
     permutation_p,
+    person_effects,
     read_comparisons,
+    resampled,
     smallest_p,
-    subject_effects,
 )
-from smgicnet.scoring.statistics import pair_groups
 from tests.support import ROOT
 
 OURS, OTHER = ("smgicnet", "raw"), ("icnet", "affine")
@@ -60,14 +60,14 @@ def simulate(rng, n, subject_sd, pair_sd):
     return symmetric(n, subjects[first] + subjects[second] + rng.normal(scale=pair_sd, size=len(first)))
 
 
-def within_groups(sizes, values):
-    """Like `symmetric`, of subjects in groups of ``sizes``, with the pairs within a group alone."""
-    member = np.repeat(np.arange(len(sizes)), sizes)
-    first, second = np.triu_indices(len(member), 1)
-    inside = member[first] == member[second]
-    every = np.full(len(first), np.nan)
-    every[inside] = values
-    return symmetric(len(member), every)
+def twins(sizes, values, between=np.nan):
+    """Subjects of people who have ``sizes`` of them: values of the pairs within each, and of those between two."""
+    people = np.repeat(np.arange(len(sizes)), sizes)
+    first, second = np.triu_indices(len(people), 1)
+    every = np.empty(len(first))
+    within = people[first] == people[second]
+    every[within], every[~within] = values, between
+    return symmetric(len(people), every), people
 
 
 def rates(n, subject_sd, pair_sd, *, cohorts=1000, resamples=1000, seed=1):
@@ -242,7 +242,7 @@ def test_exact_p_by_brute_force(n):
     differences = symmetric(n, np.random.default_rng(n).normal(0.4, 1, size=math.comb(n, 2)))
     overall = np.nanmean(differences)
     effects = (n - 1) / (n - 2) * (np.nanmean(differences, axis=1) - overall) + overall / 2  # the Hajek projection
-    assert subject_effects(differences) == pytest.approx(effects)
+    assert person_effects(*by_people(differences)) == pytest.approx(effects)
     flipped = [abs(np.dot(signs, effects)) for signs in itertools.product([1, -1], repeat=n)]
     expected = np.mean([value >= abs(effects.sum()) - 1e-12 for value in flipped])
     assert 2 / 2**n < expected < 1
@@ -258,92 +258,99 @@ def test_missing_pairs_leave_the_subjects_shares():
     np.fill_diagonal(differences, np.nan)
     for i, j in ((0, 1), (2, 4)):
         differences[i, j] = differences[j, i] = np.nan
-    assert subject_effects(differences) == pytest.approx(effects, abs=1e-12)
+    assert person_effects(*by_people(differences)) == pytest.approx(effects, abs=1e-12)
     noisy = differences + symmetric(5, np.random.default_rng(1).normal(size=10))
     known = (~np.isnan(noisy)).sum(axis=1)
-    shares = known * subject_effects(noisy)
+    shares = known * person_effects(*by_people(noisy))
     assert shares.sum() == pytest.approx(np.nansum(noisy) / 2)
     flipped = [abs(np.dot(signs, shares)) for signs in itertools.product([1, -1], repeat=5)]
     expected = np.mean(np.array(flipped) >= abs(shares.sum()) - 1e-12)
     assert permutation_p(noisy, resamples=32, seed=0) == expected != smallest_p(5, 32)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "groups"),
-    [
-        ([2, 2, 2], [0, 0, 1, 1, 2, 2]),
-        ([3, 2], [0, 0, 0, 1, 1]),
-        ([4], [0, 1, 2, 3]),
-        ([2], [0, 1]),
-        ([4, 1], range(5)),
-    ],
-)
-def test_pairs_within_several_groups_make_groups(sizes, groups):
-    known = ~np.isnan(within_groups(sizes, 1.0))
-    assert pair_groups(known).tolist() == list(groups)
-
-
-def test_a_missing_pair_or_one_between_groups_leaves_subjects():
-    known = ~np.isnan(within_groups([3, 3], 1.0))
-    known[0, 1] = known[1, 0] = False
-    assert pair_groups(known).tolist() == list(range(6))
-    known = ~np.isnan(within_groups([2, 2], 1.0))
-    known[1, 2] = known[2, 1] = True
-    assert pair_groups(known).tolist() == list(range(4))
-
-
 def test_interval_of_twins_by_hand():
     # of three pairs 27 samples with replacement, of which 1 in 27 holds the smallest alone and 1 the largest: the ends,
     # expanded by sqrt(3 / 2) x t(0.975; 2) / z(0.975) = 1.2247449 x 4.302653 / 1.959964
-    low, high = bootstrap_interval(within_groups([2, 2, 2], [0.1, 0.2, 0.6]), resamples=20_000, seed=0)
+    low, high = bootstrap_interval(*twins([2, 2, 2], [0.1, 0.2, 0.6]), resamples=20_000, seed=0)
     assert (low, high) == pytest.approx((0.3 - 0.2 * 2.688661, 0.3 + 0.3 * 2.688661), abs=1e-5)
 
 
-def test_groups_count_as_often_as_they_have_pairs():
+def test_people_count_as_often_as_they_have_pairs():
     values = np.array([0.1, 0.5, 0.3, 0.2, 0.7])  # of three, of one and of one pair
     means = []
     for drawn in itertools.product([(0, 1, 2), (3,), (4,)], repeat=3):
-        means.append(values[[pair for group in drawn for pair in group]].mean())
+        means.append(values[[pair for person in drawn for pair in person]].mean())
     expansion = math.sqrt(3 / 2) * stats.t.ppf(0.975, 2) / stats.norm.ppf(0.975)
     ends = np.quantile(means, [0.025, 0.975], method="inverted_cdf")
     expected = [values.mean() + expansion * (end - values.mean()) for end in ends]
-    differences = within_groups([3, 2, 2], values)
-    assert bootstrap_interval(differences, resamples=50_000, seed=0) == pytest.approx(expected, abs=0.01)
+    differences, people = twins([3, 2, 2], values)
+    assert bootstrap_interval(differences, people, resamples=50_000, seed=0) == pytest.approx(expected, abs=0.01)
 
 
-def test_the_pairs_of_a_group_are_drawn_together():
-    draws = pair_draws(~np.isnan(within_groups([3, 2, 2], 1.0)), resamples=50, seed=0)
-    counts = draws[:, [0, 0, 1, 3, 5]] * draws[:, [1, 2, 2, 4, 6]]
-    assert counts == pytest.approx(counts.round(), abs=1e-9)
-    assert np.ptp(counts[:, :3], axis=1) == pytest.approx(0)
-    assert counts[:, [0, 3, 4]].sum(axis=1) == pytest.approx(3)
-    assert len(np.unique(counts.round(), axis=0)) > 5
+def test_pairs_within_and_between_people_are_drawn_as_their_people_are():
+    differences, people = twins([2, 1, 3], [0.1, 0.2, 0.3, 0.4], between=np.linspace(0, 1, 11))
+    sums, counts = by_people(differences, people)
+    assert counts.tolist() == [[2, 2, 6], [2, 0, 3], [6, 3, 6]]
+    drawn = np.array([[1, 2, 0], [0, 0, 3], [1, 1, 1]])
+    pairs = [(i, j, people[i], people[j]) for i, j in itertools.permutations(range(6), 2)]
+    for row, times in enumerate(drawn):
+        weights = [times[a] if a == b else times[a] * times[b] for _, _, a, b in pairs]
+        assert resampled(counts, drawn)[row] == sum(weights)
+        expected = sum(weight * differences[i, j] for weight, (i, j, _, _) in zip(weights, pairs, strict=True))
+        assert resampled(sums, drawn)[row] == pytest.approx(expected)
+    assert resampled(sums[None], drawn)[:, 0] == pytest.approx(resampled(sums, drawn))
 
 
-def test_exact_p_of_groups_by_brute_force():
+def test_exact_p_of_twins_by_brute_force():
     values = np.array([0.1, 0.5, -0.1, -0.2, 0.4, 0.3])
     sums = [values[:3].sum(), *values[3:]]
     flipped = [abs(np.dot(signs, sums)) for signs in itertools.product([1, -1], repeat=4)]
     expected = np.mean(np.array(flipped) >= abs(values.sum()) - 1e-12)
-    assert permutation_p(within_groups([3, 2, 2, 2], values), resamples=2**4, seed=0) == expected > smallest_p(4, 16)
-    one_sided = within_groups([2] * 4, [0.1, 0.2, 0.3, 0.4])
-    assert permutation_p(one_sided, resamples=2**8, seed=0) == smallest_p(4, 2**8) == 2 / 2**4
+    assert permutation_p(*twins([3, 2, 2, 2], values), resamples=2**4, seed=0) == expected > smallest_p(4, 16)
+    one_sided = twins([2] * 4, [0.1, 0.2, 0.3, 0.4])
+    assert permutation_p(*one_sided, resamples=2**8, seed=0) == smallest_p(4, 2**8) == 2 / 2**4
+
+
+def test_a_missing_pair_makes_no_further_people():
+    differences, people = twins([3] * 4, 0.1 + 0.01 * np.arange(12))
+    differences[0, 1] = differences[1, 0] = np.nan
+    assert permutation_p(differences, people, resamples=2**12, seed=0) == smallest_p(4, 2**12)
 
 
 def test_two_pairs_of_twins_have_no_interval_and_no_p():
-    differences = within_groups([2, 2], [0.1, 0.2])
-    assert np.isnan([*bootstrap_interval(differences, **OPTIONS), permutation_p(differences, **OPTIONS)]).all()
+    differences, people = twins([2, 2], [0.1, 0.2])
+    numbers = [*bootstrap_interval(differences, people, **OPTIONS), permutation_p(differences, people, **OPTIONS)]
+    assert np.isnan(numbers).all()
 
 
-def test_interval_and_test_hold_what_they_promise_of_twins():
+@pytest.mark.parametrize(("people", "each", "between"), [(12, 2, False), (8, 3, False), (8, 2, True)])
+def test_interval_and_test_hold_what_they_promise_of_twins(people, each, between):
     rng, covered, rejected = np.random.default_rng(2), 0, 0
+    numbers = np.repeat(np.arange(people), each)
+    first, second = np.triu_indices(people * each, 1)
+    kept = between | (numbers[first] == numbers[second])
     for cohort in range(1000):
-        differences = within_groups([2] * 12, rng.normal(size=12))
-        low, high = bootstrap_interval(differences, resamples=1000, seed=cohort)
+        effects = rng.normal(size=people)[numbers]
+        values = np.where(kept, effects[first] + effects[second] + rng.normal(scale=0.5, size=len(first)), np.nan)
+        differences = symmetric(people * each, values)
+        low, high = bootstrap_interval(differences, numbers, resamples=500, seed=cohort)
         covered += low <= 0 <= high
-        rejected += permutation_p(differences, resamples=1000, seed=cohort) <= 0.05
-    assert 930 <= covered <= 970
-    assert 30 <= rejected <= 70
+        rejected += permutation_p(differences, numbers, resamples=500, seed=cohort) <= 0.05
+    print(covered, rejected)
+    assert 930 <= covered <= 980
+    assert 25 <= rejected <= 70
+
+
+def test_a_comparison_takes_twins_as_one_person():
+    pairs = {("a1", "a2"): 0.3, ("b1", "b2"): 0.4, ("c1", "c2"): 0.2, ("d1", "d2"): 0.1}
+    metrics = pd.DataFrame(rows(OURS, pairs) + rows(OTHER, dict.fromkeys(pairs, 0.0)))
+    options = {"resamples": 2**8, "seed": 0}
+    [alone] = compare(metrics, OURS, [OTHER], **options).to_dict("records")
+    people = {name: name[0] for pair in pairs for name in pair}
+    [one] = compare(metrics, OURS, [OTHER], people=people, **options).to_dict("records")
+    assert one["p"] == 2 / 2**4 > alone["p"]
+    assert one["low"] > alone["low"]
+    assert (one["subjects"], one["pairs"]) == (8, 4)
 
 
 def test_one_direction_for_all_subjects_is_the_smallest_p():

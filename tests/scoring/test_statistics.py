@@ -74,9 +74,7 @@ def test_a_missing_column_is_named():
         summarise(pd.DataFrame(metric_rows({("a", "b"): 1.0})).drop(columns="seed"))
 
 
-def test_cohort_size_counts_the_groups_within_which_pairs_are():
-    ordered = [("a", "b"), ("b", "a"), ("c", "d"), ("d", "c")]
-    twins = pd.DataFrame(ordered, columns=["fixed", "moving"])
-    assert cohort_size(twins) == {"subjects": 4, "groups": 2, "pairs": 2}
-    people = pd.DataFrame([*ordered, ("a", "c"), ("c", "a")], columns=["fixed", "moving"])
-    assert cohort_size(people) == {"subjects": 4, "groups": 4, "pairs": 3}
+def test_cohort_size_counts_subjects_people_and_pairs():
+    pairs = pd.DataFrame([("a1", "a2"), ("a2", "a1"), ("b", "a1"), ("a1", "b")], columns=["fixed", "moving"])
+    assert cohort_size(pairs) == {"subjects": 3, "people": 3, "pairs": 2}
+    assert cohort_size(pairs, {"a1": "a", "a2": "a"}) == {"subjects": 3, "people": 2, "pairs": 2}

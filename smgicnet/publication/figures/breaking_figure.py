@@ -17,7 +17,7 @@ from smgicnet.publication.figures.plotting import INK, style
 from smgicnet.scoring.rows import NO_RESULT
 from smgicnet.scoring.statistics import of_pairs, read_metrics
 
-KEPT = 0.9  # of a method's own Dice with heads as they lie
+KEPT = 0.9  # of a method's own best Dice
 NAMES_MM, BELOW_MM, ABOVE_MM = 44.0, 2.0, 20.0
 
 
@@ -27,16 +27,20 @@ def breaking(given: Material) -> Figure:
 
 
 def breaking_point(means: Series) -> tuple[float, bool]:
-    """Return the severity at which a Dice falls below `KEPT` of the first, and whether it does.
+    """Return the severity at which a Dice falls below `KEPT` of the best, and whether it does.
 
-    ``means`` are the Dice by severity, 0 first; without a fall it is the largest severity.
+    ``means`` are the Dice by severity, 0 among them. Without a fall it is the largest severity. It is 0 where the Dice
+    is that low from the beginning, or always 0.
     """
     means = means.sort_index()
-    severities, values = means.index.to_numpy(float), means.to_numpy() / means.iloc[0]
+    severities, best = means.index.to_numpy(float), means.max()
+    values = means.to_numpy() / best if best > 0 else np.zeros(len(means))
     fallen = np.flatnonzero(values < KEPT)
     if not len(fallen):
         return float(severities[-1]), False
     after = fallen[0]
+    if not after:
+        return 0.0, True
     before = after - 1
     part = (values[before] - KEPT) / (values[before] - values[after])
     return float(severities[before] + part * (severities[after] - severities[before])), True

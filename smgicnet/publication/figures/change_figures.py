@@ -27,7 +27,7 @@ from smgicnet.publication.figures.page import (
 )
 from smgicnet.publication.figures.plotting import HUES, RULE, run_looks, style
 from smgicnet.scoring.changed_rows import TURNED
-from smgicnet.scoring.comparisons import bootstrap_interval, pair_matrix
+from smgicnet.scoring.comparisons import EACH, bootstrap_interval, pair_matrix
 from smgicnet.scoring.rows import NO_RESULT
 from smgicnet.scoring.statistics import of_pairs, read_metrics
 
@@ -46,13 +46,13 @@ KEYS = ["method", "arm", "change", "metric", "severity", "fixed", "moving"]
 
 def angles(given: Material) -> Figure:
     """Draw every run, by how far heads are turned."""
-    return changes_figure(read_metrics(given.files["changes"]), given.runs, given.labels, [TURNED])
+    return changes_figure(read_metrics(given.files["changes"]), given.runs, given.labels, [TURNED], given.people)
 
 
 def changes(given: Material) -> Figure:
     """Draw every run, by how heads are changed otherwise."""
     others = [kind for kind in CHANGES if kind != TURNED]
-    return changes_figure(read_metrics(given.files["changes"]), given.runs, given.labels, others)
+    return changes_figure(read_metrics(given.files["changes"]), given.runs, given.labels, others, given.people)
 
 
 def changes_figure(
@@ -60,6 +60,7 @@ def changes_figure(
     runs: Sequence[tuple[str, str]],
     labels: Mapping[str, str],
     kinds: Sequence[str],
+    people: Mapping[str, str] = EACH,
     width_mm: float = DOUBLE_COLUMN_MM,
 ) -> Figure:
     """Draw scores against how much the moving head is changed: a row of panels a kind, one for each metric of `PANELS`.
@@ -70,6 +71,7 @@ def changes_figure(
     runs : the (method, arm) drawn, in order; those without a value are left out
     labels : ``method/arm`` -> name of a run
     kinds : keys of `smgicnet.preparation.changes.CHANGES`; those without a row are left out
+    people : as in `smgicnet.scoring.comparisons.compare`
 
     Lines are means over pairs, each averaged over its seeds first, and bands are their 95 % intervals over people, by
     `smgicnet.scoring.comparisons.bootstrap_interval`; fewer than three people have none. A method has
@@ -79,7 +81,7 @@ def changes_figure(
     if not (rows["metric"].eq(NO_RESULT) & (rows["value"] > 0)).any():  # nothing has failed
         rows = rows[rows["metric"] != NO_RESULT]
     pairs = rows.groupby(KEYS)["value"].mean().dropna()
-    values = _means_and_intervals(pairs)
+    values = _means_and_intervals(pairs, people)
     metrics = [metric for metric in PANELS if metric in values.index.unique("metric")]
     drawn = {(method, arm) for method, arm in values.index.droplevel(["change", "metric", "severity"])}
     if not metrics or not drawn & {*runs}:
@@ -106,10 +108,10 @@ def changes_figure(
     return figure
 
 
-def _means_and_intervals(pairs: Series) -> DataFrame:
+def _means_and_intervals(pairs: Series, people: Mapping[str, str]) -> DataFrame:
     """Return the columns mean, low and high of values by `KEYS`, by all of these but the pairs'."""
     groups = pairs.groupby(level=KEYS[:5])
-    ends = [bootstrap_interval(pair_matrix(values), resamples=RESAMPLES, seed=0) for _, values in groups]
+    ends = [bootstrap_interval(*pair_matrix(values, people), resamples=RESAMPLES, seed=0) for _, values in groups]
     return groups.mean().to_frame("mean").assign(low=[low for low, _ in ends], high=[high for _, high in ends])
 
 

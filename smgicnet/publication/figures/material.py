@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Run = tuple[str, str]  # a method in an arm
 
@@ -19,6 +19,7 @@ class Material:
     reference: Run | None = None  # the run that others are compared with
     merge_sides: bool = False  # whether the left and the right of a region are taken together
     spacing: float = 1.0  # of the common grid, in mm
+    people: Mapping[str, str] = field(default_factory=dict)  # the person of a subject that is not one by itself: a twin
     full_model: str = ""  # the name of the method that ablations vary
 
     def label(self, run: Run) -> str:

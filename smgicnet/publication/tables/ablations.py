@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pandas import DataFrame
 
 from smgicnet.publication.tables.table import Row, Table, cell_text
-from smgicnet.scoring.comparisons import compare
+from smgicnet.scoring.comparisons import EACH, compare
 from smgicnet.scoring.statistics import summarise
 
 STUDIES = {"components": "Components", "channels": "Channels", "depth": "Depth of the last level"}
@@ -23,6 +23,7 @@ def ablation_rows(
     trainings: Mapping[str, Sequence[Mapping]],
     *,
     resamples: int,
+    people: Mapping[str, str] = EACH,
 ) -> DataFrame:
     """Return one row a model, the full one first in each study.
 
@@ -32,7 +33,7 @@ def ablation_rows(
     runs : (method, arm) of the full model, then of each variant
     labels : by method; ``studies``: of each variant, a key of ``STUDIES``
     trainings : by method the records of all its stages and seeds, as `smgicnet.jobs.train` writes them
-    resamples : of the bootstrap over subjects, as in `smgicnet.scoring.comparisons.compare`
+    resamples, people : of the bootstrap over people, as in `smgicnet.scoring.comparisons.compare`
 
     Returns columns study, method, label, seeds, dice, dice_sd, difference (variant minus full), low, high (its 95 %
     interval), p_holm, folds_percent, folds_sd, parameters, train_seconds and train_memory_mib (all stages of one seed
@@ -40,7 +41,8 @@ def ablation_rows(
     """
     full, *variants = runs
     summary = summarise(metrics).set_index(["method", "metric"])
-    compared = compare(metrics, full, variants, resamples=resamples, seed=0, rois=False).set_index("method")
+    compared = compare(metrics, full, variants, resamples=resamples, seed=0, rois=False, people=people)
+    compared = compared.set_index("method")
     rows = []
     for method, _ in runs:
         records = trainings[method]
@@ -72,7 +74,7 @@ def _moments(summary: DataFrame, method: str, metric: str, mean: str, sd: str) -
 def ablation_table(rows: DataFrame, dataset: str, context: Mapping) -> Table:
     """Return the table of `ablation_rows`.
 
-    ``context``: ``subjects``, ``groups``, ``pairs`` (unordered), ``resamples``, ``hardware``.
+    ``context``: ``subjects``, ``people``, ``pairs`` (unordered), ``resamples``, ``hardware``.
     """
     blocks = []
     for study, members in rows.groupby("study", sort=False):
@@ -83,8 +85,8 @@ def ablation_table(rows: DataFrame, dataset: str, context: Mapping) -> Table:
         f"{context['subjects']} test subjects, {context['pairs']:,} unordered pairs, each in both directions; "
         f"{seeds} training{'s' if seeds > 1 else ''} of each model, with the same seed{'s' if seeds > 1 else ''}.",
         f"Difference: Dice of the variant minus that of {full}, and its 95 % interval from the same bootstrap over "
-        f"subjects as in the table of comparisons ({context['resamples']:,} resamples)"
-        + (": too few subjects for one." if context["groups"] < 3 else "."),
+        f"people as in the table of comparisons ({context['resamples']:,} resamples)"
+        + (": too few people for one." if context["people"] < 3 else "."),
         f"Training: time and peak memory on {context['hardware']}, summed over the levels that a model is made of. A "
         "level that it shares with another model is trained once and counted in full here.",
     ]

@@ -21,7 +21,7 @@ def comparison_table(comparisons: DataFrame, labels: Mapping[str, str], context:
     """Return a table with a block a metric and a row a comparison; ``comparisons`` are those of `compare_by_each`.
 
     ``labels`` name each "method/arm"; ``context``: ``dataset``, ``reference`` (its label), ``subjects``,
-    ``groups``, ``pairs`` (unordered), ``resamples``; optional ``affine`` as in `table1`.
+    ``people``, ``pairs`` (unordered), ``resamples``; optional ``affine`` as in `table1`.
     """
     overall = comparisons[comparisons["roi"] == OVER_ROIS]
     by_metric = [(METRICS[name], found) for name, found in overall.groupby("metric", sort=False)]
@@ -86,15 +86,14 @@ def roi_tables(comparisons: DataFrame, labels: Mapping[str, str], context: Mappi
 
 def _comparison_notes(context: Mapping, several: bool) -> list[str]:
     subjects, resamples, pairs = context["subjects"], context["resamples"], context["pairs"]
-    groups = context["groups"]
-    swaps = f"all {2**groups:,} swaps" if 2**groups <= resamples else f"{resamples:,} random swaps"
-    drawn = _drawn(context)
+    people, drawn = context["people"], _drawn(context)
+    swaps = f"all {2**people:,} swaps" if 2**people <= resamples else f"{resamples:,} random swaps"
     if drawn == "subjects":
-        why = f"A subject is in {2 * pairs / subjects:.3g} pairs, so that the pairs are not independent."
+        of_people, why = "", f"A subject is in {2 * pairs / subjects:.3g} pairs, so that the pairs are not independent."
     else:
-        why = f"The pairs are those within {groups} groups of subjects, such as twins, and groups are independent."
+        of_people, why = f" of {people} people", "Only people are independent, neither pairs nor subjects of a person."
     return [
-        f"Difference: the mean over {pairs:,} unordered pairs of {subjects} subjects; a pair's value is the "
+        f"Difference: the mean over {pairs:,} unordered pairs of {subjects} subjects{of_people}; a pair's value is the "
         "mean of its seeds and of its two directions.",
         f"{why} The interval is from a bootstrap of {resamples:,} resamples of {drawn}, not of pairs, expanded for the "
         f"small number of {drawn} (Owen 2007; Hesterberg 2015).",
@@ -106,7 +105,7 @@ def _comparison_notes(context: Mapping, several: bool) -> list[str]:
 
 def _drawn(context: Mapping) -> str:
     """Return what is drawn and swapped as a whole."""
-    return "subjects" if context["groups"] == context["subjects"] else "groups"
+    return "subjects" if context["people"] == context["subjects"] else "people"
 
 
 def _partial_notes(rows: DataFrame, labels: Mapping[str, str], context: Mapping, by: str) -> list[str]:
@@ -120,12 +119,12 @@ def _partial_notes(rows: DataFrame, labels: Mapping[str, str], context: Mapping,
 
 def _floor_note(rows: DataFrame, context: Mapping) -> list[str]:
     """Says so where no difference, however large, can be significant."""
-    groups, resamples = context["groups"], context["resamples"]
-    smallest, family = smallest_p(groups, resamples), rows["p"].count()
+    people, resamples = context["people"], context["resamples"]
+    smallest, family = smallest_p(people, resamples), rows["p"].count()
     if family * smallest <= ALPHA:
         return []
     return [
-        f"{groups} {_drawn(context)} and {resamples:,} resamples allow no p below {smallest:.3g}, "
+        f"{people} {_drawn(context)} and {resamples:,} resamples allow no p below {smallest:.3g}, "
         f"{min(family * smallest, 1):.3g} after the correction for {family}: no row can reach {ALPHA}, however large "
         "its difference."
     ]
