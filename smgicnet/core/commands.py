@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from smgicnet.core.errors import printable
 from smgicnet.core.interruption import Interrupted, Stop, watch
-from smgicnet.core.supervisor import POLL, STOPPING
+from smgicnet.core.supervisor import POLL, STOPPING, adopt_orphans, children, end_children
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 ASKED_ONCE = 10  # seconds within which further signals ask for the same
@@ -109,7 +109,8 @@ def run_command(
         log.seek(max(0, log.seek(0, os.SEEK_END) - KEPT))
         output = log.read().decode(errors="replace").replace("\r", "\n")
         if code:
-            return Outcome(f"it could not be run: {_told(output)}", output, 0, 0, 0)
+            why = f"its supervisor was killed by signal {-code}. " if code < 0 else ""
+            return Outcome(f"it could not be run: {why}{_told(output)}".strip(), output, 0, 0, 0)
         report.seek(0)
         facts = json.load(report)
     taken = {key: facts[key] for key in ("seconds", "cpu_seconds", "memory_mib")}
@@ -119,7 +120,12 @@ def run_command(
 def _supervised(
     command: Sequence[str], log: IO[bytes], report: IO[bytes], environment: Mapping[str, str], stop: Stop
 ) -> int:
-    """Run the supervisor and return its code; whatever interrupts this, it has time to stop what it runs."""
+    """Run the supervisor and return its code; whatever interrupts this, it has time to stop what it runs.
+
+    What it leaves where it is killed itself, as by a system without memory, is stopped here.
+    """
+    adopt_orphans()
+    others = children()
     running = subprocess.Popen(
         command, stdout=log, stderr=subprocess.STDOUT, env=environment, pass_fds=[report.fileno()]
     )
@@ -131,7 +137,8 @@ def _supervised(
                 break
     finally:
         running.terminate()
-        running.wait()
+        if running.wait() < 0:
+            end_children(others)
     # a signal to all processes of a job may end the supervisor before this process gets it
     if stop.asked or code - 128 in STOPPING:
         raise Interrupted("a command was stopped on request")

@@ -1,7 +1,8 @@
 """It runs one command within limits and leaves nothing of it behind; a program of its own, without the package.
 
 ``python supervisor.py REPORT FOLDER SECONDS BYTES COMMAND...`` runs COMMAND in FOLDER with a new session, and stops it
-when it takes longer than SECONDS, when FOLDER holds more than BYTES, or when whoever started this program is gone.
+when it takes longer than SECONDS, when FOLDER and what is printed hold more than BYTES, or when whoever started this
+program is gone.
 What the command has started is stopped with it, and after it. REPORT is JSON: ``code``, ``stopped`` (``time``, ``disk``
 or empty), ``left`` (how many processes it had left running), ``seconds``, ``cpu_seconds`` and ``memory_mib``, the
 largest of its processes. A small process starts the command since the peak memory of a child begins with that of the
@@ -28,8 +29,7 @@ SUBREAPER = 36  # prctl's PR_SET_CHILD_SUBREAPER: orphans of the command become 
 
 def main() -> None:
     report, folder, seconds, most = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     for number in STOPPING:
         signal.signal(number, _gone)
     starter, begun = os.getppid(), time.monotonic()
@@ -57,13 +57,19 @@ def main() -> None:
     report.write_text(json.dumps(facts))
 
 
+def adopt_orphans() -> None:
+    """Make this process the parent of whatever its children leave running, where the system can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+
+
 def _gone(number: int, _: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
 def _size(folder: str) -> int:
-    """Return the bytes of all files of a folder."""
-    total = 0
+    """Return the bytes of all files of a folder, and of the file that the command prints to."""
+    total = os.fstat(1).st_size
     for root, _, names in os.walk(folder):
         for name in names:
             try:
@@ -78,23 +84,31 @@ def _stop_all(child: subprocess.Popen[bytes]) -> int:
     for number in STOPPING:  # whoever asks once more has to wait for this
         signal.signal(number, signal.SIG_IGN)
     ended = child.poll() is not None
-    left = 0
     with contextlib.suppress(OSError):  # of a session of which nothing is left
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
-    while children := _children():
-        left += len(children)
-        for one in children:
-            os.kill(one, signal.SIGKILL)
-            os.waitpid(one, 0)
+    left = end_children(set())
     return left if ended else 0
 
 
-def _children() -> list[int]:
-    """Return the children of this process, by which orphans of the command are among them."""
-    if sys.platform != "linux":
-        return []
-    return [int(one) for one in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+def end_children(others: set[int]) -> int:
+    """Kill the children of this process but for ``others``, and what these leave; return how many there were."""
+    found = 0
+    while new := children() - others:
+        found += len(new)
+        for one in new:
+            os.kill(one, signal.SIGKILL)
+            os.waitpid(one, 0)
+    return found
+
+
+def children() -> set[int]:
+    """Return the children of this process, with orphans that it has adopted; none where the system does not tell."""
+    found: set[int] = set()
+    for listed in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # of a thread that has ended
+            found |= set(map(int, listed.read_text().split()))
+    return found
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import re
 import shlex
 import shutil
@@ -31,6 +33,7 @@ from smgicnet.methods.contract import Displacements, Labels, Method, Registratio
 
 READ_ONLY = 0o444
 VERSION_LIMITS = Limits(120, 1)
+LARGEST_LABEL = 255
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,9 @@ class Command(Method):
             moved = read_labels(out / self.config.labels)
             if moved.data.shape != fixed.shape or not np.allclose(moved.affine, fixed.affine, atol=1e-3):
                 raise InputError(self.config.labels, "it is not on the fixed image's grid", "Write it there")
+            if moved.data.min(initial=0) < 0 or moved.data.max(initial=0) > LARGEST_LABEL:
+                problem = f"it has labels outside 0 to {LARGEST_LABEL}, which no label map has that it was given"
+                raise InputError(self.config.labels, problem, "Write the moving image's labels")
             unknown = like.new_full((1, 3, *fixed.shape), torch.nan)
             return Registration(unknown, None, seconds, labels=moved.data.astype(np.uint8), memory_mib=memory)
         chain = read_transforms([out / name for name in self.config.transforms], fixed, moving, self.config.vectors)
@@ -184,8 +190,9 @@ class Command(Method):
         if self.config.seconds is None:
             return outcome.seconds
         said = re.search(self.config.seconds, outcome.output)
-        try:
-            return float(said[1] if said else "")
-        except ValueError:
-            problem = "it finds no number in what the command printed"
-            raise InputError(self.config.seconds, problem, "Correct the method's `seconds`") from None
+        with contextlib.suppress(ValueError):
+            seconds = float(said[1] if said else "")
+            if 0 <= seconds < math.inf:
+                return seconds
+        problem = "it finds no number of seconds in what the command printed"
+        raise InputError(self.config.seconds, problem, "Correct the method's `seconds`")

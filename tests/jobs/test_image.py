@@ -51,6 +51,13 @@ def test_programs_of_this_machine_are_not_in_the_image():
     assert missing_programs({"environment": {"pip": ["picsl-greedy"]}}, image=True) == []
 
 
+def test_an_environment_of_conda_needs_one_that_makes_it(monkeypatch):
+    block = {"environment": {"conda": "greedy.yaml"}}
+    for known, missing in ({"mamba"}, []), ({"conda"}, []), (set(), ["conda"]):
+        monkeypatch.setattr("shutil.which", lambda name, known=known: f"/usr/bin/{name}" if name in known else None)
+        assert missing_programs(block) == missing
+
+
 @pytest.mark.usefixtures("everything_here")
 def test_a_study_opens_with_the_tools_of_the_image_alone():
     def opened(tool, **more):

@@ -11,6 +11,7 @@ from smgicnet.config.completion import complete_method
 from smgicnet.config.programs import PROGRAMS, helper_scripts, programs
 from smgicnet.core.errors import InputError
 from smgicnet.jobs.code import registering_code
+from smgicnet.methods.contract import RegistrationFailed
 from tests.support.commands import READ, SHAPE, SHIFT, SPACING, failure, images, method
 
 
@@ -85,6 +86,16 @@ def test_the_time_is_what_the_program_says_or_else_that_of_all():
     tabbed = method(SHIFT + "\nprintf 'time:\\t2.5\\n'", seconds=r"time:\s+([\d.]+)")
     assert tabbed.register(*images()).seconds == 2.5
     assert "finds no number" in failure(SHIFT, seconds=r"took ([\d.]+) s")
+    for wrong in ("nan", "inf", "-4"):
+        assert "finds no number" in failure(f"{SHIFT}\necho took {wrong} s", seconds=r"took (\S+) s")
+
+
+@pytest.mark.parametrize("label", [300, -1])
+def test_moved_labels_that_nobody_has_given_are_a_failure(label):
+    moved = READ + f"save('moved.nii.gz', np.full(shape, {label}.0), intent=0)\nEND\ntest -r {{moving_labels}}"
+    labels = (np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8))
+    with pytest.raises(RegistrationFailed, match="labels outside 0 to 255"):
+        method(moved, transforms=[], labels="moved.nii.gz").register(*images(), labels)
 
 
 @pytest.mark.parametrize(

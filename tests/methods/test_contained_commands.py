@@ -48,6 +48,22 @@ def test_a_command_that_fills_the_disk_is_stopped():
     assert "more than 0.02 GB" in failure(writing, limits={"gigabytes": 0.02})
 
 
+def test_what_a_command_prints_counts_on_the_disk():
+    printing = "while true; do head -c 3000000 /dev/zero; sleep 0.05; done # {fixed} {moving} {out}"
+    assert "more than 0.02 GB" in failure(printing, limits={"gigabytes": 0.02})
+
+
+def test_what_a_killed_supervisor_leaves_is_stopped():
+    beside = subprocess.Popen(["sleep", "8585"])
+    killing = "sleep 8584 & setsid sleep 8583 & sleep 0.3; kill -9 $PPID; sleep 8582 # {fixed} {moving} {out}"
+    reason = failure(killing)
+    assert "its supervisor was killed by signal 9" in reason
+    assert not any(map(alive, ("8582", "8583", "8584")))
+    assert beside.poll() is None
+    beside.kill()
+    beside.wait()
+
+
 def test_a_command_sees_no_secrets_and_leaves_inputs_and_home_as_they_are(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
     monkeypatch.setenv("MY_LICENCE", "abc")

@@ -12,7 +12,7 @@ from smgicnet.methods.command import Command
 from tests.support.commands import SHAPE, SPACING, images
 from tests.support.stand_ins import LEFT, install_stand_ins
 
-ELSEWHERE = ["synthmorph", "easyreg", "unigradicon", "niftyreg", "brainmorph"]
+ELSEWHERE = ["synthmorph", "synthmorph-affine", "easyreg", "unigradicon", "niftyreg", "brainmorph"]
 
 
 PACKAGES = {  # ready blocks from the package index, and the distribution that registers
@@ -59,3 +59,8 @@ def test_a_program_of_the_package_index_has_one_version(program):
     assert bool(lines) == (program in PACKAGES)
     if lines:
         assert re.search(rf"\b{PACKAGES[program]}==[\d.]+(\s|$)", lines)
+
+
+@pytest.mark.parametrize("path", sorted(PROGRAMS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_block_says_where_its_settings_are_documented(path):
+    assert re.match(r"#.*\n?.*https?://", path.read_text())

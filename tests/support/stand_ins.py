@@ -36,7 +36,13 @@ parse.add_argument("fixed")
 given = parse.parse_args()
 nib.load(given.moving)
 fixed = nib.load(given.fixed)
-save(shift(fixed.shape), fixed.affine, given.t, 1006)
+if given.m == "affine":  # from the moving volume's RAS to the fixed one's
+    rows = [[1, 0, 0, -LEFT], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    matrix = "\\n".join(" ".join(map(str, row)) for row in rows)
+    head = "type      = 1\\nnxforms   = 1\\nmean      = 0 0 0\\nsigma     = 1\\n1 4 4\\n"
+    Path(given.t).write_text(head + matrix + "\\n")
+else:
+    save(shift(fixed.shape), fixed.affine, given.t, 1006)
 """
 _EASYREG = """
 for name in ("--ref", "--flo", "--ref_seg", "--flo_seg", "--fwd_field"):

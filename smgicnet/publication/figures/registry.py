@@ -112,9 +112,9 @@ FIGURES = {
     ),
     "breaking": FigureEntry(
         title="Where each method breaks",
-        caption="The least severity of each change at which the mean Dice of a method falls below 90 % of its own best, "
-        "on {dataset}, linear in between. What a method holds up to the largest severity that "
-        "was tried is printed pale, with a sign that it is more.",
+        caption="The least severity of each change at which the mean Dice of a method falls below 90 % of its own "
+        "best, on {dataset}, linear in between. What a method holds up to the largest severity that was tried is "
+        "printed pale, with a sign that it is more.",
         function="smgicnet.publication.figures.breaking_figure:breaking",
         inputs=("changes",),
         runs=lambda study: study.robustness.runs,
