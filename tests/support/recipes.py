@@ -3,11 +3,18 @@
 A block with a title is a file to write; a block of the language diff adds its lines with a plus beside those without.
 """
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.support import ROOT
 
+PAGES = ("adding-a-method.md", "adding-a-metric.md", "adding-a-source.md", "adding-a-figure.md")
+COPIED = ("Snakefile", "config", "docs", "envs", "profiles", "pyproject.toml", "rules", "smgicnet", "tests", "workflow")
+FETCHING = "mine.yaml"  # its programs come from the package index
 BLOCK = re.compile(r'^```(?P<language>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<content>.*?)^```$', re.M | re.S)
 
 
@@ -44,3 +51,22 @@ def add(path, lines):
 def commands(page):
     """The blocks of shell commands of a page."""
     return [block["content"] for block in blocks(page) if block["language"] == "sh"]
+
+
+def copy_checkout(folder):
+    """Copy what a recipe adds to."""
+    for name in COPIED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
+        copy(ROOT / name, folder / name)
+
+
+def run(command, checkout):
+    """Run commands as the page has them, with this Python and the package of the checkout."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    known = {**os.environ, "PATH": path, "PYTHONPATH": str(checkout)}
+    script = f"set -euo pipefail\n{command}"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=checkout, env=known, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
