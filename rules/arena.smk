@@ -18,6 +18,7 @@ rule write_arena:
         rank_by=study.config["evaluation"]["rank_by"],
         resamples=study.config["evaluation"]["resamples"],
         seed=0,
+        absent=[study.methods[name]["label"] for name in study.absent],
         people={name: study.people(name) for name in study.datasets},
         config=study.config,
     script:

@@ -248,6 +248,8 @@ def _arena(record: Mapping, metrics: DataFrame, files: Files) -> Made:
     rows = arena_rows(metrics, people, resamples=resamples, seed=seed)
     notes = [*weights_note(methods, names), *programs_note(methods, names), *affine_note(record)]
     notes.append(f"Times were measured on {'; '.join(record['hardware'])}.")
+    if absent := parameters.get("absent"):
+        notes.append(f"Left out, since what they need was not there: {', '.join(absent)}.")
     found = rank(metrics, list(labels), parameters["rank_by"], people=people, resamples=resamples, seed=seed)
     datasets = metrics["dataset"].unique()
     tables = [means_table(rows, name, labels, metrics, notes, people.get(name, {})) for name in datasets]

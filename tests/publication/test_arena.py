@@ -16,6 +16,7 @@ from smgicnet.publication.figures.arena_figure import arena_figure
 from smgicnet.publication.tables.arena_tables import arena_rows, means_table
 from smgicnet.scoring.ranking import Ranking, rank
 from smgicnet.scoring.statistics import COLUMNS, read_metrics, write_metrics
+from tests.support.chromium import require_browser
 from tests.support.figures import assert_legible
 from tests.support.rankings import RUNS, rows
 
@@ -45,6 +46,7 @@ def arena(tmp_path):
     parameters = {
         "config": {"methods": METHODS, "datasets": {"people": {}, "twins": {}}}, "code": "x", "sources": [],
         "labels": LABELS, "rank_by": ["dice", "hd95_mm", "endpoint_error_mm"], "resamples": 200, "seed": 0,
+        "people": {"people": {}, "twins": {"s0": "p", "s1": "p"}}, "absent": ["SynthMorph (mri_synthmorph)"],
     }  # fmt: skip
     write_table("arena", "arena", {"metrics": [str(metrics)], "records": [str(record)]}, outputs, parameters)
     return tmp_path, outputs
@@ -71,6 +73,8 @@ def test_notes_say_what_the_numbers_do_not(arena):
     assert "Bad uses the weights brain-t1-4mm" in text
     assert "Pairs of which a program left no result" in text
     assert "8.3" in text  # one of twelve pairs
+    assert "Left out, since what they need was not there: SynthMorph (mri_synthmorph)." in text
+    assert "4 test subjects of 3 people, 6 unordered pairs" in text
 
 
 def test_twins_are_one_person():
@@ -135,3 +139,24 @@ def test_the_page_shows_ranks_first_and_leads_to_every_dataset(arena):
         assert f'href="../{name}/report/index.html"' in text
     assert "http" not in text.replace("http-equiv", "")
     assert len(json.loads(Path(outputs["record"]).read_text())["page"]) == 4
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_a_browser_shows_the_page(arena, width):
+    require_browser()
+    from smgicnet.publication.report.browser import browser
+
+    folder = arena[0]
+    page = folder / "arena/index.html"
+    show_arena(folder / "arena/tables/arena.json", [folder / "ranks.png"], page)
+    with browser() as running:
+        tab = running.new_page(viewport={"width": width, "height": 800})
+        heard = []
+        tab.on("console", lambda message: message.type in ("error", "warning") and heard.append(message.text))
+        tab.on("request", lambda asked: asked.url.startswith("http") and heard.append(asked.url))
+        tab.goto(page.as_uri())
+        assert tab.locator("h2").all_inner_texts()[0].startswith("Ranks over all datasets")
+        assert tab.locator("tbody").first.locator("tr").count() == len(RUNS)
+        assert tab.evaluate("document.querySelector('img.wide').naturalWidth") > 1000
+        assert tab.evaluate("document.documentElement.scrollWidth <= window.innerWidth")  # only tables are scrolled
+        assert heard == []
