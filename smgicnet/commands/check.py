@@ -23,6 +23,7 @@ from smgicnet.core.errors import InputError, attempt, printable
 from smgicnet.core.layout import DatasetPaths
 from smgicnet.core.shipped import find_weights
 from smgicnet.imaging.grids import Grid
+from smgicnet.jobs.starting import tools_of
 from smgicnet.jobs.study import Study
 from smgicnet.preparation.label_protocols import label_table
 from smgicnet.preparation.preprocessing import read_intensities
@@ -97,7 +98,7 @@ def _cohorts(path: Path, problems: list[InputError]) -> list[Cohort]:
             from smgicnet.methods.weights import read_weights  # torch costs seconds
 
             attempt(problems, read_weights, find_weights(method["weights"]))
-    attempt(problems, require_tools, study.tools(to_come=False))
+    attempt(problems, require_tools, tools_of(study, to_come=False))
     return [_dataset(study, name) for name in study.datasets]
 
 

@@ -13,7 +13,7 @@ from smgicnet.core.errors import InputError, InputErrors
 from smgicnet.core.layout import arena_page
 from smgicnet.jobs.decisions import decide, missing_programs, read_decisions, write_decisions
 from smgicnet.jobs.study import Study
-from smgicnet.preparation.tools import TOOLS, UNCHECKED, require_tools
+from smgicnet.preparation.tools import TOOLS, UNCHECKED, needed_tools, require_tools
 
 MACHINE_KEYS = ("image", "job_minutes", "unchecked_tools", "costs")  # what a profile says beside the config of a study
 
@@ -74,11 +74,30 @@ def open_study(config: Mapping, origin: Origin, *, conda: bool, in_job: bool, im
 
     study.decisions = tried(decide, full, conda=conda, image=image)
     if not machine.unchecked_tools:
-        wanted = study.tools(to_come=True)
+        wanted = tools_of(study, to_come=True)
         tried(_require_in_image, wanted) if image else tried(require_tools, wanted, conda=conda)
     if problems:
         raise InputErrors(problems)
     return study
+
+
+def tools_of(study: Study, *, to_come: bool) -> dict[str, list[str]]:
+    """Return the tools that preprocessing asks for, and for each the config keys that do.
+
+    ``to_come``: without those of datasets that are prepared; a table can be made where FreeSurfer is not.
+    """
+    wanted: dict[str, list[str]] = {}
+    for name, dataset in study.datasets.items():
+        if to_come and _is_prepared(study, name):
+            continue
+        for key, tool in needed_tools(dataset["preprocessing"]).items():
+            wanted.setdefault(tool, []).append(f"datasets.{name}.preprocessing.{key}")
+    return wanted
+
+
+def _is_prepared(study: Study, dataset: str) -> bool:
+    paths = study.paths(dataset)
+    return all(Path(paths.prepared("raw", name, "image")).is_file() for name in study.subjects(dataset))
 
 
 def _require_in_image(wanted: Mapping[str, Sequence[str]]) -> None:

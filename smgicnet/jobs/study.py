@@ -20,7 +20,6 @@ from smgicnet.jobs.costs import ALIGNMENT, JobSizes, method_cost, pair_seconds, 
 from smgicnet.jobs.decisions import Decisions
 from smgicnet.jobs.robustness import Robustness
 from smgicnet.methods import GIVEN
-from smgicnet.preparation.tools import needed_tools
 
 ALIGNMENTS = "affine"  # the name under which alignments have costs and jobs, as if they were a method
 KEPT_BYTES = 2 * 3 * 2  # a voxel: a displacement and its inverse, float16
@@ -279,27 +278,8 @@ class Study:
         )
         return KEPT_BYTES * runs * voxels
 
-    # What is looked at when a run starts
-
     def require_usable(self) -> None:
         """Plan every cohort. Raises `InputError` for one that cannot be used, or that lacks labels to learn from."""
         cohorts = {name: self.cohort(name) for name in self.datasets}
         labelled = [name for name in self.trained if learns_from_labels(self.methods[name])]
         require_training_labels(cohorts, self.datasets, labelled)
-
-    def tools(self, *, to_come: bool) -> dict[str, list[str]]:
-        """Return the tools that preprocessing asks for, and for each the config keys that do.
-
-        ``to_come``: without those of datasets that are prepared; a table can be made where FreeSurfer is not.
-        """
-        wanted: dict[str, list[str]] = {}
-        for name, dataset in self.datasets.items():
-            if to_come and self._is_prepared(name):
-                continue
-            for key, tool in needed_tools(dataset["preprocessing"]).items():
-                wanted.setdefault(tool, []).append(f"datasets.{name}.preprocessing.{key}")
-        return wanted
-
-    def _is_prepared(self, dataset: str) -> bool:
-        paths = self.paths(dataset)
-        return all(Path(paths.prepared("raw", name, "image")).is_file() for name in self.subjects(dataset))

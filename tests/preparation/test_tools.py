@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from smgicnet.core.errors import InputError
+from smgicnet.jobs.starting import tools_of
 from smgicnet.jobs.study import Study
 from smgicnet.preparation import tools
 from smgicnet.preparation.tools import TOOLS, needed_tools, program, require_tools
@@ -76,9 +77,9 @@ def test_what_is_done_needs_no_tool(tmp_path):
     cohorts = {"d": pd.DataFrame({"split": ["train", ""]}, index=["s1", "s2"])}
     study = Study(config, results=tmp_path, cohorts=cohorts)
     wanted = {"recon-all": ["datasets.d.preprocessing.segmentation"]}
-    assert study.tools(to_come=True) == wanted
+    assert tools_of(study, to_come=True) == wanted
     image = tmp_path / "d/raw/subjects/s1/image.nii"
     image.parent.mkdir(parents=True)
     image.touch()
-    assert study.tools(to_come=True) == {}
-    assert study.tools(to_come=False) == wanted
+    assert tools_of(study, to_come=True) == {}
+    assert tools_of(study, to_come=False) == wanted
