@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from smgicnet.cohort.participants import (
     draw_splits,
     pairs_without,
+    people_of,
     read_excluded,
     read_participants,
     shards,
@@ -200,3 +202,11 @@ def test_some_pairs_are_of_every_group_in_turn():
     assert all(fixed[0] == moving[0] for fixed, moving in every)
     assert {fixed[0] for fixed, _ in every[:3]} == {*"abc"}
     assert every == some_pairs(groups[::-1], 100, 1)
+
+
+def test_twins_of_an_anatomy_are_one_person():
+    rows = [("a1", "test", "a"), ("a2", "test", "a"), ("b1", "test", "b"), ("c1", "train", "c"), ("c2", "train", "c")]
+    table = pd.DataFrame(rows, columns=["subject", "split", "anatomy"]).set_index("subject")
+    assert people_of(table) == {"a1": "a", "a2": "a"}  # b has no twin among those that are tested, and c trains
+    assert people_of(table.drop(columns="anatomy")) == {}
+    assert people_of(table.assign(anatomy="")) == {}
