@@ -13,6 +13,7 @@ from smgicnet.core.layout import (
     ARENA,
     AUDIT,
     BENCHMARK,
+    CHANGED_SHOWN,
     METRICS,
     METRICS_RECORD,
     PREPARED,

@@ -23,6 +23,7 @@ rule audit:
 
 rule write_page:
     input:
+        unpack(changed.on_page),
         tables=lambda w: [forms[form] for forms in files.tables(w.dataset).values() for form in ("csv", "record")],
         figures=lambda w: [study.paths(w.dataset).figure(name, "png") for name in drawn.on_page(w.dataset)],
         audit=lambda w: [AUDIT["md"]] if has_paper_rows(w) else [],
@@ -44,6 +45,7 @@ rule write_page:
         kilobytes=PAGE_KB,
     params:
         runs=study.viewed,
+        changed=changed.viewed,
         labels=study.labels(study.runs),
         reference=(study.viewed or study.runs)[0],
         titles=lambda w: [drawn.title(name) for name in drawn.on_page(w.dataset)],

@@ -111,3 +111,56 @@ rule gather_changed:
         environment("analysis")
     script:
         "../workflow/scripts/gather_changed.py"
+
+
+rule choose_changed:
+    input:
+        metrics=changed.scores,
+    output:
+        paths.shown_change,
+    log:
+        paths.log("shown_change"),
+    localrule: True
+    conda:
+        environment("analysis")
+    params:
+        code=code("choose_changed"),
+    script:
+        "../workflow/scripts/choose_changed.py"
+
+
+# one registration more a run, since the displacements of changed heads are not kept
+rule register_changed_shown:
+    input:
+        chosen=paths.shown_change,
+        images=changed.images,
+        labels=changed.labels,
+        heads=changed.folders,
+        alignments=changed.alignments,
+        weights=files.final_weights,
+        program=files.program,
+    output:
+        directory(run.file(CHANGED_SHOWN)),
+    log:
+        paths.log("register/{arm}-{method}-seed-{seed}-changed-shown"),
+    wildcard_constraints:
+        method=names(study.networks),
+    conda:
+        lambda w: environment(files.environment(w))
+    threads: needs.threads
+    resources:
+        **changed.showing(gpu=1),
+    params:
+        block=lambda w: study.registering_block(w.method),
+        subjects=changed.subjects,
+        moving=changed.moving,
+        code=files.code,
+    script:
+        "../workflow/scripts/register_changed_shown.py"
+
+
+use rule register_changed_shown as register_changed_shown_on_cpu with:
+    wildcard_constraints:
+        method=names([name for name in study.methods if name not in study.networks]),
+    resources:
+        **changed.showing(gpu=0),

@@ -34,6 +34,7 @@ TEMPLATE, TEMPLATE_RECORD = "template.nii.gz", "template.json"  # the mean image
 PROGRAM_RECORD, PROGRAM_FOLDER = "program.json", "env"  # of the environment of a program from outside
 ROBUSTNESS = "robustness.csv.gz"  # the scores of changed heads, of a method in an arm and of one seed
 CHANGED = {**PREPARED, "preprocessing": "change.json"}  # of one change of a head
+CHANGED_SHOWN = "robustness/shown"  # of a run: the folder of the changed pair that the page shows
 
 
 def costs_file(results: str | Path = RESULTS) -> str:
@@ -181,6 +182,11 @@ class DatasetPaths:
         """Return a file of one of the jobs that align changed heads."""
         return f"{self.folder}/robustness/alignments/{shard}/{name}"
 
+    @property
+    def shown_change(self) -> str:
+        """The file that says which changed pair the page shows."""
+        return f"{self.folder}/robustness/shown.json"
+
     def template(self, number: int | str, name: str) -> str:
         """Return a file of a round of the group's mean image; round 0 is the mean by global maps alone."""
         return f"{self.folder}/template/{number}/{name}"
@@ -220,8 +226,8 @@ def changed_file(folder: str | Path, variant: str, kind: str) -> Path:
 
 
 def pair_file(folder: str | Path, fixed: str, moving: str, suffix: str) -> Path:
-    """Return a file of an ordered pair in a folder of them."""
-    return Path(folder) / f"fixed-{fixed}_moving-{moving}{suffix}"
+    """Return a file of an ordered pair in a folder of them; the slash in the name of a changed head becomes a dash."""
+    return Path(folder) / f"fixed-{fixed}_moving-{moving.replace('/', '-')}{suffix}"
 
 
 def given_file(folder: str | Path, layout: str, fixed: str, moving: str) -> Path:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from smgicnet.core.layout import CHANGED_SHOWN, ROBUSTNESS
 from smgicnet.jobs.costs import runtime_minutes
 from smgicnet.jobs.needs import PAIR_KB, StudyNeeds
-from smgicnet.jobs.study import ALIGNMENTS, Pair
+from smgicnet.jobs.study import ALIGNMENTS, Pair, Run
 from smgicnet.jobs.study_files import StudyFiles
 
 
@@ -37,7 +38,9 @@ class ChangedHeads:
     # Pairs: registered, or aligned in a job without a method
 
     def pairs(self, w: Any) -> list[Pair]:
-        """Return the ordered pairs of the job that the wildcards name."""
+        """Return the ordered pairs of the job that the wildcards name, or all of them, of which a job shows one."""
+        if not hasattr(w, "shard"):
+            return self.robustness.pairs(w.dataset)
         return self.robustness.shards(w.dataset, _name(w))[int(w.shard)]
 
     def subjects(self, w: Any) -> list[str]:
@@ -98,6 +101,36 @@ class ChangedHeads:
             return found
         jobs = self._aligning_jobs(w, self.robustness.pairs(w.dataset))
         return found + [self.study.paths(w.dataset).changed_alignment(job, "record.json") for job in jobs]
+
+    # The pair that the page shows
+
+    def viewed(self, w: Any) -> list[Run]:
+        """Return the runs that the page shows with a changed head; none of a dataset without such heads."""
+        if not self.robustness.pairs(w.dataset):
+            return []
+        return [run for run in self.study.viewed if run in self.robustness.runs]
+
+    def scores(self, w: Any) -> list[str]:
+        """Return the scores of the runs shown, in their order, from which the pair is chosen."""
+        return self.files.first_seed(w.dataset, self.viewed(w), ROBUSTNESS)
+
+    def on_page(self, w: Any) -> dict[str, list[str]]:
+        """Return the files of a page that are about a changed head, by name; none where there is nothing to show."""
+        viewed = self.viewed(w)
+        return {
+            "change": [self.study.paths(w.dataset).shown_change] if viewed else [],
+            "change_heads": self.folders(w) if viewed else [],
+            "change_shown": self.files.first_seed(w.dataset, viewed, CHANGED_SHOWN),
+            "change_metrics": self.scores(w),
+            "change_initial": self.files.first_seed(w.dataset, self.study.initial if viewed else [], ROBUSTNESS),
+        }
+
+    def showing(self, *, gpu: int) -> dict[str, Any]:
+        """Return all resources that a job asks for that registers the pair shown, as functions of the wildcards."""
+        return {**self.needs.registering(gpu=gpu), "expected_ms": self.showing_ms}
+
+    def showing_ms(self, w: Any) -> int:
+        return self.needs.with_torch(self.study.pair_seconds(w.dataset, w.method) / 2)
 
     # What the jobs of pairs ask for
 

@@ -21,7 +21,15 @@ from smgicnet.imaging.landmarks import corresponding, read_landmarks, require_in
 from smgicnet.jobs.given_fields import GivenFields
 from smgicnet.jobs.kept_fields import KeptFields
 from smgicnet.jobs.kept_pairs import KeptPairs, identity
-from smgicnet.jobs.registering import Measured, MethodFiles, Pair, PairRegistration, reasons, result_of
+from smgicnet.jobs.registering import (
+    Measured,
+    MethodFiles,
+    Pair,
+    PairRegistration,
+    PreparedImages,
+    reasons,
+    result_of,
+)
 from smgicnet.methods import GIVEN
 from smgicnet.preparation.label_protocols import roi_names
 from smgicnet.scoring.evaluation import score_pair
@@ -226,10 +234,16 @@ def register_shown(
     for fixed, moving in [ordered for pair in pairs for ordered in (pair, pair[::-1])]:
         found = kept.get(fixed, moving) if kept else None
         shown = found or result_of(registration.register, (fixed, moving), {})
-        still = torch.zeros(1, 3, *registration.volume(fixed).data.shape)
-        forward = shown.registration.forward.cpu() if shown else still
-        warped_path, field_path = shown_files(folder, fixed, moving)
-        affines = registration.volume(fixed).affine, registration.volume(moving).affine
-        write_volume(warped_path, registration.warped(moving, forward).numpy(), affines[0])
-        write_itk(field_path, to_world(forward[0].numpy(), *affines), affines[0])
+        write_shown(registration, (fixed, moving), shown, folder)
         log.info("%s %s to %s", "kept:" if found else "registered" if shown else "as it lies:", moving, fixed)
+
+
+def write_shown(registration: PreparedImages, pair: Pair, found: Measured | None, folder: Path) -> None:
+    """Write the warped image and the displacement (ITK) of an ordered pair; without a result it stays as it lies."""
+    fixed, moving = pair
+    still = torch.zeros(1, 3, *registration.volume(fixed).data.shape)
+    forward = found.registration.forward.cpu() if found else still
+    warped_path, field_path = shown_files(folder, fixed, moving)
+    affines = registration.volume(fixed).affine, registration.volume(moving).affine
+    write_volume(warped_path, registration.warped(moving, forward).numpy(), affines[0])
+    write_itk(field_path, to_world(forward[0].numpy(), *affines), affines[0])

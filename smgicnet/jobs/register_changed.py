@@ -13,12 +13,12 @@ import pandas as pd
 
 from smgicnet.cohort.subjects import SubjectFiles
 from smgicnet.core.files import atomic_path
-from smgicnet.core.layout import changed_file
+from smgicnet.core.layout import SHARD_RECORD, changed_file
 from smgicnet.core.provenance import distinct, hardware, versions, write_record
 from smgicnet.imaging.images import read_labels
 from smgicnet.jobs.change import read_change
 from smgicnet.jobs.kept_pairs import KeptPairs, identity
-from smgicnet.jobs.register import ShardOutputs, scored_subject, scoring_digest
+from smgicnet.jobs.register import ShardOutputs, scored_subject, scoring_digest, write_shown
 from smgicnet.jobs.registering import Measured, MethodFiles, Pair, PairRegistration, reasons, result_of
 from smgicnet.methods.contract import Registration
 from smgicnet.preparation.changes import Variant
@@ -28,6 +28,7 @@ from smgicnet.scoring.evaluation import score_pair
 from smgicnet.scoring.pair import ScoredSubject
 from smgicnet.scoring.pose_consistency import pose_consistency, pose_distances
 from smgicnet.scoring.rows import NO_RESULT
+from smgicnet.scoring.shown_change import ChangedPair
 
 log = logging.getLogger(__name__)
 COLUMNS = ["fixed", "moving", "metric", "roi", "value", *changed_rows.BESIDE]
@@ -74,6 +75,32 @@ def register_changed(
     facts["without_result"] = [one for result in results for one in result["without_result"]]
     facts |= {key: distinct(results or [made_with], key) for key in made_with}
     write_record(outputs.record, **outputs.columns, block=block, **facts)
+
+
+def register_changed_shown(
+    method: MethodFiles,
+    chosen: ChangedPair | None,
+    subjects: Mapping[str, SubjectFiles],
+    heads: Mapping[str, Path],
+    folder: Path,
+    *,
+    alignments: Sequence[Path],
+) -> None:
+    """Register the changed pair that the page shows, as `register_changed` does, one way: the fixed head is unchanged.
+
+    The warped image, the displacement (ITK) and a record go to ``folder``, where nothing else is without a choice. A
+    pair without a result is shown as it lies; the record has the reason.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if chosen is None:
+        return
+    pair = (chosen.fixed, chosen.head)
+    ends = {name: subjects[name] for name in (chosen.fixed, chosen.moving)}
+    job = _Job(method, ends, {chosen.moving: heads[chosen.moving]}, [chosen.variant], alignments)
+    found = result_of(job.registration.register, pair, job.failed)
+    write_shown(job.registration, pair, found, folder)
+    without = reasons(job.failed, [pair])
+    write_record(folder / SHARD_RECORD, **method.facts(), block=job.registration.block, without_result=without)
 
 
 class _Job:

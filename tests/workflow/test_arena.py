@@ -41,7 +41,8 @@ def arena(folder):
 
 def test_programs_are_run_scored_and_ranked_beside_each_other(tmp_path):
     shown = [f"results/mini/figures/{figure}.png" for figure in ("angles", "changes", "breaking")]
-    targets = ["results/arena/tables/arena.md", "results/mini/tables/comparisons.md", *shown]
+    page = "results/mini/report/index.html"
+    targets = ["results/arena/tables/arena.md", "results/mini/tables/comparisons.md", page, *shown]
     done = snakemake(tmp_path, *targets, "--configfile", arena(tmp_path))
     assert "missing is left out: no no-such-program on the PATH. Install it" in done.stdout
     results = tmp_path / "results"
@@ -61,7 +62,27 @@ def test_programs_are_run_scored_and_ranked_beside_each_other(tmp_path):
     assert set(changed["change"]) == {"rotation", "noise", "crop-top"}
     assert all((tmp_path / figure).stat().st_size > 5000 for figure in shown)
     assert "Broken" not in (results / "mini/tables/comparisons.md").read_text()
+    viewer = (tmp_path / page).read_text().partition('id="viewer-index">')[2].partition("</script>")[0]
+    assert_shows_a_changed_pair(json.loads(viewer), json.loads((results / "mini/robustness/shown.json").read_text()))
     again = snakemake(tmp_path, *targets, "-n", "--configfile", str(tmp_path / "config.yaml"))
     assert "Nothing to be done" in again.stdout
-    page = snakemake(tmp_path, "arena", "-n", "--configfile", str(tmp_path / "config.yaml"))
-    assert all(f"rule {name}" in page.stdout for name in ("show_arena", "write_page"))
+    (tmp_path / page).unlink()
+    pages = snakemake(tmp_path, "arena", "-n", "--configfile", str(tmp_path / "config.yaml"))
+    assert all(f"rule {name}" in pages.stdout for name in ("show_arena", "write_page"))
+    assert "register_changed_shown" not in pages.stdout  # it is there
+
+
+def assert_shows_a_changed_pair(index, chosen):
+    """The last pair is that which was chosen; the broken program says that it is shown as it lies."""
+    change, severity = chosen["variant"]
+    assert (change, severity) in {("rotation", 90), ("noise", 0.2), ("crop-top", 20)}
+    said, case = index["pairs"][-1], f"p{len(index['pairs']) - 1}"
+    assert said["moving"] == f"{chosen['moving']}, {change} {severity:g}"
+    assert said["note"].startswith(f"{chosen['moving']} was changed on purpose.")
+    assert sorted(index["runs"]) == ["Broken", "Shift"]
+    cases = {label: index["cases"][f"{case}-r{number}"] for number, label in enumerate(index["runs"])}
+    assert cases["Broken"]["failed"]
+    assert cases["Broken"]["after"] is None
+    assert "failed" not in cases["Shift"]
+    assert 0 < cases["Shift"]["after"] < 1
+    assert 0 < cases["Broken"]["before"] == cases["Shift"]["before"]

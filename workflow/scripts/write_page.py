@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 from smgicnet.core.logs import job_log
-from smgicnet.publication.report import Figure, Page, Run, Viewer, write_page
+from smgicnet.publication.report import Figure, Page, Run, Viewer, changed_view, write_page
 
 with job_log(snakemake.log[0]):
     given, params, dataset = snakemake.input, snakemake.params, snakemake.wildcards.dataset
@@ -18,6 +18,7 @@ with job_log(snakemake.log[0]):
         ],
         images={Path(path).parent.name: path for path in given.images},
         initial=given.initial[0] if given.initial else None,
+        changed=changed_view(dict(given.items()), params.changed),
     )
     page = Page(
         title=f"Registration of {dataset}",

@@ -227,6 +227,7 @@ class Viewer {
   }
 
   async loadNow() {
+    this.offer();
     const [pair, run] = [element("pair").value, element("run").value];
     const stem = `p${pair}-r${run}`;
     const wanted = element("jacobian-on").checked && {
@@ -246,12 +247,23 @@ class Viewer {
     this.stage.dataset.shown = `${stem}${wanted ? "-jacobian" : ""}${this.field ? "-grid" : ""}`;
   }
 
-  facts({ before, after, folds, folds_percent: percent }) {
+  // The methods that have registered the pair, and what is to be said of it; a choice that there is not becomes the first.
+  offer() {
+    const pair = element("pair").value;
+    const runs = [...element("run").options];
+    for (const option of runs) option.disabled = !index.cases[`p${pair}-r${option.value}`];
+    if (element("run").selectedOptions[0]?.disabled) element("run").value = runs.find((option) => !option.disabled).value;
+    const { note } = index.pairs[pair];
+    if (element("note")) Object.assign(element("note"), { hidden: !note, textContent: note ?? "" });
+  }
+
+  facts({ before, after, folds, folds_percent: percent, failed }) {
     const dice = [before, after].map((value) => (value === null ? "–" : value.toFixed(3)));
     const share = percent > 0 && percent < 0.001 ? "<0.001" : percent?.toFixed(3);
     const brain = percent === null ? "" : `${share} % of the brain, `;
+    const without = failed ? "No result: the moving image is shown as it lies. " : "";
     element("facts").textContent =
-      `Mean Dice ${dice[0]} before, ${dice[1]} after. Folded: ${brain}${folds.toLocaleString("en")} voxels of the grid.`;
+      `${without}Mean Dice ${dice[0]} before, ${dice[1]} after. Folded: ${brain}${folds.toLocaleString("en")} voxels of the grid.`;
   }
 
   // The other panes go where the cross-hair went.

@@ -16,6 +16,8 @@ from pandas import DataFrame
 
 from smgicnet.core.errors import InputError
 from smgicnet.publication.examples import load_example
+from smgicnet.publication.report.changed_view import ChangedView, has_no_result
+from smgicnet.scoring.rows import NO_RESULT
 from smgicnet.scoring.statistics import pair_mean, read_metrics
 
 MAX_VOXELS = 96  # along an axis; more make the page slow to open
@@ -98,12 +100,57 @@ def _packed(content: bytes) -> str:
 
 class Viewer(NamedTuple):
     """The pairs to look at: ``pairs`` are (fixed, moving) by title, ``runs`` at least one, each with kept fields of all
-    pairs, ``images`` the preprocessed image by subject, ``initial`` the scores before registration."""
+    pairs, ``images`` the preprocessed image by subject, ``initial`` the scores before registration. ``changed`` is one
+    more pair, with a changed head, of those runs that have registered it."""
 
     pairs: Mapping[str, tuple[str, str]]
     runs: Sequence[Run]
     images: Mapping[str, str | Path]
     initial: str | Path | None = None
+    changed: ChangedView | None = None
+
+
+class _Made(NamedTuple):
+    """What a run has made of a pair: the folder of its fields, its scores, and whether there was no result."""
+
+    folder: str | Path
+    scores: DataFrame
+    failed: bool
+
+
+class _Shown(NamedTuple):
+    """A pair to look at; ``made`` is by the number of a run, ``said`` what the index says of it."""
+
+    fixed: str
+    moving: str
+    said: Mapping[str, str]
+    images: Mapping[str, str | Path]
+    before: DataFrame | None
+    made: Mapping[int, _Made]
+
+
+def _shown(viewer: Viewer) -> list[_Shown]:
+    """All pairs to look at, that with a changed head last."""
+    before = read_metrics([viewer.initial]) if viewer.initial else None
+    scores = [read_metrics([run.metrics]) for run in viewer.runs]
+    found = []
+    for title, (fixed, moving) in viewer.pairs.items():
+        failed = [pair_mean(one, NO_RESULT, fixed, moving) > 0 for one in scores]
+        made = {r: _Made(run.folder, scores[r], failed[r]) for r, run in enumerate(viewer.runs)}
+        said = {"title": title, "fixed": fixed, "moving": moving}
+        found.append(_Shown(fixed, moving, said, viewer.images, before, made))
+    return [*found, _changed(viewer, viewer.changed)] if viewer.changed else found
+
+
+def _changed(viewer: Viewer, view: ChangedView) -> _Shown:
+    """The pair with a changed head."""
+    numbered = {r: view.runs.get((run.method, run.arm)) for r, run in enumerate(viewer.runs)}
+    made = {r: _Made(one[0], view.scores(one[1]), has_no_result(one[0])) for r, one in numbered.items() if one}
+    note = view.note([run.label for r, run in enumerate(viewer.runs) if r not in made])
+    said = {"title": "changed head", "fixed": view.pair.fixed, "moving": view.title, "note": note}
+    before = view.scores(view.initial) if view.initial else None
+    head = view.pair.head
+    return _Shown(view.pair.fixed, head, said, {**viewer.images, head: view.image}, before, made)
 
 
 def viewer_data(viewer: Viewer) -> tuple[dict, dict[str, str]]:
@@ -111,21 +158,19 @@ def viewer_data(viewer: Viewer) -> tuple[dict, dict[str, str]]:
 
     Images are stored once a pair, what a run makes of them once a run. Raises `InputError` when a file is missing.
     """
-    before = read_metrics([viewer.initial]) if viewer.initial else None
-    scores = [read_metrics([run.metrics]) for run in viewer.runs]
-    blobs, cases, grids = {}, {}, set()
-    for p, (fixed, moving) in enumerate(viewer.pairs.values()):
-        for r, run in enumerate(viewer.runs):
-            example = load_example(fixed, moving, viewer.images, run.folder, scores[r], before)
+    blobs, cases, grids, pairs = {}, {}, set(), _shown(viewer)
+    for p, pair in enumerate(pairs):
+        for r, made in pair.made.items():
+            example = load_example(pair.fixed, pair.moving, pair.images, made.folder, made.scores, pair.before)
             determinant = jacobian_determinant(example["displacement"])
-            if r == 0:
+            if f"p{p}-fixed" not in blobs:
                 blobs |= {f"p{p}-{name}": _image(example, name) for name in ("fixed", "moving")}
             blobs |= {f"p{p}-r{r}-{name}": text for name, text in _registered(example, determinant).items()}
-            cases[f"p{p}-r{r}"] = _facts(example, determinant, scores[r])
+            cases[f"p{p}-r{r}"] = _facts(example, determinant, made)
             grids.add(example["fixed"].shape)
     if len(grids) > 1:
         raise InputError("images", f"the pairs lie on different grids, {sorted(grids)}", "Use one common grid")
-    return _index(viewer, grids.pop(), cases), blobs
+    return _index(viewer, pairs, grids.pop(), cases), blobs
 
 
 def _image(example: Mapping, name: str) -> str:
@@ -144,12 +189,12 @@ def _registered(example: Mapping, determinant: np.ndarray) -> dict[str, str]:
     }
 
 
-def _index(viewer: Viewer, full_shape: Sequence[int], cases: Mapping[str, dict]) -> dict:
+def _index(viewer: Viewer, pairs: Sequence[_Shown], full_shape: Sequence[int], cases: Mapping[str, dict]) -> dict:
     """What there is to choose from, and how the volumes are to be read."""
     factor = shrink_factor(full_shape)
     shape = [math.ceil(size / factor) for size in full_shape]
     return {
-        "pairs": [{"title": title, "fixed": a, "moving": b} for title, (a, b) in viewer.pairs.items()],
+        "pairs": [pair.said for pair in pairs],
         "runs": [run.label for run in viewer.runs],
         "shape": shape,
         "full_shape": list(full_shape),
@@ -161,16 +206,20 @@ def _index(viewer: Viewer, full_shape: Sequence[int], cases: Mapping[str, dict])
     }
 
 
-def _facts(example: Mapping, determinant: np.ndarray, scores: DataFrame) -> dict:
-    """What the viewer writes beside a pair: Dice before and after, folded voxels of the whole grid and of the brain."""
+def _facts(example: Mapping, determinant: np.ndarray, made: _Made) -> dict:
+    """What the viewer writes beside a pair: Dice before and after, folded voxels of the whole grid and of the brain.
+
+    A pair without a result, which is shown as it lies, says so.
+    """
     fixed, moving = example["name_fixed"], example["name_moving"]
     facts = {
         "before": example["dice_before"],
-        "after": pair_mean(scores, "dice", fixed, moving),
+        "after": pair_mean(made.scores, "dice", fixed, moving),
         "folds": int((determinant <= 0).sum()),
-        "folds_percent": pair_mean(scores, "folds_percent", fixed, moving),
+        "folds_percent": pair_mean(made.scores, "folds_percent", fixed, moving),
     }
-    return {key: None if math.isnan(value) else round(value, 6) for key, value in facts.items()}
+    found = {key: None if math.isnan(value) else round(value, 6) for key, value in facts.items()}
+    return {**found, "failed": True} if made.failed else found
 
 
 def as_json(index: Mapping) -> str:
