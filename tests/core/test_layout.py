@@ -46,6 +46,10 @@ def test_files_of_changed_heads():
     assert changed_file(folder, "rotation-30", "preprocessing") == image.with_name("change.json")
     assert DATASET.changed_alignment(0, "record.json") == "results/oasis/robustness/alignments/0/record.json"
     assert RUN.changed_shard(2, layout.SHARD_METRICS) == "results/oasis/raw/smgicnet/seed-1/robustness/2/metrics.csv"
+    assert DATASET.shown_change == "results/oasis/robustness/shown.json"
+    warped, _ = shown_files(RUN.file(layout.CHANGED_SHOWN), "sub-2", "sub-1/rotation-30")
+    run = Path("results/oasis/raw/smgicnet/seed-1")
+    assert warped == run / "robustness/shown/fixed-sub-2_moving-sub-1-rotation-30_warped.nii.gz"
     assert RUN.file(layout.ROBUSTNESS) == "results/oasis/raw/smgicnet/seed-1/robustness.csv.gz"
 
 

@@ -9,14 +9,17 @@ import pytest
 import torch
 from nibabel.affines import apply_affine
 
-from smgicnet.imaging.displacements import voxel_grid
+from smgicnet.core.layout import shown_files
+from smgicnet.imaging.displacements import read_itk, to_voxels, voxel_grid
 from smgicnet.imaging.images import read_image, write_volume
 from smgicnet.jobs.change import read_change
 from smgicnet.jobs.register import ShardOutputs
-from smgicnet.jobs.register_changed import register_changed
+from smgicnet.jobs.register_changed import register_changed, register_changed_shown
 from smgicnet.jobs.registering import Measured, MethodFiles, PairRegistration
 from smgicnet.methods.contract import Registration, RegistrationFailed
+from smgicnet.preparation.alignments import Alignment, write_alignments
 from smgicnet.preparation.changes import Changes, Variant
+from smgicnet.scoring.shown_change import ChangedPair
 from tests.support.images import SHAPE, blobs
 from tests.support.methods import block
 
@@ -177,3 +180,49 @@ def test_a_changed_head_without_a_result_costs_itself_and_its_reason_is_kept(tmp
     assert {"dice", "pose_consistency_mm"} <= set(rows[rows["severity"] == 90]["metric"])
     record = json.loads((tmp_path / "0/registration.json").read_text())
     assert record["without_result"] == [{"fixed": "s1", "moving": "s2/rotation-30", "reason": "it was turned"}]
+
+
+CHOSEN = ChangedPair(*PAIR, VARIANTS[1])
+
+
+def shown(folder, subjects, heads, alignments=(), chosen=CHOSEN):
+    """What is shown of the chosen head: the warped image, the displacement in voxels, and the record."""
+    method = MethodFiles(block("initial"), None, "code")
+    register_changed_shown(method, chosen, subjects, heads, folder, alignments=alignments)
+    if chosen is None:
+        return list(folder.iterdir())
+    warped, field = shown_files(folder, chosen.fixed, chosen.head)
+    found = to_voxels(read_itk(field).data, np.eye(4), np.eye(4))
+    return read_image(warped).data, found, json.loads((folder / "registration.json").read_text())
+
+
+def test_the_pair_that_is_shown_is_registered_one_way(tmp_path, subjects, heads, registered):
+    warped, field, record = shown(tmp_path / "shown", subjects, heads)
+    assert registered == [("s1", "s2/rotation-90")]
+    assert len(list((tmp_path / "shown").iterdir())) == 3
+    np.testing.assert_allclose(warped, read_image(heads["s2"] / "rotation-90/image.nii").data, atol=1e-5)
+    assert np.abs(field).max() < 1e-4  # of a method that moves nothing
+    assert record["without_result"] == []
+
+
+def test_in_the_affine_arm_it_is_aligned_as_its_changed_head_was(tmp_path, subjects, heads):
+    matrix, path = np.eye(4), tmp_path / "alignments.json"
+    matrix[:3, 3] = 2, 0, -1
+    write_alignments(path, {("s1", "s2/rotation-90"): Alignment(matrix, 1.0)})
+    _, field, _ = shown(tmp_path / "shown", subjects, heads, [path])
+    np.testing.assert_allclose(field.reshape(3, -1).T, np.broadcast_to([2, 0, -1], (field[0].size, 3)), atol=1e-4)
+
+
+def test_without_a_result_it_is_shown_as_it_lies_and_the_record_says_so(tmp_path, subjects, heads, monkeypatch):
+    def failing(self, fixed, moving):
+        raise RegistrationFailed("it was turned")
+
+    monkeypatch.setattr(PairRegistration, "register", failing)
+    warped, field, record = shown(tmp_path / "shown", subjects, heads)
+    np.testing.assert_allclose(warped, read_image(heads["s2"] / "rotation-90/image.nii").data, atol=1e-5)
+    assert np.abs(field).max() < 1e-4
+    assert record["without_result"] == [{"fixed": "s1", "moving": "s2/rotation-90", "reason": "it was turned"}]
+
+
+def test_without_a_choice_nothing_is_shown(tmp_path, subjects, heads, registered):
+    assert shown(tmp_path / "shown", subjects, heads, chosen=None) == registered == []

@@ -133,3 +133,28 @@ def test_a_job_takes_its_pairs_in_all_changes(tmp_path):
     asked = heads.registering(gpu=1)
     assert asked.keys() == heads.needs.registering(gpu=1).keys()
     assert asked["gpu"] == 1
+
+
+def test_the_page_shows_a_changed_pair_of_the_runs_that_can_register_one(tmp_path):
+    study = study_of(tmp_path, {"pairs": 3, "rotation": [45]})
+    heads, root = heads_of(study), f"{tmp_path}/d/raw"
+    assert study.viewed == [("syn", "raw"), ("mine", "raw")]
+    assert heads.viewed(of()) == [("syn", "raw")]
+    assert heads.on_page(of()) == {
+        "change": [f"{tmp_path}/d/robustness/shown.json"],
+        "change_heads": [f"{tmp_path}/d/robustness/subjects/{name}" for name in heads.moving(of())],
+        "change_shown": [f"{root}/syn/seed-0/robustness/shown"],
+        "change_metrics": [f"{root}/syn/seed-0/robustness.csv.gz"],
+        "change_initial": [f"{root}/initial/seed-0/robustness.csv.gz"],
+    }
+    job = of(method="syn", arm="raw")
+    assert heads.pairs(job) == study.robustness.pairs("d")
+    assert heads.showing(gpu=1)["expected_ms"](job) == 1000 * (STARTS["torch"] + 60)  # once, one way
+    aligned = heads.alignments(of(method="syn", arm="affine"))
+    assert f"{tmp_path}/d/robustness/alignments/0/alignments.json" in aligned
+
+
+@pytest.mark.parametrize("robustness", [{"pairs": 0}, {"rotation": []}, {"datasets": []}])
+def test_a_page_without_changed_heads_needs_no_more_files(tmp_path, robustness):
+    found = heads_of(study_of(tmp_path, robustness)).on_page(of())
+    assert set(map(tuple, found.values())) == {()}

@@ -19,15 +19,17 @@ from scipy import ndimage
 from smgicnet.config.schemas import schema
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import PACKAGE
-from smgicnet.core.layout import shown_files
+from smgicnet.core.layout import changed_file, shown_files
 from smgicnet.core.provenance import read_yaml, write_text
 from smgicnet.imaging.displacements import to_world, write_itk
-from smgicnet.imaging.images import write_volume
+from smgicnet.imaging.images import read_image, write_volume
+from smgicnet.preparation.changes import CHANGES, Variant
 from smgicnet.publication.figures.canvas import save
-from smgicnet.publication.report import Figure, Page, Run, Viewer, write_page
+from smgicnet.publication.report import Figure, Page, Run, Viewer, changed_view, write_page
 from smgicnet.publication.report import volumes as viewer_volumes
 from smgicnet.publication.report.assets import in_script, library
 from smgicnet.publication.report.browser import browser
+from smgicnet.publication.report.changed_view import described
 from smgicnet.publication.report.headline import Contrast, headline
 from smgicnet.publication.report.screenshot import capture
 from smgicnet.publication.report.screenshot import main as screenshot
@@ -38,6 +40,7 @@ from smgicnet.publication.tables.table import Row, Table
 from smgicnet.registration import fields
 from smgicnet.scoring.comparisons import compare_by_each
 from smgicnet.scoring.metrics import COMPARED, METRICS
+from smgicnet.scoring.shown_change import ChangedPair, write_changed_pair
 from smgicnet.scoring.statistics import cohort_size, summarise, write_metrics
 from tests.support.chromium import require_browser
 
@@ -158,6 +161,41 @@ def write_demo(root, runs=RUNS, heads=None, shape=SHAPE, pairs=PAIRS, seed=0):
         "records": {"Table 1": root / "tables" / "table1.json"},
         "built": datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
     }
+
+
+def with_change(given, root):
+    """The same with a changed head, which one run has registered, one has not, and one without a result."""
+    rng, pair = np.random.default_rng(1), ChangedPair("s1", "s2", Variant("rotation", 120))
+    heads, affine = root / "heads" / "s2", np.diag([SPACING, SPACING, SPACING, 1.0])
+    image = changed_file(heads, "rotation-120", "image")
+    turned = np.ascontiguousarray(head(SHAPE, rng)[::-1, ::-1])
+    write_volume(image, turned, affine)
+    write_changed_pair(pair, root / "shown.json")
+    runs, columns = [], {"dataset": "demo", "fixed": "s1", "moving": "s2", "seed": 0}
+    for name, dice in {"initial": 0.1, "smgicnet": 0.6, "syn": None}.items():
+        at = {**columns, "method": name, "arm": "raw", "change": "rotation"}
+        best = {**at, "metric": "dice", "roi": "mean", "severity": 0.0, "value": 0.9}
+        scored = {**best, "value": dice, "severity": 120.0}
+        failed = {**scored, "metric": "no_result_percent", "roi": "", "value": 100.0}
+        rows = [best, {**best, "severity": 60.0}, {**scored, "moving": "s3"}, failed if dice is None else scored]
+        write_metrics(pd.DataFrame(rows), root / name / "robustness.csv.gz")
+        if name != "initial":
+            write_kept(root / name, {"s1": turned, pair.head: turned}, affine, [("s1", pair.head)], rng, 2.0)
+            (root / name / "registration.json").write_text(json.dumps({"without_result": [{}] * (dice is None)}))
+            runs.append((name, "raw"))
+    files = {
+        "change": [root / "shown.json"],
+        "change_heads": [root / "heads" / "s9", heads],
+        "change_shown": [root / name for name, _ in runs],
+        "change_metrics": [root / name / "robustness.csv.gz" for name, _ in runs],
+        "change_initial": [root / "initial" / "robustness.csv.gz"],
+    }
+    return {**given, "viewer": given["viewer"]._replace(changed=changed_view(files, runs))}
+
+
+@pytest.fixture(scope="module")
+def changed(arguments, tmp_path_factory):
+    return with_change(arguments, tmp_path_factory.mktemp("changed"))
 
 
 @pytest.fixture(scope="module")
@@ -340,6 +378,76 @@ def test_grid_and_jacobian_lie_where_the_field_says(tab, arguments):
     assert colours[0] == [255, 214]
     assert colours[1] == [33, 102]
     assert min(colours[2]) > 230
+
+
+def test_a_changed_head_is_offered_with_what_was_done_to_it_and_dice_of_each_run(arguments, changed):
+    (plain, images), (index, blobs) = (
+        viewer_volumes.viewer_data(arguments["viewer"]),
+        viewer_volumes.viewer_data(changed["viewer"]),
+    )
+    assert index["pairs"][:-1] == plain["pairs"]
+    assert index["pairs"][-1] == {
+        "title": "changed head",
+        "fixed": "s1",
+        "moving": "s2, rotation 120",
+        "note": "s2 was changed on purpose. The head is turned by 120 degrees. Of all changed heads it is the one on "
+        "which methods fall furthest behind the best of them. It was not registered by ICNet.",
+    }
+    number = {label: place for place, label in enumerate(index["runs"])}
+    assert {key: index["cases"][key] for key in plain["cases"]} == plain["cases"]
+    case = {label: index["cases"].get(f"p2-r{place}") for label, place in number.items()}
+    assert case["ICNet"] is None
+    ours = case["Ours <b>"]
+    assert (ours["before"], ours["after"], ours["folds_percent"], "failed" in ours) == (0.1, 0.6, None, False)
+    assert (case["SyN"]["after"], case["SyN"]["failed"]) == (None, True)
+    assert {key: blobs[key] for key in images} == images
+    shown = nib.Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(blobs["p2-moving"]))).get_fdata()
+    np.testing.assert_allclose(shown / 255, read_image(changed["viewer"].changed.image).data, atol=0.003)
+
+
+def test_a_page_without_a_changed_head_says_nothing_of_one(arguments, changed, tmp_path):
+    for name, given in {"plain": arguments, "changed": changed}.items():
+        write_page(tmp_path / name, Page(**given))
+    told = ['id="note"', "was changed on purpose"]
+    assert [(tmp_path / "changed").read_text().count(words) for words in told] == [1, 2]
+    assert [(tmp_path / "plain").read_text().count(words) for words in told] == [0, 0]
+    assert changed_view({"change": []}, []) is None
+    write_changed_pair(None, tmp_path / "shown.json")  # quality control has left no changed pair
+    assert changed_view({"change": [tmp_path / "shown.json"]}, []) is None
+
+
+def test_every_change_is_described():
+    said = {change: described(Variant(change, 20)) for change in CHANGES}
+    assert all("20" in words and "(20" not in words for words in said.values())
+    assert said["translation"] == "The head is shifted by 20 mm"
+    assert said["lesion"] == "A dark lesion of 20 ml"
+    assert said["crop-top"] == "Cut off at the top (% of the brain): 20"
+    assert said["t2"] == "From T1 (0) to T2 (1): 20"
+
+
+def test_the_viewer_shows_a_changed_head_by_the_methods_that_have_registered_it(chromium, changed, tmp_path):
+    from playwright.sync_api import expect
+
+    write_page(tmp_path / "index.html", Page(**changed))
+    tab = opened(chromium, tmp_path / "index.html", width=400, height=440)
+    note, facts = tab.locator("#note"), tab.locator("#facts")
+    assert note.is_hidden()
+    tab.select_option("#run", label="ICNet")
+    before = picture(tab)
+    tab.select_option("#pair", label="changed head: s2, rotation 120, to s1")
+    picture(tab, lambda now: now != before)
+    assert "The head is turned by 120 degrees." in note.inner_text()
+    assert tab.locator("#run option:disabled").all_inner_texts() == ["ICNet"]
+    assert tab.locator("#stage").get_attribute("data-shown").startswith("p2-r")
+    tab.select_option("#run", label="SyN")
+    expect(facts).to_contain_text("No result: the moving image is shown as it lies. Mean Dice 0.100 before, – after.")
+    tab.select_option("#run", label="Ours <b>")
+    expect(facts).to_have_text(re.compile("^Mean Dice 0.100 before, 0.600 after"))
+    tab.select_option("#pair", "0")
+    expect(note).to_be_hidden()
+    assert tab.locator("#run option:disabled").count() == 0
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+    assert tab.heard == []
 
 
 def test_nothing_is_wider_than_the_window(small):
