@@ -24,9 +24,9 @@ from smgicnet.jobs.register import scored_subject
 from smgicnet.methods.device import image_tensor, to_device
 from smgicnet.methods.weights import Weights, read_weights
 from smgicnet.preparation.label_protocols import roi_names
-from smgicnet.scoring.comparisons import bootstrap_interval
 from smgicnet.scoring.evaluation import score_pair
 from smgicnet.scoring.pair import ScoredSubject
+from smgicnet.scoring.resampling import bootstrap_interval
 
 VIEWS = {"none": (False, 0), "mirror": (True, 0), "shift": (False, 1), "both": (True, 1)}
 # metrics as `smgicnet.scoring.metrics` names them: their column, their decimals, and what is worst, if that is shown

@@ -32,7 +32,7 @@ MODULES = {
     "imaging": ("affine_geometry", "displacements", "resampling", "transform_chain"),
     "scoring": (
         "changed_rows", "comparisons", "evaluation", "hausdorff", "jacobian", "landmarks", "overlap", "pair",
-        "pair_metrics", "pose_consistency", "ranking", "shown_pairs", "statistics",
+        "pair_metrics", "pose_consistency", "ranking", "resampling", "shown_change", "shown_pairs", "statistics",
     ),
 }  # fmt: skip
 LIBRARIES = ("pytest", "torch", "numpy", "scipy.ndimage", "scipy.spatial", "scipy.optimize", "nibabel", "pandas")

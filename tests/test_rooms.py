@@ -124,7 +124,7 @@ imaging.transform_chain
 preparation.affine preparation.bias_field preparation.brain_extraction preparation.preprocessing preparation.quality
 preparation.segmentation
 cohort.participants cohort.sources
-scoring.comparisons scoring.statistics
+scoring.comparisons scoring.resampling scoring.statistics
 publication.audit publication.examples
 publication.report publication.report.quality_page publication.report.screenshot
 publication.figures.overview publication.figures.pair_figures publication.figures.plotting

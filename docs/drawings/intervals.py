@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from docs.drawings.style import BLUE, DARK, GREY, ORANGE, RED, figure
-from smgicnet.scoring.comparisons import bootstrap_interval, pair_values
+from smgicnet.scoring.resampling import bootstrap_interval, pair_values
 
 PEOPLE, TRUTH = 8, 0.02  # of each cohort that is made up, and the mean difference over everybody
 OF_PEOPLE, OF_PAIRS = 0.03, 0.02  # SDs of a person's and of a pair's own part of a difference

@@ -2,7 +2,7 @@
 
 Learn2Reg (Hering et al. 2023) gives a method, in each case of a dataset and a metric, a score from 0.1 to 1 by how many
 others it is significantly better than, and takes the geometric mean over cases. So it is here, where a difference is
-significant if its interval over people excludes 0 (`smgicnet.scoring.comparisons.bootstrap_interval`).
+significant if its interval over people excludes 0 (`smgicnet.scoring.resampling.bootstrap_interval`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import pandas as pd
 from pandas import DataFrame
 
 from smgicnet.core.errors import InputError
-from smgicnet.scoring.comparisons import (
+from smgicnet.scoring.metrics import METRICS
+from smgicnet.scoring.resampling import (
     EACH,
     bootstrap_interval,
     both_directions,
@@ -27,7 +28,6 @@ from smgicnet.scoring.comparisons import (
     person_numbers,
     resampled,
 )
-from smgicnet.scoring.metrics import METRICS
 from smgicnet.scoring.rows import NO_RESULT, OVER_ROIS
 
 A_HAIR = 1e-6  # by which no result is worse than the worst one

@@ -9,7 +9,7 @@ from smgicnet.preparation.changes import CHANGES
 from smgicnet.publication.figures.breaking_figure import breaking_figure, breaking_point
 from smgicnet.publication.figures.canvas import save
 from smgicnet.publication.figures.change_figures import changes_figure
-from smgicnet.scoring.comparisons import bootstrap_interval, pair_matrix
+from smgicnet.scoring.resampling import bootstrap_interval, pair_matrix
 from smgicnet.scoring.rows import NO_RESULT
 from smgicnet.scoring.statistics import COLUMNS
 from tests.support.figures import assert_legible

@@ -10,18 +10,12 @@ import yaml
 from scipy import stats
 
 from smgicnet.core.errors import InputError
-from smgicnet.scoring.comparisons import (
-    RESULT,
+from smgicnet.scoring.comparisons import RESULT, cohens_d, compare, compare_by_each, holm, merge_sides, read_comparisons
+from smgicnet.scoring.resampling import (
     bootstrap_interval,
     by_people,
-    cohens_d,
-    compare,
-    compare_by_each,
-    holm,
-    merge_sides,
     permutation_p,
     person_effects,
-    read_comparisons,
     resampled,
     smallest_p,
 )

@@ -27,7 +27,7 @@ from smgicnet.publication.figures.page import (
 )
 from smgicnet.publication.figures.plotting import HUES, RULE, run_looks, style
 from smgicnet.scoring.changed_rows import TURNED
-from smgicnet.scoring.comparisons import EACH, bootstrap_interval, pair_matrix
+from smgicnet.scoring.resampling import EACH, bootstrap_interval, pair_matrix
 from smgicnet.scoring.rows import NO_RESULT
 from smgicnet.scoring.statistics import of_pairs, read_metrics
 
@@ -74,7 +74,7 @@ def changes_figure(
     people : as in `smgicnet.scoring.comparisons.compare`
 
     Lines are means over pairs, each averaged over its seeds first, and bands are their 95 % intervals over people, by
-    `smgicnet.scoring.comparisons.bootstrap_interval`; fewer than three people have none. A method has
+    `smgicnet.scoring.resampling.bootstrap_interval`; fewer than three people have none. A method has
     one hue; arms other than ``raw`` are paler and dashed. Where quality control has left no pair, the page says so.
     """
     rows = of_pairs(changed[changed["change"].isin(kinds) & changed["metric"].isin(PANELS)])

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pandas import DataFrame
 
 from smgicnet.publication.tables.table import Row, Table, cell_text
-from smgicnet.scoring.comparisons import EACH, compare
+from smgicnet.scoring.comparisons import compare
+from smgicnet.scoring.resampling import EACH
 from smgicnet.scoring.statistics import summarise
 
 STUDIES = {"components": "Components", "channels": "Channels", "depth": "Depth of the last level"}

@@ -11,9 +11,9 @@ from pandas import DataFrame
 
 from smgicnet.publication.tables.table import Cell, Row, Table, cell_text, listed
 from smgicnet.publication.tables.table_rows import NOTES, WORST
-from smgicnet.scoring.comparisons import EACH, bootstrap_interval, pair_matrix
 from smgicnet.scoring.metrics import METRICS
 from smgicnet.scoring.ranking import Ranking
+from smgicnet.scoring.resampling import EACH, bootstrap_interval, pair_matrix
 from smgicnet.scoring.statistics import cohort_size, pair_means, summarise
 
 Run = tuple[str, str]

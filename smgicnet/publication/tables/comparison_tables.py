@@ -9,8 +9,8 @@ from pandas import DataFrame
 
 from smgicnet.publication.tables.paper_tables import affine_note
 from smgicnet.publication.tables.table import Row, Table
-from smgicnet.scoring.comparisons import smallest_p
 from smgicnet.scoring.metrics import METRICS, Metric
+from smgicnet.scoring.resampling import smallest_p
 from smgicnet.scoring.rows import OVER_ROIS
 
 ALPHA = 0.05
