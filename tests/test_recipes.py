@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.recipes import PAGES, commands, copy_checkout, follow, run
+from tests.support import ROOT
+from tests.support.recipes import FETCHING, PAGES, commands, copy_checkout, follow, run
 
 
 @pytest.fixture(params=PAGES)
@@ -10,6 +11,17 @@ def recipe(request, tmp_path):
     """A page, a checkout in which its files have been written, and their paths."""
     copy_checkout(tmp_path)
     return request.param, tmp_path, list(follow(request.param, tmp_path))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_says_how_many_lines_it_takes(page, tmp_path):
+    copy_checkout(tmp_path)
+    written = follow(page, tmp_path)
+    text = (ROOT / "docs" / page).read_text()
+    program = {name: lines for name, lines in written.items() if name == FETCHING}
+    for ways in (program, {name: lines for name, lines in written.items() if name != FETCHING}):
+        files = f"{len(ways)} file{'s' if len(ways) > 1 else ''}"
+        assert not ways or f"{sum(ways.values())} lines in {files}" in " ".join(text.split())
 
 
 def test_the_tests_of_a_recipe_pass_and_its_code_is_clean(recipe):
