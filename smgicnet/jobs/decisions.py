@@ -72,10 +72,10 @@ def missing_programs(block: Mapping, *, image: bool = False) -> list[str]:
     environment = block.get("environment", {})
     if "container" in environment and (image or not shutil.which("singularity")):
         needed.append("apptainer")
-    if "conda" in environment and not image and not (shutil.which("mamba") or shutil.which("conda")):
+    if "conda" in environment and (image or not (shutil.which("mamba") or shutil.which("conda"))):
         needed.append("conda")
     if image:
-        return [one for one in needed if one != "python"] + ["conda"] * ("conda" in environment)
+        return [one for one in needed if one != "python"]
     return [one for one in needed if not (os.environ.get(one[1:]) if one[0] == "$" else shutil.which(one))]
 
 

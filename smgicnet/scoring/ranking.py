@@ -20,6 +20,7 @@ from smgicnet.core.errors import InputError
 from smgicnet.scoring.metrics import METRICS
 from smgicnet.scoring.resampling import (
     EACH,
+    TAIL,
     bootstrap_interval,
     both_directions,
     by_people,
@@ -32,7 +33,6 @@ from smgicnet.scoring.rows import NO_RESULT, OVER_ROIS
 
 A_HAIR = 1e-6  # by which no result is worse than the worst one
 LOWEST = 0.1  # the score of a method that is significantly better than no other
-TAIL = 0.025  # of the 95 % interval of places, on either side
 Run = tuple[str, str]
 Case = tuple[str, str]
 

@@ -6,13 +6,11 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-import pandas as pd
 from pandas import DataFrame
 
 from smgicnet.core.provenance import write_text
 from smgicnet.preparation.changes import Variant
-from smgicnet.scoring.rows import NO_RESULT
-from smgicnet.scoring.statistics import of_pairs
+from smgicnet.scoring.statistics import dice_or_failure
 
 KEYS = ["fixed", "moving", "change", "severity"]
 
@@ -37,9 +35,14 @@ def choose_changed_pair(changed: DataFrame) -> ChangedPair | None:
     equals it is that with the lowest Dice, as always where there is one run, and then the first. None without any.
     """
     rows = changed[changed["severity"] > 0]  # not the pair as it lies
-    failed = rows[(rows["metric"] == NO_RESULT) & (rows["value"] > 0)].assign(value=0.0)
-    scored = pd.concat([of_pairs(rows[rows["metric"] == "dice"]), failed])
-    runs = scored.groupby([*KEYS, "method", "arm"])["value"].mean().groupby(level=KEYS).agg(["max", "mean"]).dropna()
+    runs = (
+        dice_or_failure(rows)
+        .groupby([*KEYS, "method", "arm"])["value"]
+        .mean()
+        .groupby(level=KEYS)
+        .agg(["max", "mean"])
+        .dropna()
+    )
     if runs.empty:
         return None
     behind = (runs["max"] - runs["mean"]).round(6)  # so that sums in another order make no other choice

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import pandas as pd
 from pandas import DataFrame, Series
 
 from smgicnet.core.errors import InputError
 from smgicnet.core.files import atomic_path
-from smgicnet.scoring.rows import OVER_ROIS
+from smgicnet.scoring.resampling import EACH
+from smgicnet.scoring.rows import NO_RESULT, OVER_ROIS
 
 COLUMNS = ("dataset", "arm", "method", "seed", "fixed", "moving", "metric", "roi", "value")
 COMPARISON = ["dataset", "arm", "method", "metric"]
@@ -38,7 +38,7 @@ def runs(metrics: DataFrame) -> list[tuple[str, str]]:
     return list(metrics[["method", "arm"]].drop_duplicates().itertuples(index=False, name=None))
 
 
-def cohort_size(metrics: DataFrame, people: Mapping[str, str] = MappingProxyType({})) -> dict[str, int]:
+def cohort_size(metrics: DataFrame, people: Mapping[str, str] = EACH) -> dict[str, int]:
     """Return the number of test ``subjects``, of ``people``, and of unordered ``pairs`` in the rows.
 
     ``people``: the person of each subject that is not a person by itself, as a twin is not.
@@ -74,6 +74,12 @@ def summarise(metrics: DataFrame) -> DataFrame:
 def of_pairs(metrics: DataFrame) -> DataFrame:
     """Return the rows that stand for a whole pair: without a ROI, or the mean over ROIs."""
     return metrics[metrics["roi"].isin([OVER_ROIS, ""]) | metrics["roi"].isna()]
+
+
+def dice_or_failure(metrics: DataFrame) -> DataFrame:
+    """Return the rows of the Dice of whole pairs, and those of pairs without a result with a value of 0."""
+    failed = metrics[(metrics["metric"] == NO_RESULT) & (metrics["value"] > 0)].assign(value=0.0)
+    return pd.concat([of_pairs(metrics[metrics["metric"] == "dice"]), failed])
 
 
 def pair_mean(metrics: DataFrame, metric: str, fixed: str, moving: str) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from pandas import DataFrame, Series
@@ -14,8 +13,7 @@ from smgicnet.preparation.changes import CHANGES
 from smgicnet.publication.figures.material import Material
 from smgicnet.publication.figures.page import DOUBLE_COLUMN_MM, MM, fit, row_mm
 from smgicnet.publication.figures.plotting import INK, style
-from smgicnet.scoring.rows import NO_RESULT
-from smgicnet.scoring.statistics import of_pairs, read_metrics
+from smgicnet.scoring.statistics import dice_or_failure, read_metrics
 
 KEPT = 0.9  # of a method's own best Dice
 NAMES_MM, BELOW_MM, ABOVE_MM = 44.0, 2.0, 20.0
@@ -52,9 +50,7 @@ def breaking_figure(changed: DataFrame, runs: Sequence[tuple[str, str]], labels:
     A pair without a result has a Dice of 0 here. ``changed`` is as in
     `smgicnet.publication.figures.change_figures.changes_figure`.
     """
-    failed = changed[(changed["metric"] == NO_RESULT) & (changed["value"] > 0)].assign(value=0.0)
-    rows = pd.concat([of_pairs(changed[changed["metric"] == "dice"]), failed])
-    means = rows.groupby(["method", "arm", "change", "severity"])["value"].mean()
+    means = dice_or_failure(changed).groupby(["method", "arm", "change", "severity"])["value"].mean()
     kinds = [kind for kind in CHANGES if kind in means.index.unique("change")]
     known = {(method, arm) for method, arm in means.index.droplevel(["change", "severity"])}
     drawn = [run for run in runs if run in known]
