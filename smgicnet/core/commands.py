@@ -139,6 +139,7 @@ def _supervised(
         running.terminate()
         if running.wait() < 0:
             end_children(others)
+        adopt_orphans(adopt=False)  # this process waits for none of those that other work of it leaves
     # a signal to all processes of a job may end the supervisor before this process gets it
     if stop.asked or code - 128 in STOPPING:
         raise Interrupted("a command was stopped on request")

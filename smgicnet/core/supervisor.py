@@ -57,10 +57,10 @@ def main() -> None:
     report.write_text(json.dumps(facts))
 
 
-def adopt_orphans() -> None:
-    """Make this process the parent of whatever its children leave running, where the system can."""
+def adopt_orphans(*, adopt: bool = True) -> None:
+    """Make this process the parent of whatever its children leave running, where the system can, or no longer."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+        ctypes.CDLL(None).prctl(SUBREAPER, int(adopt), 0, 0, 0)
 
 
 def _gone(number: int, _: FrameType | None) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from smgicnet.core.commands import SUPERVISOR, Limits, Scratch, run_command
 from smgicnet.core.interruption import REQUEUE, Interrupted, Stop
+from smgicnet.core.supervisor import children
 from smgicnet.methods.contract import RegistrationFailed
 from tests.support import ROOT
 from tests.support.commands import SHIFT, failure, images, method
@@ -62,6 +63,14 @@ def test_what_a_killed_supervisor_leaves_is_stopped():
     assert beside.poll() is None
     beside.kill()
     beside.wait()
+
+
+def test_what_other_work_leaves_running_is_not_adopted():
+    method().register(*images())
+    leaving = "import subprocess; print(subprocess.Popen(['sleep', '8686'], stdout=-3, stderr=-3).pid)"
+    orphan = int(subprocess.run([sys.executable, "-c", leaving], capture_output=True, check=True).stdout)
+    assert orphan not in children()
+    os.kill(orphan, signal.SIGKILL)
 
 
 def test_a_command_sees_no_secrets_and_leaves_inputs_and_home_as_they_are(monkeypatch, tmp_path):
