@@ -88,7 +88,8 @@ def _line(content: object) -> str:
 
 def pages() -> list[Path]:
     """The pages whose numbers are those of records."""
-    return [ROOT / "README.md", ROOT / "docs" / "arena.md", *sorted((ROOT / "docs" / "results").glob("*.md"))]
+    found = [path for pattern in ("arena.md", "adding-*.md", "results/*.md") for path in (ROOT / "docs").glob(pattern)]
+    return [ROOT / "README.md", *sorted(found)]
 
 
 def differences(page: Path, records: Records) -> list[str]:

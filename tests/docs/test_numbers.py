@@ -43,9 +43,8 @@ def test_every_number_is_that_of_its_record(page):
     assert records.differences(ROOT / page, Records(records.RECORDS)) == []
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if page != "docs/arena.md"]
-)  # which explains rules with numbers
+# Other pages explain rules and settings with numbers that nobody measured.
+@pytest.mark.parametrize("page", [page for page in PAGES if page == "README.md" or page.startswith("docs/results/")])
 def test_every_table_and_every_decimal_has_a_record(page):
     assert unmarked((ROOT / page).read_text(encoding="utf-8")) == []
 

@@ -75,7 +75,7 @@ NOTES = {  # what a reader has to know of a metric that has a row
     "and ventral diencephalon of both sides.",
     "tre_mm": "Target registration error is the distance of corresponding landmarks, on the pairs that have some.",
     "no_result_percent": "Pairs of which a program left no result that could be read, within its limits of time and "
-    "disk, stand in no other row; the reasons are in the records of its jobs.",
+    "disk, count in no other number here; the reasons are in the records of its jobs.",
     "hd95_mm": "HD95 is the larger of the two directed 95th percentiles, over the ROIs that warping has not removed.",
 }
 
